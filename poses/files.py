@@ -1,0 +1,88 @@
+"""Files and folders that appear under their final name whole, or not at all."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Gives a path beside `path` to write to; the file moves to `path` when the block ends well.
+
+    An exception, Ctrl-C included, removes what was written and leaves `path` as it was. The path given has the same
+    suffix, since many writers choose a format by it.
+
+    Args:
+        path: The final name.
+        overwrite: Whether a file that is already there may be replaced.
+
+    Raises:
+        ValueError: `path` is taken, is a directory, or its folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    _check_file(path, overwrite)
+    aside = _aside(path)
+    try:
+        yield aside
+        _check_file(path, overwrite)  # somebody else may have been faster
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a directory beside `path` to fill; it becomes `path` when the block ends well.
+
+    An exception, Ctrl-C included, removes it with all it holds and leaves `path` as it was.
+
+    Args:
+        path: The final name; an empty directory may already be there.
+
+    Raises:
+        ValueError: `path` is a file or holds something, or its folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    _check_directory(path)
+    aside = _aside(path)
+    try:
+        aside.mkdir()
+        yield aside
+        _check_directory(path)
+        os.replace(aside, path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _aside(path: Path) -> Path:
+    # Short, so that a name at the file system's limit still has room, and hidden, since it outlives a SIGKILL.
+    return path.absolute().parent / f".{secrets.token_hex(8)}{path.suffix}"
+
+
+def _check_file(path: Path, overwrite: bool) -> None:
+    _check_folder(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: must be a file, but something else of that name is there.")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path}: already there; choose another name, or allow overwriting.")
+
+
+def _check_directory(path: Path) -> None:
+    _check_folder(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: must be a directory, but a file of that name is there.")
+    if path.is_dir() and any(path.iterdir()):
+        raise ValueError(f"{path}: must be an empty directory or a new one, but it holds something.")
+
+
+def _check_folder(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"{path}: its folder does not exist.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"{path}: its folder cannot be written to.")

@@ -1,0 +1,98 @@
+"""`poses.files`: whole under the final name, or nothing at all."""
+
+import os
+import stat
+
+import pytest
+
+from poses.files import new_directory, new_file
+
+
+def test_new_file_appears_only_when_done(tmp_path):
+    path = tmp_path / "clip.npz"
+    with new_file(path) as aside:
+        aside.write_text("whole")
+        assert aside.parent == tmp_path
+        assert aside.suffix == ".npz"
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_new_file_leaves_nothing_after_a_failure(tmp_path, error):
+    path = tmp_path / "clip.npz"
+    path.write_text("before")
+    with pytest.raises(error), new_file(path, overwrite=True) as aside:
+        aside.write_text("half")
+        raise error
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_new_file_keeps_the_users_permissions(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with new_file(tmp_path / "clip.npz") as aside:
+            aside.write_text("")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "clip.npz").stat().st_mode) == 0o640
+
+
+def test_new_file_takes_the_longest_name_there_is(tmp_path):
+    path = tmp_path / ("x" * 251 + ".npz")
+    with new_file(path) as aside:
+        aside.write_text("")
+    assert path.exists()
+
+
+def test_new_file_refuses_what_is_there(tmp_path):
+    (tmp_path / "clip.npz").write_text("mine")
+    with pytest.raises(ValueError, match=r"clip\.npz: already there"), new_file(tmp_path / "clip.npz"):
+        pass
+    with pytest.raises(ValueError, match="must be a file"), new_file(tmp_path, overwrite=True):
+        pass
+    with pytest.raises(ValueError, match="folder does not exist"), new_file(tmp_path / "missing" / "clip.npz"):
+        pass
+
+
+def test_new_file_refuses_a_name_taken_meanwhile(tmp_path):
+    path = tmp_path / "clip.npz"
+    with pytest.raises(ValueError, match="already there"), new_file(path) as aside:
+        aside.write_text("mine")
+        path.write_text("theirs")
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_new_directory_appears_only_when_done(tmp_path, exists):
+    path = tmp_path / "report"
+    if exists:
+        path.mkdir()
+    with new_directory(path) as aside:
+        (aside / "index.html").write_text("whole")
+        assert not (path / "index.html").exists()
+    assert (path / "index.html").read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_new_directory_leaves_nothing_after_a_failure(tmp_path, error):
+    with pytest.raises(error), new_directory(tmp_path / "report") as aside:
+        (aside / "index.html").write_text("half")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_directory_refuses_what_is_there(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("mine")
+    with pytest.raises(ValueError, match="full: must be an empty directory"), new_directory(tmp_path / "full"):
+        pass
+    with pytest.raises(ValueError, match="a file of that name"), new_directory(tmp_path / "full" / "mine"):
+        pass
+    with pytest.raises(ValueError, match="folder does not exist"), new_directory(tmp_path / "missing" / "report"):
+        pass
+    assert (tmp_path / "full" / "mine").read_text() == "mine"
