@@ -74,7 +74,7 @@ def test_triangles_reach_past_the_frame():
     points = corners((-1000, -1000, 0), (3000, -1000, 0), (-1000, 3000, 0))
     raster = rasterize(points, triangles((0, 1, 2)), height=5, width=7)
     assert (raster.face == 0).all()
-    behind = rasterize(points - (5000, 0, 0), triangles((0, 1, 2)), height=5, width=7)
+    behind = rasterize(points - np.float32([5000, 0, 0]), triangles((0, 1, 2)), height=5, width=7)
     assert (behind.face < 0).all()
 
 
