@@ -1,0 +1,1 @@
+"""Synthetic signers: a body model fitted to poses, dressed, moved and rendered."""
