@@ -1,0 +1,1 @@
+"""Codecs, one file each. `poses.io` chooses by what a file holds."""

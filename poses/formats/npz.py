@@ -1,0 +1,100 @@
+"""Opens `.npz` files of unknown origin: sizes are checked before memory is taken, and nothing is ever unpickled."""
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from os import PathLike
+from typing import BinaryIO
+
+import numpy as np
+
+from poses.sequence import PoseFileError
+
+MAX_MEMBER_BYTES = 2**30
+"""The largest member that is read. Three hours of one signer are 900 MB."""
+
+_MAX_RATIO = 100
+"""The strongest compression believed: coordinates shrink twofold, only a bomb shrinks a hundredfold."""
+
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|=]?[biufSUO]\d{0,9})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,12}, ?)*\d{0,12})\), \} *\n"
+)
+"""What numpy writes for every array that isn't structured; anything else is refused."""
+
+
+@contextmanager
+def open_npz(file: str | PathLike[str] | BinaryIO, name: object) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip file; whatever is wrong with it, there or while reading inside the block, is a `PoseFileError`."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:
+        raise PoseFileError(
+            f"{name}: must be a whole zip file, but it is damaged ({error or 'it ends early'})."
+        ) from None
+
+
+@contextmanager
+def open_member(archive: zipfile.ZipFile, member: str, name: object) -> Iterator[BinaryIO]:
+    """Opens one member for reading.
+
+    Raises:
+        PoseFileError: The member is missing, there twice, too large, or packed in a way numpy never does.
+    """
+    found = [info for info in archive.infolist() if info.filename == member]
+    if len(found) != 1:
+        raise PoseFileError(f"{name}: must hold {member} once, found it {len(found)} times.")
+    (info,) = found
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise PoseFileError(f"{name}: {member} must be stored or deflated, found method {info.compress_type}.")
+    if info.file_size > min(MAX_MEMBER_BYTES, _MAX_RATIO * max(info.compress_size, 1000)):
+        raise PoseFileError(
+            f"{name}: {member} must unpack to at most {MAX_MEMBER_BYTES} bytes and {_MAX_RATIO} times its packed size, "
+            f"found {info.file_size} from {info.compress_size}."
+        )
+    with archive.open(info) as stream:
+        yield stream
+
+
+def read_header(stream: BinaryIO, where: str) -> tuple[np.dtype, tuple[int, ...], bool]:
+    """Reads a `.npy` header: dtype, shape and whether the array is stored in Fortran order.
+
+    Raises:
+        PoseFileError: It is not the header of a plain array.
+    """
+    magic = stream.read(8)
+    length_bytes = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4, b"\x93NUMPY\x03\x00": 4}.get(magic, 0)
+    length = int.from_bytes(stream.read(length_bytes), "little")
+    found = _HEADER.fullmatch(stream.read(length)) if 0 < length <= 10_000 else None
+    if found is None:
+        raise PoseFileError(f"{where} must be a plain numpy array, found another header.")
+    descr, fortran_order, shape = (group.decode("ascii") for group in found.groups())
+    try:
+        dtype = np.dtype(descr)
+    except (TypeError, ValueError):
+        raise PoseFileError(f"{where} must be an array of numbers or text, found dtype {descr}.") from None
+    return dtype, tuple(int(size) for size in shape.split(",") if size.strip()), fortran_order == "True"
+
+
+def read_array(archive: zipfile.ZipFile, member: str, name: object) -> np.ndarray:
+    """Reads an array of numbers or text.
+
+    Raises:
+        PoseFileError: The member holds anything else, or not as many bytes as its shape says.
+    """
+    where = f"{name}: {member}"
+    with open_member(archive, member, name) as stream:
+        dtype, shape, fortran_order = read_header(stream, where)
+        data = stream.read()
+    if dtype.hasobject:
+        raise PoseFileError(f"{where} must be an array of numbers or text, found pickled objects.")
+    if prod(shape) * dtype.itemsize != len(data):
+        raise PoseFileError(
+            f"{where} must hold {prod(shape)} values of {dtype.itemsize} bytes for shape {list(shape)}, "
+            f"found {len(data)} bytes."
+        )
+    return np.ndarray(shape, dtype, data, order="F" if fortran_order else "C")
