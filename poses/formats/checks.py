@@ -37,13 +37,13 @@ def checked_sequence(
         raise PoseFileError(f"{path}: must hold at least one frame, found none.")
     with np.errstate(over="ignore", invalid="ignore"):
         keypoints, confidence = keypoints.astype(np.float32), confidence.astype(np.float32)
+    seen = confidence > 0
+    keypoints = np.where(seen[..., None], keypoints, np.float32(0))
     finite = np.isfinite(keypoints).all(axis=(1, 2)) & np.isfinite(confidence).all(axis=1)
     if not finite.all():
         raise PoseFileError(f"{path}: must hold finite numbers, found NaN or infinity in frame {finite.argmin()}.")
-    seen = confidence > 0
     if not seen.any():
         raise PoseFileError(f"{path}: must show a person, but nobody is in any of its {len(seen)} frames.")
-    keypoints = np.where(seen[..., None], keypoints, np.float32(0))
     farthest = np.abs(keypoints).max()
     if farthest > _FARTHEST:
         raise PoseFileError(f"{path}: must hold points in or near the frame, found one {farthest:g} frame sizes away.")
