@@ -1,0 +1,1 @@
+"""Pose-conditioned video generation: synthetic signers, the diffusion model, and the renderers that draw with them."""

@@ -1,0 +1,222 @@
+"""The network of `signer-small`: a pose-conditioned video UNet that predicts the clean frames.
+
+Pixel space, patches of 2, four resolutions. Frames meet in temporal attention at the two lowest resolutions, so that
+what is not known from the picture (the inside of a hand, the ground behind an old one) is decided once for a window.
+There are no normalisation layers: the blocks are EDSR's (https://arxiv.org/abs/1707.02921, figure 2c), because on a CPU
+with bf16 matrix units a norm costs more time than a convolution.
+
+Shapes below: b clips, f frames, c channels, h x w pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.embeddings import Timesteps
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import BaseOutput
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass
+class SignerUNetOutput(BaseOutput):
+    """What the network returns.
+
+    Attributes:
+        sample: The velocity `noise - clean`, as diffusers' flow-matching schedulers want it.
+        clean: The clean frames the velocity points to, in [-1, 1].
+    """
+
+    sample: Float[Tensor, "b 3 f h w"]
+    clean: Float[Tensor, "b 3 f h w"]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions on a residual path, shifted by the noise level."""
+
+    def __init__(self, channels: int, time_channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.time = nn.Linear(time_channels, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(
+        self, hidden_states: Float[Tensor, "bf c h w"], time: Float[Tensor, "bf t"]
+    ) -> Float[Tensor, "bf c h w"]:
+        hidden = self.conv1(F.silu(hidden_states)) + self.time(time)[:, :, None, None]
+        return hidden_states + self.conv2(F.silu(hidden))
+
+
+class TemporalAttention(nn.Module):
+    """Each pixel attends to itself in the other frames of the window.
+
+    The order of frames enters as a learned bias on their distance, so that a window of any length will do.
+    """
+
+    max_distance = 32
+
+    def __init__(self, channels: int, head_channels: int = 64):
+        super().__init__()
+        self.num_heads = channels // head_channels
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.bias = nn.Parameter(torch.zeros(self.num_heads, 2 * self.max_distance + 1))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, hidden_states: Float[Tensor, "bf c h w"], num_frames: int) -> Float[Tensor, "bf c h w"]:
+        batch_frames, channels, height, width = hidden_states.shape
+        clips = batch_frames // num_frames
+        tokens = hidden_states.permute(0, 2, 3, 1).reshape(clips, num_frames, height * width, channels)
+        tokens = tokens.transpose(1, 2)  # b, hw, f, c
+        query, key, value = (
+            self.qkv(self.norm(tokens))
+            .reshape(clips * height * width, num_frames, 3, self.num_heads, channels // self.num_heads)
+            .permute(2, 0, 3, 1, 4)
+        )
+        frame = torch.arange(num_frames, device=tokens.device)
+        distance = (frame[:, None] - frame).clamp(-self.max_distance, self.max_distance) + self.max_distance
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=self.bias[:, distance].to(query.dtype))
+        attended = self.out(attended.transpose(1, 2).reshape(clips, height * width, num_frames, channels))
+        attended = attended.transpose(1, 2).reshape(batch_frames, height, width, channels)
+        return hidden_states + attended.permute(0, 3, 1, 2)
+
+
+class Stage(nn.Module):
+    """The blocks of one resolution."""
+
+    def __init__(self, channels: int, num_blocks: int, time_channels: int, temporal: bool):
+        super().__init__()
+        self.blocks = nn.ModuleList(ResidualBlock(channels, time_channels) for _ in range(num_blocks))
+        self.temporal = TemporalAttention(channels) if temporal else None
+
+    def forward(
+        self, hidden_states: Float[Tensor, "bf c h w"], time: Float[Tensor, "bf t"], num_frames: int
+    ) -> Float[Tensor, "bf c h w"]:
+        for block in self.blocks:
+            hidden_states = block(hidden_states, time)
+        return hidden_states if self.temporal is None else self.temporal(hidden_states, num_frames)
+
+
+class SignerUNet(ModelMixin, ConfigMixin):
+    """Predicts a window of clean frames from noisy ones, the driving pose's maps and the reference picture.
+
+    The clean frame is a soft choice, pixel by pixel, between the reference picture, the coarse composite (both in the
+    conditioning) and a newly made colour: what need not move stays as sharp as it was in the picture. Inputs and outputs
+    are float32 whatever the weights are, so that a kept pixel keeps its value.
+
+    Args:
+        pose_channels: Channels of the maps of each frame; the first three are the coarse composite, in [-1, 1].
+        reference_channels: Channels of the reference; the first three are the picture, in [-1, 1].
+        block_channels: Channels at each resolution, finest first.
+        num_blocks: Residual blocks at each resolution, on the way down and on the way up.
+        temporal_stages: At how many of the coarsest resolutions frames attend to each other.
+        patch_size: Pixels to a side that make one position of the finest resolution.
+    """
+
+    _supports_gradient_checkpointing = False
+    _no_split_modules = ["Stage"]
+    _repeated_blocks = ["ResidualBlock"]
+
+    @register_to_config
+    def __init__(
+        self,
+        pose_channels: int = 16,
+        reference_channels: int = 10,
+        block_channels: Sequence[int] = (48, 96, 192, 256),
+        num_blocks: Sequence[int] = (1, 2, 2, 2),
+        temporal_stages: int = 2,
+        patch_size: int = 2,
+        time_channels: int = 128,
+    ):
+        super().__init__()
+        if len(num_blocks) != len(block_channels):
+            raise ValueError(
+                f"`num_blocks` must have one entry for each of `block_channels`, got {len(num_blocks)} "
+                f"for {len(block_channels)}."
+            )
+        patch = patch_size**2
+        depth = len(block_channels)
+        self.time_proj = Timesteps(time_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedding = nn.Sequential(nn.Linear(time_channels, time_channels), nn.SiLU())
+        self.conv_in = nn.Conv2d((3 + pose_channels) * patch, block_channels[0], 3, padding=1)
+        self.reference_in = nn.Conv2d(reference_channels * patch, block_channels[0], 3, padding=1)
+        temporal = [stage >= depth - temporal_stages for stage in range(depth)]
+        self.down = nn.ModuleList(
+            Stage(channels, blocks, time_channels, frames)
+            for channels, blocks, frames in zip(block_channels, num_blocks, temporal, strict=True)
+        )
+        pairs = list(zip(block_channels[:-1], block_channels[1:], strict=True))
+        self.downsample = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
+        self.upsample = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
+        self.up = nn.ModuleList(
+            Stage(channels, blocks, time_channels, frames)
+            for channels, blocks, frames in zip(block_channels[:-1], num_blocks[:-1], temporal[:-1], strict=True)
+        )
+        self.conv_out = nn.Conv2d(block_channels[0], 6 * patch, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+        return self.config.patch_size * 2 ** (len(self.config.block_channels) - 1)
+
+    def forward(
+        self,
+        sample: Float[Tensor, "b 3 f h w"],
+        timestep: Float[Tensor, "b f"],
+        pose_maps: Float[Tensor, "b p f h w"],
+        reference: Float[Tensor, "b r h w"],
+    ) -> SignerUNetOutput:
+        """Predicts the velocity of every frame.
+
+        Args:
+            sample: Noisy frames; a frame that is known already comes clean, with timestep 0.
+            timestep: 1000 times the noise level sigma (1 is noise, 0 is data), each frame its own.
+            pose_maps: The driving pose's maps, from `gen.conditioning`.
+            reference: The reference picture and what is known about it, from `gen.conditioning`.
+
+        Raises:
+            ValueError: Height or width is not a multiple of `size_multiple`.
+        """
+        clips, _, num_frames, height, width = sample.shape
+        if height % self.size_multiple or width % self.size_multiple:
+            raise ValueError(
+                f"`sample` must have height and width in multiples of {self.size_multiple}, got {height} x {width}."
+            )
+        patch = self.config.patch_size
+
+        def frames_first(video: Tensor) -> Tensor:
+            return video.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+        noisy, maps = frames_first(sample), frames_first(pose_maps)
+        time = self.time_embedding(self.time_proj(timestep.flatten()).to(self.dtype))
+
+        hidden = self.conv_in(F.pixel_unshuffle(torch.cat([noisy, maps], dim=1).to(self.dtype), patch))
+        known = self.reference_in(F.pixel_unshuffle(reference.to(self.dtype), patch))
+        hidden = hidden + known.repeat_interleave(num_frames, 0)
+        skips = []
+        for stage, downsample in zip(self.down, [*self.downsample, None], strict=True):
+            hidden = stage(hidden, time, num_frames)
+            if downsample is not None:
+                skips.append(hidden)
+                hidden = downsample(hidden)
+        for stage, upsample in zip(reversed(self.up), reversed(self.upsample), strict=True):
+            hidden = stage(upsample(hidden) + skips.pop(), time, num_frames)
+
+        made = F.pixel_shuffle(self.conv_out(F.silu(hidden)), patch).float()  # bf, 6, h, w
+        share = made[:, :3].softmax(dim=1)
+        composite = maps[:, :3]
+        picture = reference[:, :3].repeat_interleave(num_frames, 0)
+        clean = share[:, :1] * composite + share[:, 1:2] * picture + share[:, 2:] * (composite + made[:, 3:])
+        clean = clean.unflatten(0, (clips, num_frames)).transpose(1, 2)
+        sigma = (timestep.float() / 1000)[:, None, :, None, None]
+        velocity = (sample - clean) / sigma.clamp(min=1e-3)
+        return SignerUNetOutput(sample=velocity, clean=clean)

@@ -1,0 +1,77 @@
+"""`signer-small`: the bundled diffusion model, trained on synthetic signers."""
+
+import os
+from collections.abc import Iterator
+from importlib.resources import files
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from gen.pipeline_signer import SignerVideoPipeline
+from gen.renderers.base import Placement, SignerPicture
+from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, fit_picture
+from gen.renderers.placing import place_over
+from poses import PoseSequence
+
+
+class SignerSmallRenderer:
+    """Renders with `SignerVideoPipeline` and the weights in the package.
+
+    Args:
+        weights: A folder that `SignerVideoPipeline.from_pretrained` reads; None for the bundled weights.
+    """
+
+    name = "signer-small"
+    version = "0.1"
+    default_num_inference_steps = 1
+
+    def __init__(self, weights: str | None = None):
+        self._weights = weights or str(files("gen") / "weights" / "signer-small")
+        self._pipeline: SignerVideoPipeline | None = None
+
+    def place(self, poses: PoseSequence, signer: SignerPicture | None, *, height: int, width: int) -> Placement:
+        """See `Renderer.place`."""
+        picture = self._picture(signer, height, width)
+        return place_over(poses, picture.poses, height=height, width=width)
+
+    def render(
+        self,
+        poses: PoseSequence,
+        signer: SignerPicture | None,
+        *,
+        num_inference_steps: int | None = None,
+        seed: int = 0,
+    ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        """See `Renderer.render`."""
+        picture = self._picture(signer, poses.height, poses.width)
+        if self._pipeline is None:
+            self._pipeline = load_pipeline(self._weights)
+        yield from self._pipeline.stream(
+            poses,
+            picture.image,
+            picture.poses,
+            num_inference_steps=self.default_num_inference_steps
+            if num_inference_steps is None
+            else num_inference_steps,
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def _picture(self, signer: SignerPicture | None, height: int, width: int) -> SignerPicture:
+        if signer is None:
+            return built_in_picture(DEFAULT_SIGNER, height, width)
+        return fit_picture(signer, height, width)
+
+
+def load_pipeline(weights: str) -> SignerVideoPipeline:
+    """Loads a saved pipeline, in the precision and memory layout that convolutions are fastest in here."""
+    dtype = torch.bfloat16 if has_bf16_matrix_units() else torch.float32
+    pipeline = SignerVideoPipeline.from_pretrained(weights, dtype=dtype, local_files_only=True)
+    pipeline.unet.to(memory_format=torch.channels_last)
+    return pipeline
+
+
+def has_bf16_matrix_units() -> bool:
+    """Whether bf16 is faster than float32 here: the CPU has AMX, and oneDNN was not told to do without."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "DEFAULT").upper()
+    return torch.cpu._is_amx_tile_supported() and (limit in ("ALL", "DEFAULT") or "AMX" in limit)

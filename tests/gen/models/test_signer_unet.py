@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from gen.models.signer_unet import SignerUNet
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def unet():
+    torch.manual_seed(0)
+    unet = SignerUNet(block_channels=(8, 16, 64, 64), num_blocks=(1, 1, 1, 1), time_channels=16)
+    for parameter in unet.parameters():  # zero-initialised layers would hide what is wired wrongly
+        torch.nn.init.normal_(parameter, std=0.05)
+    return unet.eval()
+
+
+def inputs(clips: int = 1, num_frames: int = 3, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape):
+        return torch.rand(shape, generator=generator) * 2 - 1
+
+    return {
+        "sample": random(clips, 3, num_frames, SIZE, SIZE),
+        "timestep": torch.full((clips, num_frames), 600.0),
+        "pose_maps": random(clips, 16, num_frames, SIZE, SIZE),
+        "reference": random(clips, 10, SIZE, SIZE),
+    }
+
+
+def test_output_has_the_shape_of_the_sample(unet):
+    given = inputs(clips=2)
+    output = unet(**given)
+    assert output.sample.shape == output.clean.shape == given["sample"].shape
+
+
+def test_velocity_points_from_clean_to_noise(unet):
+    given = inputs()
+    output = unet(**given)
+    torch.testing.assert_close(given["sample"] - 0.6 * output.sample, output.clean)
+
+
+def test_a_batch_of_two_equals_two_of_one(unet):
+    both = inputs(clips=2)
+    together = unet(**both).sample
+    apart = [unet(**{name: value[i : i + 1] for name, value in both.items()}).sample for i in range(2)]
+    torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-4)
+
+
+def test_frames_learn_of_each_other(unet):
+    given = inputs()
+    changed = {**given, "sample": given["sample"].clone()}
+    changed["sample"][:, :, 2] += 0.5
+    assert (unet(**given).clean[:, :, 0] != unet(**changed).clean[:, :, 0]).any()
+
+
+def test_a_fresh_network_mixes_what_it_is_given():
+    given = inputs()
+    clean = SignerUNet(block_channels=(8, 16, 64, 64), num_blocks=(1, 1, 1, 1))(**given).clean
+    composite, picture = given["pose_maps"][:, :3], given["reference"][:, :3, None]
+    torch.testing.assert_close(clean, (2 * composite + picture) / 3)
+
+
+def test_gradient_reaches_every_parameter(unet):
+    unet.zero_grad()
+    unet(**inputs()).clean.square().sum().backward()
+    assert [name for name, parameter in unet.named_parameters() if parameter.grad is None] == []
+    assert [name for name, parameter in unet.named_parameters() if not parameter.grad.any()] == []
+
+
+def test_saving_and_loading_keeps_the_output(unet, tmp_path):
+    unet.save_pretrained(tmp_path)
+    torch.testing.assert_close(SignerUNet.from_pretrained(tmp_path)(**inputs()).sample, unet(**inputs()).sample)
+
+
+def test_a_size_that_is_no_multiple_is_refused(unet):
+    given = {name: value[..., :24, :24] if value.dim() > 2 else value for name, value in inputs().items()}
+    with pytest.raises(ValueError, match="`sample` must have height and width in multiples of 16, got 24 x 24"):
+        unet(**given)
+
+
+def test_blocks_without_a_count_are_refused():
+    with pytest.raises(ValueError, match="`num_blocks` must have one entry for each of `block_channels`, got 1 for 2"):
+        SignerUNet(block_channels=(8, 16), num_blocks=(1,))
