@@ -52,7 +52,7 @@ TRANSITION_SPEED = 2.5
 def letter_clips(language: str) -> dict[str, PoseSequence]:
     """Reads the letters of one sign language, each as recorded: hand raised, letter, hand lowered.
 
-    Every clip has the same body: shoulders level, 0.4 of the frame apart.
+    Every clip has the same body: shoulders nearly level and 0.4 of the frame apart.
 
     Args:
         language: One of `LANGUAGES`.
@@ -64,18 +64,11 @@ def letter_clips(language: str) -> dict[str, PoseSequence]:
         ValueError: `language` is not one of `LANGUAGES`.
     """
     if language not in LANGUAGES:
-        raise ValueError(
-            f"`language` must be one of {', '.join(LANGUAGES)}, got {language!r}."
-        )
-    return {
-        letter: _clip(path, letter, language)
-        for letter, path in _index()[language].items()
-    }
+        raise ValueError(f"`language` must be one of {', '.join(LANGUAGES)}, got {language!r}.")
+    return {letter: _clip(path, letter, language) for letter, path in _index()[language].items()}
 
 
-def spell(
-    word: str | Sequence[str], language: str, *, fps: float = 24.0
-) -> PoseSequence:
+def spell(word: str | Sequence[str], language: str, *, fps: float = 24.0) -> PoseSequence:
     """Composes a fingerspelled word: the letters' own movements, long holds cut, joined by smooth transitions.
 
     Args:
@@ -91,9 +84,7 @@ def spell(
             between 5 and 120.
     """
     if language not in LANGUAGES:
-        raise ValueError(
-            f"`language` must be one of {', '.join(LANGUAGES)}, got {language!r}."
-        )
+        raise ValueError(f"`language` must be one of {', '.join(LANGUAGES)}, got {language!r}.")
     if not 5 <= fps <= 120:
         raise ValueError(f"`fps` must be between 5 and 120, got {fps!r}.")
     letters = [_upper(letter, language) for letter in word]
@@ -101,12 +92,8 @@ def spell(
     unknown = [letter for letter in letters if letter not in paths]
     if not letters or unknown:
         found = f"letter {unknown[0]!r}" if unknown else "no letter"
-        raise ValueError(
-            f"`word` must be spelled from the {language} letters {' '.join(paths)}, got {found}."
-        )
-    clips = [
-        resample(_clip(paths[letter], letter, language), fps) for letter in letters
-    ]
+        raise ValueError(f"`word` must be spelled from the {language} letters {' '.join(paths)}, got {found}.")
+    clips = [resample(_clip(paths[letter], letter, language), fps) for letter in letters]
     return join_letters(clips, letters)
 
 
@@ -124,20 +111,13 @@ def join_letters(clips: Sequence[PoseSequence], letters: Sequence[str]) -> PoseS
         ValueError: The clips differ in number from the letters, or in frame rate or size.
     """
     if not clips or len(clips) != len(letters):
-        raise ValueError(
-            f"`clips` must hold one clip a letter, got {len(clips)} for {len(letters)} letters."
-        )
+        raise ValueError(f"`clips` must hold one clip a letter, got {len(clips)} for {len(letters)} letters.")
     first = clips[0]
     layouts = {(clip.fps, clip.width, clip.height) for clip in clips}
     if len(layouts) > 1:
-        raise ValueError(
-            f"`clips` must have one frame rate and size, got {len(layouts)}."
-        )
+        raise ValueError(f"`clips` must have one frame rate and size, got {len(layouts)}.")
     spans = [letter_span(clip) for clip in clips]
-    cores = [
-        _cut_holds(clip[start:stop])
-        for clip, (start, stop) in zip(clips, spans, strict=True)
-    ]
+    cores = [_cut_holds(clip[start:stop]) for clip, (start, stop) in zip(clips, spans, strict=True)]
     lead = round(MAX_LEAD_S * first.fps)
     start, (_, stop) = spans[0][0], spans[-1]
     pieces = [_arrays(first[max(start - lead, 0) : start])] if start else []
@@ -153,9 +133,7 @@ def join_letters(clips: Sequence[PoseSequence], letters: Sequence[str]) -> PoseS
         num_frames += len(core)
     if stop < len(clips[-1]):
         pieces.append(_arrays(clips[-1][stop : stop + lead]))
-    keypoints, confidence = (
-        np.concatenate(arrays) for arrays in zip(*pieces, strict=True)
-    )
+    keypoints, confidence = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     source = f"fingerspelling {first.language} {'-'.join(letters)}"
     return replace(
         first,
@@ -196,7 +174,7 @@ def resample(poses: PoseSequence, fps: float, *, speed: float = 1.0) -> PoseSequ
         speed: 2 plays the clip in half its time.
     """
     step = poses.fps / fps * speed
-    if step == 1.0:
+    if step == 1:
         return poses
     times = np.arange(0, len(poses) - 1 + 1e-6, step)
     before = np.minimum(times.astype(int), len(poses) - 1)
@@ -204,20 +182,14 @@ def resample(poses: PoseSequence, fps: float, *, speed: float = 1.0) -> PoseSequ
     weight = (times - before).astype(np.float32)
     after = np.where(weight < 1e-6, before, after)
     confidence = np.minimum(poses.confidence[before], poses.confidence[after])
-    blend = poses.keypoints[before] + weight[:, None, None] * (
-        poses.keypoints[after] - poses.keypoints[before]
-    )
+    blend = poses.keypoints[before] + weight[:, None, None] * (poses.keypoints[after] - poses.keypoints[before])
     glosses = tuple(
-        GlossSpan(
-            span.gloss, start, max(min(round(span.stop / step), len(times)), start + 1)
-        )
+        GlossSpan(span.gloss, start, max(min(round(span.stop / step), len(times)), start + 1))
         for span in poses.glosses
         for start in [min(round(span.start / step), len(times) - 1)]
     )
     keypoints = np.where(confidence[..., None] > 0, blend, 0).astype(np.float32)
-    return replace(
-        poses, keypoints=keypoints, confidence=confidence, fps=fps, glosses=glosses
-    )
+    return replace(poses, keypoints=keypoints, confidence=confidence, fps=fps, glosses=glosses)
 
 
 @lru_cache(maxsize=1)
@@ -232,9 +204,7 @@ def _index() -> dict[str, dict[str, Path]]:
             language = row["signed_language"]
             if language in paths:
                 paths[language][_upper(row["words"], language)] = folder / row["path"]
-    return {
-        language: dict(sorted(letters.items())) for language, letters in paths.items()
-    }
+    return {language: dict(sorted(letters.items())) for language, letters in paths.items()}
 
 
 @lru_cache(maxsize=64)
@@ -264,9 +234,7 @@ def _arrays(poses: PoseSequence) -> tuple[np.ndarray, np.ndarray]:
 
 def _in_shoulder_widths(poses: PoseSequence) -> Float32[np.ndarray, " 2"]:
     """Factor from frame units to shoulder widths, along x and y."""
-    return np.array([poses.width, poses.height], np.float32) / np.float32(
-        poses.shoulder_width_px()
-    )
+    return np.array([poses.width, poses.height], np.float32) / np.float32(poses.shoulder_width_px())
 
 
 def _hand_height(clip: PoseSequence) -> Float32[np.ndarray, " frames"] | None:
@@ -275,11 +243,7 @@ def _hand_height(clip: PoseSequence) -> Float32[np.ndarray, " frames"] | None:
     for hand in ("left_hand_wrist", "right_hand_wrist"):
         seen = np.flatnonzero(clip.confidence[:, index(hand)] > 0)
         if len(seen) >= max(len(clip) / 2, 1):
-            wrists.append(
-                np.interp(
-                    np.arange(len(clip)), seen, clip.keypoints[seen, index(hand), 1]
-                )
-            )
+            wrists.append(np.interp(np.arange(len(clip)), seen, clip.keypoints[seen, index(hand), 1]))
     if not wrists:
         return None
     return (np.max(wrists, axis=0) * _in_shoulder_widths(clip)[1]).astype(np.float32)
@@ -289,9 +253,7 @@ def _cut_holds(letter: PoseSequence) -> PoseSequence:
     """Shortens every stretch in which no hand moves to `MAX_HOLD_S`, dropping frames from its middle."""
     longest = max(round(MAX_HOLD_S * letter.fps), 1)
     still = np.append(_hand_motion(letter).mean(axis=1) < STILL_SPEED / letter.fps, False)
-    edges = np.flatnonzero(
-        np.diff(np.concatenate([[False], still, [False]]).astype(int))
-    )
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], still, [False]]).astype(int)))
     keep = np.ones(len(letter), bool)
     for start, stop in edges.reshape(-1, 2):
         surplus = stop + 1 - start - longest
@@ -314,9 +276,7 @@ def _hand_motion(poses: PoseSequence) -> Float32[np.ndarray, "steps points"]:
     return np.where(seen, np.linalg.norm(np.diff(keypoints, axis=0), axis=2), 0).astype(np.float32)
 
 
-def _transition(
-    before: PoseSequence, after: PoseSequence
-) -> tuple[np.ndarray, np.ndarray]:
+def _transition(before: PoseSequence, after: PoseSequence) -> tuple[np.ndarray, np.ndarray]:
     """The frames from the last pose of one letter to the first of the next.
 
     Points ease along straight lines (minimum jerk); a hand turns rigidly by the angle between its two shapes while
@@ -362,6 +322,4 @@ def _turn_hand(
     angle = np.angle(np.vdot(old, new))
     turned = old + ease[:, None] * (new * np.exp(-1j * angle) - old)
     shape = turned * np.exp(1j * angle * ease)[:, None]
-    return (wrist[:, None] + np.stack([shape.real, shape.imag], axis=-1)).astype(
-        np.float32
-    )
+    return (wrist[:, None] + np.stack([shape.real, shape.imag], axis=-1)).astype(np.float32)
