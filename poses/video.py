@@ -116,7 +116,7 @@ def read_frames(path: str | Path) -> Iterator[UInt8[np.ndarray, "height width 3"
 
 
 class VideoWriter:
-    """Writes an mp4 (H.264, 4:2:0) or a GIF frame by frame: `with VideoWriter(path, fps=25) as video: video.write(frame)`.
+    """Writes an mp4 (H.264, 4:2:0) or a GIF: `with VideoWriter(path, fps=25) as video: video.write(frame)`.
 
     The file appears under its name only when every frame is in it; an exception inside the block leaves nothing.
     GIF stores times in hundredths of a second and 256 colours a frame: a preview, not data.
@@ -233,7 +233,7 @@ def read_picture(path: str | Path) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
-    """Checks a video and finds its facts, its demuxer, and how to turn its frames (swap axes, row step, column step)."""
+    """Checks a video; finds its facts, its demuxer, and how to turn its frames: swap axes, row step, column step."""
     head = _read_head(path)
     demuxer = _match(head, _DEMUXERS)
     if demuxer is None:
