@@ -1,0 +1,441 @@
+"""Dresses a body: skin, eyes, hair and clothes as one mesh whose vertices follow the body's."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+from scipy.sparse import csr_matrix, diags, identity, vstack
+from scipy.spatial import cKDTree
+
+from gen.signers.appearance import Appearance, Clothes, Signer
+from gen.signers.body import PARTS, Body
+from gen.signers.hair import grow_hair
+from gen.signers.textures import (
+    FABRIC_EXTENT_M,
+    FACE_EXTENT_M,
+    face_uv,
+    paint_decal,
+    paint_eye,
+    paint_fabric,
+    paint_face,
+    paint_hair,
+    paint_skin,
+    to_linear,
+)
+from poses.keypoints import index
+
+SURFACES = ("skin", "face", "eye", "mouth", "hair", "top", "sleeve", "bottom", "jacket", "jacket_sleeve", "plastic")
+"""What a triangle is made of: the number of its texture and of its row in `SHINE`."""
+
+SHINE = np.array(
+    [
+        (0.16, 14, 0.35), (0.16, 14, 0.35), (0.9, 90, 0.2), (0.25, 30, 0.2), (0.22, 12, 0.15), (0.02, 8, 0.1),
+        (0.02, 8, 0.1), (0.02, 8, 0.1), (0.04, 10, 0.1), (0.04, 10, 0.1), (0.5, 50, 0.0),
+    ],
+    np.float32,
+)  # fmt: skip
+"""For each of `SURFACES`: strength and sharpness of the highlight, and how far light wraps around it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A dressed body, ready to be posed and rendered.
+
+    Attributes:
+        binding: The figure's vertices as linear combinations of the body's.
+        offset: How far each vertex then moves along its normal, metres.
+        faces: Triangles.
+        surface: What each triangle is made of, a number in `SURFACES`.
+        colour: Linear albedo of each vertex, which the texture multiplies.
+        uv: Texture coordinates; textures repeat.
+        cut: Where this field is below zero there is nothing: hems and hairlines.
+        textures: One for each of `SURFACES`, stored as 255 * sqrt(factor / 2).
+        appearance: Light and background among other things.
+    """
+
+    binding: csr_matrix
+    offset: Float32[np.ndarray, " points"]
+    faces: Int32[np.ndarray, "faces 3"]
+    surface: Int32[np.ndarray, " faces"]
+    colour: Float32[np.ndarray, "points 3"]
+    uv: Float32[np.ndarray, "points 2"]
+    cut: Float32[np.ndarray, " points"]
+    textures: UInt8[np.ndarray, "surfaces size size 3"]
+    appearance: Appearance
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A mesh that becomes part of a figure."""
+
+    binding: csr_matrix
+    faces: np.ndarray
+    surface: np.ndarray
+    colour: np.ndarray
+    uv: np.ndarray
+    offset: np.ndarray
+    cut: np.ndarray
+
+
+def dress(signer: Signer, body: Body) -> Figure:
+    """Puts a signer's skin, face, hair and clothes on the body."""
+    appearance = signer.appearance
+    clothes = _Wardrobe(body, appearance.clothes)
+    pieces = [_skin_piece(body, appearance, clothes), *clothes.pieces()]
+    pieces += [_bind_rigidly(body, mesh) for mesh in grow_hair(body, appearance)]
+    starts = np.cumsum([0] + [piece.binding.shape[0] for piece in pieces[:-1]])
+    return Figure(
+        binding=vstack([piece.binding for piece in pieces]).tocsr().astype(np.float32),
+        offset=np.concatenate([piece.offset for piece in pieces]).astype(np.float32),
+        faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=True)]).astype(np.int32),
+        surface=np.concatenate([piece.surface for piece in pieces]).astype(np.int32),
+        colour=np.concatenate([piece.colour for piece in pieces]).astype(np.float32),
+        uv=np.concatenate([piece.uv for piece in pieces]).astype(np.float32),
+        cut=np.concatenate([piece.cut for piece in pieces]).astype(np.float32),
+        textures=_paint(body, appearance),
+        appearance=appearance,
+    )
+
+
+def _paint(body: Body, appearance: Appearance) -> np.ndarray:
+    clothes, seed = appearance.clothes, appearance.seed
+    cloth = paint_fabric(clothes.top, seed)
+    jacket = clothes.jacket or clothes.top
+    jacket_cloth = paint_fabric(jacket, seed + 1)
+    plain = np.ones_like(cloth)
+    painted = {
+        "skin": paint_skin(seed),
+        "face": paint_face(body, appearance),
+        "eye": paint_eye(appearance),
+        "hair": paint_hair(appearance.hair.style, seed),
+        "top": paint_decal(cloth, clothes.top, seed),
+        "sleeve": cloth,
+        "bottom": paint_fabric(clothes.top if clothes.dress else clothes.bottom, seed if clothes.dress else seed + 2),
+        "jacket": paint_decal(jacket_cloth, jacket, seed + 1),
+        "jacket_sleeve": jacket_cloth,
+    }
+    textures = np.stack([painted.get(surface, plain) for surface in SURFACES])
+    return np.round(255 * np.sqrt(np.clip(textures, 0, 2) / 2)).astype(np.uint8)
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals of a mesh at rest."""
+    across = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], across)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def smoothing_matrix(faces: np.ndarray, count: int, steps: int, strength: float = 0.6) -> csr_matrix:
+    """The linear map that moves every vertex towards its neighbours, `steps` times."""
+    rows = np.concatenate([faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()])
+    columns = np.concatenate([faces[:, [1, 2, 0]].ravel(), faces[:, [0, 1, 2]].ravel()])
+    neighbours = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(count, count))
+    neighbours.data[:] = 1
+    degree = np.maximum(np.asarray(neighbours.sum(axis=1)).ravel(), 1)
+    step = (1 - strength) * identity(count, format="csr") + strength * (diags(1 / degree) @ neighbours)
+    result = identity(count, format="csr", dtype=np.float32)
+    for _ in range(steps):
+        result = step @ result
+    return result.tocsr()
+
+
+def _skin_piece(body: Body, appearance: Appearance, clothes: "_Wardrobe") -> _Piece:
+    """The body itself, without what clothes hide."""
+    points, faces = body.vertices, body.faces
+    normals = vertex_normals(points, faces)
+    seen = clothes.bare(faces)
+    surface = np.full(len(faces), SURFACES.index("skin"))
+    colour = _skin_colour(body, appearance, normals)
+    uv = np.stack([np.arctan2(points[:, 0], -points[:, 1]) * 0.3, points[:, 2]], axis=1) * 3
+    middle_uv = body.uv[body.uv_faces].mean(axis=1)
+    head = body.part == PARTS.index("head")
+    front = normals[faces].mean(axis=1)[:, 1] < 0.1
+    in_face = np.abs(face_uv(points, body)[faces] - 0.5).max(axis=(1, 2)) < 0.5
+    face = (head | (body.part == PARTS.index("neck"))) & front & in_face
+    eyeball = (middle_uv[:, 1] > 0.92) & (middle_uv[:, 0] > 0.74) & (middle_uv[:, 0] < 0.84)
+    socket = (middle_uv[:, 0] < 0.16) & (np.abs(middle_uv[:, 1] - 0.59) < 0.06)
+    tongue = (middle_uv[:, 1] > 0.92) & (np.abs(middle_uv[:, 0] - 0.635) < 0.02)
+    cavity = (middle_uv[:, 0] > 0.752) & (middle_uv[:, 1] < 0.142)
+    surface[face] = SURFACES.index("face")
+    surface[eyeball] = SURFACES.index("eye")
+    surface[socket | tongue | cavity] = SURFACES.index("mouth")
+    special = eyeball | socket | tongue | cavity
+    # Corners that lie on two surfaces need one vertex for each.
+    faces, origin = _split(faces, np.where(special, 2 + surface, np.where(face, 1, 0)))
+    kind = np.zeros(len(origin), int)
+    kind[faces] = surface[:, None]
+    uv, colour = uv[origin], colour[origin]
+    on_face = kind == SURFACES.index("face")
+    uv[on_face] = face_uv(points[origin[on_face]], body)
+    for side in ("L", "R"):
+        centre = body.heads[body.bone(f"eye.{side}")]
+        mine = (kind == SURFACES.index("eye")) & (body.weights[origin, body.bone(f"eye.{side}")] > 0.5)
+        ball = points[origin[mine]]
+        centre = np.array([centre[0], ball[:, 1].max(), centre[2]])
+        centre = 0.5 * (ball.min(axis=0) + ball.max(axis=0))
+        radius = 0.5 * np.ptp(ball[:, 2])
+        uv[mine] = 0.5 + 0.49 * (ball - centre)[:, [0, 2]] / radius
+        colour[mine] = 1.0
+    for faces_of, shade in ((socket, (0.35, 0.12, 0.10)), (cavity, (0.10, 0.02, 0.02)), (tongue, (0.42, 0.13, 0.13))):
+        colour[np.unique(faces[faces_of])] = shade
+    faces, surface = faces[seen], surface[seen]
+    return _compact(
+        _Piece(
+            binding=identity(len(points), format="csr", dtype=np.float32)[origin],
+            faces=faces,
+            surface=surface,
+            colour=colour,
+            uv=uv,
+            offset=np.zeros(len(origin)),
+            cut=np.ones(len(origin)),
+        )
+    )
+
+
+def _split(faces: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gives each group of faces vertices of its own; returns the new faces and each new vertex's origin."""
+    keys = faces.astype(np.int64) * 64 + group[:, None]
+    unique, new = np.unique(keys, return_inverse=True)
+    return new.reshape(faces.shape), (unique // 64).astype(int)
+
+
+def _compact(piece: _Piece) -> _Piece:
+    """Drops vertices that no face uses."""
+    used, faces = np.unique(piece.faces, return_inverse=True)
+    return _Piece(
+        piece.binding[used], faces.reshape(-1, 3), piece.surface, piece.colour[used], piece.uv[used], piece.offset[used],
+        piece.cut[used],
+    )  # fmt: skip
+
+
+def _skin_colour(body: Body, appearance: Appearance, normals: np.ndarray) -> np.ndarray:
+    """Skin of every vertex: palms and nails lighter, knuckles and ears redder, the scalp shaded by its hair."""
+    skin = to_linear(appearance.skin)
+    colour = np.tile(skin, (len(body.vertices), 1))
+    points = body.vertices
+    pale = np.clip(skin * (1.0 + 0.9 * (1 - skin)) + (0.05, 0.025, 0.02), 0, 0.9)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        joints = body.keypoints[index(*(f"{side}_hand_{name}" for name in ("wrist", "index_mcp", "little_mcp", "middle_tip")))]
+        across = np.cross(joints[1] - joints[0], joints[2] - joints[0]) * sign
+        across /= np.linalg.norm(across)
+        # Fingers at rest bend towards the palm.
+        if (joints[3] - joints[1:3].mean(axis=0)) @ across < 0:
+            across = -across
+        parts = [i for i, name in enumerate(PARTS) if name.startswith(f"{side}_") and name[-3:] != "arm"]
+        hand = np.zeros(len(points), bool)
+        hand[np.unique(body.faces[np.isin(body.part, parts)])] = True
+        from_wrist = np.clip((np.linalg.norm(points - joints[0], axis=1) - 0.015) / 0.03, 0, 1)
+        palm = np.clip((normals @ across + 0.05) * 2.2, 0, 1) * hand * from_wrist
+        colour += palm[:, None] * (pale - colour)
+        for finger in ("thumb", "index", "middle", "ring", "little"):
+            tip = body.keypoints[index(f"{side}_hand_{finger}_tip")]
+            last = body.keypoints[index(f"{side}_hand_{finger}_{'ip' if finger == 'thumb' else 'dip'}")]
+            along = (tip - last) / np.linalg.norm(tip - last)
+            near = (np.abs((points - tip) @ along + 0.004) < 0.007) & (np.linalg.norm(points - tip, axis=1) < 0.013)
+            # The back of the thumb looks sideways at rest.
+            back = across if finger != "thumb" else 0.4 * across + 0.9 * np.cross(along, across) * sign
+            nail = near & (normals @ (back / np.linalg.norm(back)) < -0.55)
+            shade = to_linear(appearance.nails) if appearance.nails else np.clip(skin * 0.75 + (0.22, 0.13, 0.12), 0, 1)
+            colour[nail] = shade
+            knuckle = body.keypoints[index(f"{side}_hand_{finger}_{'mcp' if finger == 'thumb' else 'pip'}")]
+            red = 0.5 * np.exp(-((np.linalg.norm(points - knuckle, axis=1) / 0.009) ** 2)) * (normals @ across < 0)
+            colour *= 1 - red[:, None] * (0.05, 0.22, 0.24)
+    uv = np.zeros((len(points), 2))
+    uv[body.faces] = body.uv[body.uv_faces]
+    ears = np.maximum(*(np.exp(-(np.hypot(uv[:, 0] - 0.846, uv[:, 1] - v) / 0.03) ** 2) for v in (0.342, 0.624)))
+    return colour * (1 - ears[:, None] * (0.0, 0.2, 0.2))
+
+
+class _Wardrobe:
+    """Clothes as shells over the body, with fields that say where each garment ends."""
+
+    def __init__(self, body: Body, clothes: Clothes):
+        self._body = body
+        self._clothes = clothes
+        points = body.vertices
+        self._reach = {side: _along_arm(body, side) for side in "LR"}
+        arm_bones = {
+            side: [i for i, n in enumerate(body.bone_names) if n.endswith(side) and n[:5] in ("upper", "lower", "wrist", "finge", "metac")
+                   and "leg" not in n] for side in "LR"
+        }  # fmt: skip
+        self._arm_weight = {side: body.weights[:, bones].sum(axis=1) for side, bones in arm_bones.items()}
+        self._neck = body.heads[body.bone("neck01")]
+        self._hip_z = body.heads[body.bone("upperleg01.L")][2]
+        self._waist_z = body.heads[body.bone("spine04")][2]
+        self._knee_z = body.heads[body.bone("lowerleg01.L")][2]
+        self._normals = vertex_normals(points, body.faces)
+        self._fields = self._garments()
+
+    def _garments(self) -> list[tuple[str, str, np.ndarray, float]]:
+        """Torso surface, sleeve surface, field and offset of every garment, innermost first."""
+        clothes, z = self._clothes, self._body.vertices[:, 2]
+        hem = self._hip_z - 0.06
+        garments = []
+        arm = np.maximum(self._arm_weight["L"], self._arm_weight["R"])
+
+        def legs(field: np.ndarray) -> np.ndarray:
+            return np.where(arm > 0.2, -1.0, field)
+
+        if clothes.dress:
+            garments.append(("bottom", "bottom", np.minimum(legs(hem + 0.02 - z), z - self._knee_z), 0.012 + clothes.looseness_m))
+        else:
+            garments.append(("bottom", "bottom", legs(self._waist_z - z), 0.007))
+        top = np.minimum.reduce([self._neckline(clothes.neckline, clothes.neck_depth_m), self._sleeve(clothes.sleeve), z - hem])
+        garments.append(("top", "sleeve", top, 0.008 + clothes.looseness_m))
+        if clothes.jacket:
+            opening = 0.035 + 0.10 * np.clip((self._neck[2] - 0.02 - z) / 0.5, 0, 1)
+            front = self._normals[:, 1] < 0.25
+            open_front = np.where(front, np.abs(self._body.vertices[:, 0]) - opening, 0.1)
+            jacket = np.minimum.reduce([self._neckline("crew", 0.0), self._sleeve(1.93), z - hem + 0.05, open_front])
+            garments.append(("jacket", "jacket_sleeve", jacket, 0.018 + clothes.looseness_m))
+        return garments
+
+    def bare(self, faces: np.ndarray) -> np.ndarray:
+        """Faces of the body that aren't safely under a garment."""
+        covered = np.max([field for _, _, field, _ in self._fields], axis=0)
+        return (covered[faces] < 0.03).any(axis=1)
+
+    def pieces(self) -> list[_Piece]:
+        """The garments' meshes."""
+        return [self._shell(*garment) for garment in self._fields]
+
+    def _neckline(self, name: str, depth: float) -> np.ndarray:
+        """Above zero below the neckline; metres, about."""
+        x, y, z = self._body.vertices.T
+        neck = self._neck
+        # An opening around the neck's foot: above a ring that rises towards the nape, and no wider than the neck.
+        ring = neck[2] + 0.006 + np.clip(0.75 * (y - neck[1]), -0.045, 0.05) - 0.6 * depth
+        front = np.clip((neck[1] + 0.01 - y) / 0.06, 0, 1)
+        across = np.abs(x)
+        half_width = 0.072 + 0.5 * depth
+        if name == "v":
+            ring += 0.6 * depth - front * np.clip(depth + 0.02, 0, None) * np.clip(1 - across / 0.085, 0, 1)
+            half_width = 0.078
+        elif name == "scoop":
+            ring += 0.6 * depth - front * depth * np.sqrt(np.clip(1 - (across / 0.10) ** 2, 0, 1)) - 0.008
+            half_width = 0.095
+        elif name == "boat":
+            ring -= 0.012 - 0.004 * front
+            half_width = 0.125
+        elif name == "polo":
+            ring += 0.022 - front * np.clip(0.05 - across * 2.0, 0, 0.08)
+        elif name == "turtle":
+            ring += 0.06 - front * 0.012
+        return np.maximum(ring - z, across - half_width)
+
+    def _sleeve(self, end: float) -> np.ndarray:
+        """Above zero before the sleeves' ends."""
+        field = np.full(len(self._body.vertices), 1.0)
+        for side in "LR":
+            on_arm = self._arm_weight[side] > 0.2
+            upper, fore = self._reach[side][1:]
+            stop = end * upper if end <= 1 else upper + (end - 1) * fore
+            field = np.where(on_arm, np.minimum(field, stop - self._reach[side][0]), field)
+        return field
+
+    def _shell(self, torso: str, sleeve: str, field: np.ndarray, offset: float) -> _Piece:
+        body = self._body
+        points = body.vertices
+        head = np.isin(body.part, [PARTS.index("head")])
+        faces = body.faces[(field[body.faces] > 0).any(axis=1) & ~head]
+        smoothing = smoothing_matrix(faces, len(points), steps=3)
+        smooth = smoothing @ points
+        used = np.unique(faces)
+        # Smoothing shrinks; cloth hangs outside of what it covers.
+        shrunk = np.clip(((points - smooth) * self._normals).sum(axis=1), 0, 0.02)
+        shrunk = smoothing_matrix(faces, len(points), steps=6) @ shrunk
+        rng = np.random.default_rng(len(used))
+        folds = np.zeros(len(points))
+        for _ in range(5):
+            direction = rng.normal(size=3)
+            direction *= rng.uniform(25, 60) / np.linalg.norm(direction)
+            folds += np.sin(points @ direction + rng.uniform(0, 6)) / 5
+        swing = 0.35 * self._clothes.looseness_m * folds
+        arm = np.maximum(self._arm_weight["L"], self._arm_weight["R"])
+        on_arm = arm[faces].mean(axis=1) > 0.5
+        split_faces, origin = _split(faces, on_arm.astype(int))
+        surface = np.where(on_arm, SURFACES.index(sleeve), SURFACES.index(torso))
+        kind = np.zeros(len(origin), bool)
+        kind[split_faces[on_arm]] = True
+        at = points[origin]
+        spine_y = self._neck[1]
+        around = np.arctan2(at[:, 0], -(at[:, 1] - spine_y - 0.02)) / (2 * np.pi) * 0.95
+        uv = np.stack([0.5 + around, self._neck[2] - 0.02 - at[:, 2]], axis=1)
+        for side in "LR":
+            mine = kind & (self._arm_weight[side][origin] > 0.4)
+            uv[mine] = _sleeve_uv(body, side, at[mine], self._reach[side][0][origin[mine]])
+        return _Piece(
+            binding=smoothing[origin],
+            faces=split_faces,
+            surface=surface,
+            colour=np.ones((len(origin), 3)),
+            uv=uv / FABRIC_EXTENT_M,
+            offset=(offset + shrunk + swing)[origin],
+            cut=field[origin],
+        )
+
+
+def _along_arm(body: Body, side: str) -> tuple[np.ndarray, float, float]:
+    """How far along the arm each vertex lies, and the lengths of upper arm and forearm; metres."""
+    shoulder, elbow, wrist = (body.heads[body.bone(f"{name}.{side}")] for name in ("upperarm01", "lowerarm01", "wrist"))
+    upper, fore = np.linalg.norm(elbow - shoulder), np.linalg.norm(wrist - elbow)
+    on_upper = (body.vertices - shoulder) @ (elbow - shoulder) / upper
+    on_fore = upper + (body.vertices - elbow) @ (wrist - elbow) / fore
+    bend = np.clip((on_upper - upper + 0.03) / 0.06, 0, 1)
+    return on_upper * (1 - bend) + on_fore * bend, float(upper), float(fore)
+
+
+def _sleeve_uv(body: Body, side: str, at: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Around the arm, mirrored so that there is no seam, and along it; metres."""
+    shoulder, wrist = (body.heads[body.bone(f"{name}.{side}")] for name in ("upperarm01", "wrist"))
+    axis = (wrist - shoulder) / np.linalg.norm(wrist - shoulder)
+    front = np.array([0.0, -1.0, 0.0]) + axis * axis[1]
+    front /= np.linalg.norm(front)
+    other = np.cross(axis, front)
+    elbow = body.heads[body.bone(f"lowerarm01.{side}")]
+    line = shoulder + np.outer(np.clip(along / np.linalg.norm(wrist - shoulder), 0, 1), wrist - shoulder)
+    line += (elbow - 0.5 * (shoulder + wrist)) * (1 - np.abs(2 * along / np.linalg.norm(wrist - shoulder) - 1)).clip(0)[:, None]
+    away = at - line
+    return np.stack([np.abs(np.arctan2(away @ other, away @ front)) * 0.045, along], axis=1)
+
+
+def _anchors(body: Body, bones: list[str], count: int) -> np.ndarray:
+    """Vertices spread over what some bones move, expressions leaving them alone."""
+    held = body.weights[:, [body.bone(name) for name in bones]].sum(axis=1) > 0.97
+    still = np.abs(body.expressions).max(axis=(0, 2)) < 1e-4
+    candidates = np.flatnonzero(held & still)
+    chosen = [candidates[body.vertices[candidates, 2].argmax()]]
+    nearest = np.full(len(candidates), np.inf)
+    for _ in range(count - 1):
+        nearest = np.minimum(nearest, np.linalg.norm(body.vertices[candidates] - body.vertices[chosen[-1]], axis=1))
+        chosen.append(candidates[nearest.argmax()])
+    return np.array(chosen)
+
+
+def _follow(body: Body, anchors: np.ndarray, points: np.ndarray) -> csr_matrix:
+    """Weights that carry points along with the best affine map of the anchors."""
+    known = np.concatenate([body.vertices[anchors], np.ones((len(anchors), 1))], axis=1)
+    wanted = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    weights = wanted @ np.linalg.pinv(known)
+    rows = np.repeat(np.arange(len(points)), len(anchors))
+    columns = np.tile(anchors, len(points))
+    return csr_matrix((weights.ravel(), (rows, columns)), shape=(len(points), len(body.vertices)))
+
+
+def _bind_rigidly(body: Body, mesh) -> _Piece:
+    """Binds hair and what is worn on the head: to the head, and below the chin more and more to the chest."""
+    head = _follow(body, _anchors(body, ["head"], 24), mesh.points)
+    chest = _follow(body, _anchors(body, ["spine01", "spine02"], 24), mesh.points)
+    follow = diags(mesh.follow_head)
+    binding = (follow @ head + (identity(len(mesh.points)) - follow) @ chest).tocsr()
+    return _Piece(
+        binding=binding,
+        faces=mesh.faces,
+        surface=np.full(len(mesh.faces), SURFACES.index(mesh.surface)),
+        colour=mesh.colour,
+        uv=mesh.uv,
+        offset=np.zeros(len(mesh.points)),
+        cut=mesh.cut,
+    )

@@ -1,0 +1,354 @@
+"""Renders dressed figures: shading, shadows and contact darkening as Warp kernels over the rasterizer's pixels."""
+
+from typing import Any, Protocol, no_type_check
+
+import numpy as np
+import warp as wp
+from jaxtyping import Float32, UInt8
+
+from gen.signers.appearance import Light
+from gen.signers.dress import SHINE, Figure
+from gen.signers.raster import MAX_DEPTH, rasterize
+from gen.signers.scenery import paint_scene
+from gen.signers.textures import to_linear
+
+SHADOW_SIZE = 320
+"""Pixels along each side of the shadow map."""
+
+
+class Projection(Protocol):
+    """What a camera must offer."""
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points in metres to x, y in the unit frame and depth in metres."""
+        ...
+
+
+@wp.struct
+class _Lighting:
+    towards_key: wp.vec3
+    key: wp.vec3
+    sky: wp.vec3
+    floor: wp.vec3
+    to_light_x: wp.vec3
+    to_light_y: wp.vec3
+    light_origin: wp.vec2
+    light_scale: float
+    metres_per_pixel: float
+
+
+@wp.kernel
+@no_type_check
+def _sum_normals(
+    points: wp.array(dtype=wp.vec3), faces: wp.array2d(dtype=wp.int32), normals: wp.array(dtype=wp.vec3)
+):
+    face = wp.tid()
+    i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+    across = wp.cross(points[j] - points[i], points[k] - points[i])
+    wp.atomic_add(normals, i, across)
+    wp.atomic_add(normals, j, across)
+    wp.atomic_add(normals, k, across)
+
+
+@wp.kernel
+@no_type_check
+def _move_out(points: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3), offset: wp.array(dtype=wp.float32)):
+    vertex = wp.tid()
+    points[vertex] = points[vertex] + wp.normalize(normals[vertex]) * offset[vertex]
+
+
+@wp.func
+@no_type_check
+def _texel(textures: wp.array4d(dtype=wp.uint8), layer: int, y: int, x: int):
+    size = textures.shape[1]
+    row = ((y % size) + size) % size
+    column = ((x % size) + size) % size
+    return wp.vec3(
+        float(textures[layer, row, column, 0]),
+        float(textures[layer, row, column, 1]),
+        float(textures[layer, row, column, 2]),
+    )
+
+
+@wp.func
+@no_type_check
+def _sample_texture(textures: wp.array4d(dtype=wp.uint8), layer: int, uv: wp.vec2):
+    size = float(textures.shape[1])
+    x = uv[0] * size - 0.5
+    y = uv[1] * size - 0.5
+    left = int(wp.floor(x))
+    top = int(wp.floor(y))
+    right = x - float(left)
+    down = y - float(top)
+    upper = _texel(textures, layer, top, left) * (1.0 - right) + _texel(textures, layer, top, left + 1) * right
+    lower = _texel(textures, layer, top + 1, left) * (1.0 - right) + _texel(textures, layer, top + 1, left + 1) * right
+    stored = (upper * (1.0 - down) + lower * down) / 255.0
+    return wp.cw_mul(stored, stored) * 2.0
+
+
+@wp.func
+@no_type_check
+def _lit(at: wp.vec3, lighting: _Lighting, shadow: wp.array2d(dtype=wp.float32), bias: float):
+    """How much of the main light arrives, from 0 to 1."""
+    x = (wp.dot(at, lighting.to_light_x) - lighting.light_origin[0]) * lighting.light_scale
+    y = (wp.dot(at, lighting.to_light_y) - lighting.light_origin[1]) * lighting.light_scale
+    depth = -wp.dot(at, lighting.towards_key) - bias
+    size = shadow.shape[0]
+    left = int(wp.floor(x - 0.5))
+    top = int(wp.floor(y - 0.5))
+    right = x - 0.5 - float(left)
+    down = y - 0.5 - float(top)
+    total = float(0.0)
+    for row in range(3):
+        for column in range(3):
+            s = wp.clamp(left - 1 + column + int(right + 0.5), 0, size - 1)
+            t = wp.clamp(top - 1 + row + int(down + 0.5), 0, size - 1)
+            if shadow[t, s] >= depth:
+                total += 1.0
+    return total / 9.0
+
+
+@wp.func
+@no_type_check
+def _openness(depth: wp.array2d(dtype=wp.float32), y: int, x: int, normal: wp.vec3, metre: float, offsets: wp.array(dtype=wp.vec2)):
+    """How little the surroundings hide the sky, from the depth of the pixels around."""
+    here = depth[y, x]
+    hidden = float(0.0)
+    flip = 1.0 - 2.0 * float((x + y) % 2)
+    for tap in range(offsets.shape[0]):
+        offset = offsets[tap]
+        dx = int(wp.round(offset[0] * metre * flip))
+        dy = int(wp.round(offset[1] * metre))
+        s = wp.clamp(x + dx, 0, depth.shape[1] - 1)
+        t = wp.clamp(y + dy, 0, depth.shape[0] - 1)
+        away = wp.vec3(float(s - x) / metre, float(t - y) / metre, depth[t, s] - here)
+        far = wp.length(away)
+        reach = wp.length(offset) * 2.5 + 1.0e-4
+        if far > 1.0e-6 and far < reach:
+            hidden += wp.max(wp.dot(away, normal) / far - 0.12, 0.0) * (1.0 - far / reach)
+    return wp.clamp(1.0 - 2.6 * hidden / float(offsets.shape[0]), 0.0, 1.0)
+
+
+@wp.func
+@no_type_check
+def _encode(linear: float):
+    c = wp.clamp(linear, 0.0, 1.0)
+    if c <= 0.0031308:
+        return 12.92 * c
+    return 1.055 * wp.pow(c, 1.0 / 2.4) - 0.055
+
+
+@wp.kernel
+@no_type_check
+def _shade(
+    face: wp.array2d(dtype=wp.int32),
+    barycentric: wp.array2d(dtype=wp.vec2),
+    depth: wp.array2d(dtype=wp.float32),
+    faces: wp.array2d(dtype=wp.int32),
+    surface: wp.array(dtype=wp.int32),
+    normals: wp.array(dtype=wp.vec3),
+    colour: wp.array(dtype=wp.vec3),
+    uv: wp.array(dtype=wp.vec2),
+    textures: wp.array4d(dtype=wp.uint8),
+    shine: wp.array(dtype=wp.vec3),
+    lighting: _Lighting,
+    shadow: wp.array2d(dtype=wp.float32),
+    offsets: wp.array(dtype=wp.vec2),
+    background: wp.array2d(dtype=wp.vec3),
+    supersample: int,
+    frame: wp.array3d(dtype=wp.uint8),
+    alpha: wp.array2d(dtype=wp.uint8),
+):
+    row, column = wp.tid()
+    total = wp.vec3(0.0, 0.0, 0.0)
+    covered = float(0.0)
+    metre = 1.0 / lighting.metres_per_pixel
+    half = wp.normalize(lighting.towards_key + wp.vec3(0.0, 0.0, -1.0))
+    for sample in range(supersample * supersample):
+        y = row * supersample + sample // supersample
+        x = column * supersample + sample % supersample
+        found = face[y, x]
+        if found < 0:
+            total += background[row, column]
+        else:
+            covered += 1.0
+            i, j, k = faces[found, 0], faces[found, 1], faces[found, 2]
+            b = barycentric[y, x][0]
+            c = barycentric[y, x][1]
+            a = 1.0 - b - c
+            normal = wp.normalize(normals[i] * a + normals[j] * b + normals[k] * c)
+            layer = surface[found]
+            # Both sides of cloth and hair are seen; skin seen from behind lies inside the body.
+            if normal[2] > 0.0:
+                if layer >= 4:
+                    normal = -normal
+                else:
+                    normal = wp.normalize(wp.vec3(normal[0], normal[1], -0.02))
+            albedo = wp.cw_mul(
+                colour[i] * a + colour[j] * b + colour[k] * c,
+                _sample_texture(textures, layer, uv[i] * a + uv[j] * b + uv[k] * c),
+            )
+            at = wp.vec3(
+                (float(x) + 0.5) * lighting.metres_per_pixel, (float(y) + 0.5) * lighting.metres_per_pixel, depth[y, x]
+            )
+            facing = wp.dot(normal, lighting.towards_key)
+            wrap = shine[layer][2]
+            diffuse = wp.max((facing + wrap) / (1.0 + wrap), 0.0)
+            arriving = float(0.0)
+            if diffuse > 0.0:
+                arriving = _lit(at + normal * 0.004, lighting, shadow, 0.004 + 0.006 * (1.0 - wp.max(facing, 0.0)))
+                if wrap > 0.3 and facing < 0.25:
+                    arriving = wp.max(arriving, 0.35 * wp.clamp(0.25 - facing, 0.0, 1.0))
+            open = _openness(depth, y, x, normal, metre, offsets)
+            up = 0.5 - 0.5 * normal[1]
+            ambient = (lighting.sky * up + lighting.floor * (1.0 - up)) * (0.25 + 0.75 * open)
+            ambient = ambient * (0.62 + 0.38 * -normal[2])
+            light = ambient + lighting.key * (diffuse * arriving * (0.45 + 0.55 * open))
+            result = wp.cw_mul(albedo, light)
+            if wrap > 0.3:
+                # Blood colours the light that leaves skin at the edge of shade.
+                result = wp.cw_mul(result, wp.vec3(1.0, 0.90 + 0.10 * open, 0.87 + 0.13 * open))
+            gleam = wp.pow(wp.max(wp.dot(normal, half), 0.0), shine[layer][1]) * shine[layer][0]
+            rim = wp.pow(1.0 - wp.min(-normal[2], 1.0), 4.0) * shine[layer][0] * 0.25
+            result += lighting.key * (gleam * arriving * open) + lighting.sky * (rim * open)
+            total += result
+    count = float(supersample * supersample)
+    for channel in range(3):
+        frame[row, column, channel] = wp.uint8(_encode(total[channel] / count) * 255.0 + 0.5)
+    alpha[row, column] = wp.uint8(255.0 * covered / count + 0.5)
+
+
+def _rings() -> np.ndarray:
+    """Where contact darkening looks: near, for creases between fingers, and farther, for arms before the body."""
+    turns = np.arange(10) * 2.39996
+    radii = np.array([0.004, 0.007, 0.006, 0.011, 0.010, 0.016, 0.022, 0.03, 0.04, 0.055])
+    return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32) * radii[:, None].astype(np.float32)
+
+
+_OFFSETS = _rings()
+
+
+def render_frames(
+    figure: Figure,
+    vertices: Float32[np.ndarray, "frames vertices 3"],
+    camera: Projection,
+    *,
+    height: int,
+    width: int,
+    supersample: int = 2,
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Pictures of a figure whose body has these vertices, on its background."""
+    return render_layers(figure, vertices, camera, height=height, width=width, supersample=supersample)[0]
+
+
+def render_layers(
+    figure: Figure,
+    vertices: Float32[np.ndarray, "frames vertices 3"],
+    camera: Projection,
+    *,
+    height: int,
+    width: int,
+    supersample: int = 2,
+) -> tuple[UInt8[np.ndarray, "frames height width 3"], UInt8[np.ndarray, "frames height width"]]:
+    """Pictures as from `render_frames`, and how much of each pixel the figure covers, 0 to 255.
+
+    Args:
+        figure: The dressed body.
+        vertices: The posed body's vertices, metres.
+        camera: Orthographic; square pixels.
+        height: Rows of the pictures.
+        width: Columns of the pictures.
+        supersample: Samples along each side of a pixel.
+    """
+    frames = np.empty((len(vertices), height, width, 3), np.uint8)
+    alpha = np.empty((len(vertices), height, width), np.uint8)
+    background = _share(paint_scene(figure.appearance.scene, height, width).copy(), wp.vec3)
+    shared = [
+        _share(figure.faces, wp.int32),
+        _share(figure.surface, wp.int32),
+        _share(figure.colour, wp.vec3),
+        _share(figure.uv, wp.vec2),
+        _share(figure.textures, wp.uint8),
+        _share(SHINE, wp.vec3),
+        _share(_OFFSETS, wp.vec2),
+    ]
+    faces, surface, colour, uv, textures, shine, offsets = shared
+    offset = _share(figure.offset, wp.float32)
+    metre = _pixels_per_metre(camera, height, width) * supersample
+    for body, frame, mask in zip(vertices, frames, alpha, strict=True):
+        posed = camera.project(figure.binding @ body)
+        # Metres of the picture: x right, y down, z away from the camera.
+        points = np.ascontiguousarray(posed * (width * supersample / metre, height * supersample / metre, 1), np.float32)
+        shared_points = _share(points, wp.vec3)
+        wp.launch(_move_out, dim=len(points), inputs=[shared_points, _normals(shared_points, faces), offset], device="cpu")
+        normals = _normals(shared_points, faces)
+        screen = points * np.float32([metre, metre, 1])
+        raster = rasterize(screen, figure.faces, height=height * supersample, width=width * supersample, cut=figure.cut)
+        lighting, shadow = _cast_shadows(figure, points, height * supersample / metre, width * supersample / metre)
+        lighting.metres_per_pixel = 1 / metre
+        inputs = [
+            _share(raster.face, wp.int32),
+            _share(raster.barycentric, wp.vec2),
+            _share(raster.depth, wp.float32),
+            faces,
+            surface,
+            normals,
+            colour,
+            uv,
+            textures,
+            shine,
+            lighting,
+            _share(shadow, wp.float32),
+            offsets,
+            background,
+            supersample,
+            _share(frame, wp.uint8),
+            _share(mask, wp.uint8),
+        ]
+        wp.launch(_shade, dim=(height, width), inputs=inputs, device="cpu")
+    return frames, alpha
+
+
+def _normals(points: wp.array, faces: wp.array) -> wp.array:
+    normals = wp.zeros(len(points), dtype=wp.vec3, device="cpu")
+    wp.launch(_sum_normals, dim=len(faces), inputs=[points, faces, normals], device="cpu")
+    return normals
+
+
+def _pixels_per_metre(camera: Projection, height: int, width: int) -> float:
+    origin, right = camera.project(np.float32([[0, 0, 0], [1, 0, 0]]))
+    return float(np.hypot(*((right - origin)[:2] * (width, height))))
+
+
+def _cast_shadows(figure: Figure, points: np.ndarray, high: float, wide: float) -> tuple[Any, np.ndarray]:
+    """The main light, and how far it reaches: a depth map seen from it."""
+    light: Light = figure.appearance.light
+    azimuth, elevation = np.radians([light.azimuth_deg, light.elevation_deg])
+    towards = np.array([np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])
+    across = np.cross([0.0, 1.0, 0.0], towards)
+    across /= np.linalg.norm(across)
+    down = np.cross(towards, across)
+    lighting = _Lighting()
+    lighting.towards_key = wp.vec3(*towards)
+    lighting.key = wp.vec3(*(to_linear(light.tint) * light.strength * 1.25))
+    lighting.sky = wp.vec3(*(to_linear(light.sky) * light.ambient))
+    lighting.floor = wp.vec3(*(to_linear(light.floor) * light.ambient * 0.75))
+    lighting.to_light_x = wp.vec3(*across)
+    lighting.to_light_y = wp.vec3(*down)
+    seen = points[(points[:, 1] > -0.3) & (points[:, 1] < high + 0.3) & (points[:, 0] > -0.3) & (points[:, 0] < wide + 0.3)]
+    if not len(seen):
+        return lighting, np.full((1, 1), np.inf, np.float32)
+    flat = np.stack([seen @ across, seen @ down], axis=1)
+    low = flat.min(axis=0)
+    scale = SHADOW_SIZE / float((flat.max(axis=0) - low).max() + 0.01)
+    lighting.light_origin = wp.vec2(*low)
+    lighting.light_scale = scale
+    view = np.stack([across, down, -towards], axis=1).astype(np.float32)
+    screen = ((points @ view - np.float32([*low, 0])) * np.float32([scale, scale, 1])).astype(np.float32)
+    return lighting, rasterize(screen, figure.faces, height=SHADOW_SIZE, width=SHADOW_SIZE, cut=figure.cut).depth
+
+
+def _share(array: np.ndarray, dtype: Any) -> wp.array:
+    """Shows a NumPy array to the kernels without copying it; it must be contiguous."""
+    assert array.flags.c_contiguous
+    return wp.array(array, dtype=dtype, device="cpu", copy=False)
