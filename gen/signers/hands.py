@@ -1,0 +1,517 @@
+"""Hands fitted to 21 points in the picture: where the palm faces, how each finger bends.
+
+All hands of all clips are fitted at once by Levenberg-Marquardt. A hand is a right hand here; left hands come mirrored.
+World axes: x to the signer's left, y away from the camera, z up, metres. The camera sees x and z.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.ndimage import gaussian_filter1d
+
+from gen.signers import rotations
+from gen.signers.body import Body
+from poses.keypoints import HAND, index
+
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+
+ANGLES = (
+    "thumb_sweep", "thumb_lift", "thumb_roll", "thumb_bend_1", "thumb_bend_2",
+    *(f"{finger}_{angle}" for finger in FINGERS[1:] for angle in ("spread", "bend_1", "bend_2", "bend_3")),
+)  # fmt: skip
+"""The joint angles of a hand, radians from a flat one: `bend` towards the palm, `spread` towards the thumb."""
+
+POINT_NOISE_M = 0.004
+"""Spread of estimated hand points about the true ones."""
+
+OUTLIER_M = 0.02
+"""A point this far off pulls half as much as it would."""
+
+SIZE_RANGE = (0.75, 1.35)
+"""Smallest and largest hand against the body's."""
+
+SIZE_SPREAD = 0.05
+"""How far a hand's size strays over a clip, relative: it grows as it nears the camera."""
+
+TIP_SHARE = 0.6
+"""A finger's last joint bends this share of the one before."""
+
+TIP_SPREAD = np.radians(12)
+LIMIT_SPREAD = np.radians(3)
+CALM_SPREAD = np.radians(12)
+"""How far angles stray from their mean over neighbouring frames, radians."""
+
+SWITCH_COST = 20.0
+"""Cost of a palm's turn between frames, per square radian, against squared errors in units of their spread."""
+
+# Degrees: lowest, highest, usual value, spread about it.
+_RANGES = {
+    "thumb_sweep": (-40, 40, 0, 20),
+    "thumb_lift": (-35, 45, 0, 20),
+    "thumb_roll": (-40, 50, 0, 15),
+    "thumb_bend_1": (-15, 65, 15, 25),
+    "thumb_bend_2": (-20, 85, 15, 30),
+    "spread": (-22, 22, 0, 8),
+    "bend_1": (-25, 95, 20, 45),
+    "bend_2": (-6, 115, 30, 50),
+    "bend_3": (-8, 85, 18, 40),
+}
+_FLAT_SPREAD = {"index": 3, "middle": -2, "ring": -7, "little": -14}
+"""Degrees from the line wrist to middle knuckle, towards the thumb, of each finger when none is spread."""
+
+
+@dataclass(frozen=True, eq=False)
+class HandModel:
+    """A right hand at rest, wrist at the origin.
+
+    Attributes:
+        points: The 21 points.
+        joints: Joint of each finger segment, finger by finger.
+        axes: Axis of each of `ANGLES`, where it turns first.
+        rest: What `ANGLES` are at rest.
+        palm: Frame of the palm: from the wrist to the middle knuckle, towards the little finger, out of the palm.
+        low: Smallest of `ANGLES`.
+        high: Largest.
+        usual: Their means.
+        spread: How far they usually are from the mean.
+    """
+
+    points: Float[np.ndarray, "21 3"]
+    joints: Float[np.ndarray, "5 3 3"]
+    axes: Float[np.ndarray, "angles 3"]
+    rest: Float[np.ndarray, " angles"]
+    palm: Float[np.ndarray, "3 3"]
+    low: Float[np.ndarray, " angles"]
+    high: Float[np.ndarray, " angles"]
+    usual: Float[np.ndarray, " angles"]
+    spread: Float[np.ndarray, " angles"]
+
+
+@dataclass(frozen=True, eq=False)
+class HandPose:
+    """Hands of a model over time.
+
+    Attributes:
+        place: Wrist in the picture, x and z.
+        scale: Size against the model's.
+        palm: Rotation of the palm from rest.
+        angles: `ANGLES`.
+        stretch: Length of each finger segment and length and width of the palm, against the model's.
+    """
+
+    place: Float[np.ndarray, "hands 2"]
+    scale: Float[np.ndarray, " hands"]
+    palm: Float[np.ndarray, "hands 3 3"]
+    angles: Float[np.ndarray, "hands angles"]
+    stretch: Float[np.ndarray, "hands 17"]
+
+    def __getitem__(self, hands) -> "HandPose":
+        return HandPose(*(getattr(self, field.name)[hands] for field in fields(self)))
+
+
+@lru_cache(maxsize=32)
+def hand_model(body: Body) -> HandModel:
+    """Measures the right hand of a body."""
+    wrist = body.heads[body.bone("wrist.R")].astype(float)
+    points = body.keypoints[index(*(f"right_hand_{name}" for name in HAND))] - wrist
+    joints = np.array(
+        [[body.heads[body.bone(f"finger{finger}-{i}.R")] - wrist for i in (1, 2, 3)] for finger in range(1, 6)], float
+    )
+    along = joints[2, 0]
+    palm_normal = np.cross(joints[1, 0], joints[4, 0])
+    curl = joints[2, 2] - joints[2, 0]
+    palm_normal *= np.sign(palm_normal @ (curl - along * (curl @ along) / (along @ along)))
+    palm = rotations.frame(along, np.cross(palm_normal, along))
+    tips = points[[4, 8, 12, 16, 20]]
+    axes, rest = [], []
+    thumb = rotations.unit(np.diff([*joints[0], tips[0]], axis=0))
+    bend_axis = rotations.unit(np.cross(thumb[0], thumb[1]) + np.cross(thumb[1], thumb[2]))
+    axes += [-palm[:, 2], rotations.unit(np.cross(thumb[0], palm[:, 2])), thumb[0], bend_axis, bend_axis]
+    rest += [0, 0, 0, _angle(thumb[0], thumb[1], bend_axis), _angle(thumb[1], thumb[2], bend_axis)]
+    for finger in range(1, 5):
+        segments = rotations.unit(np.diff([*joints[finger], tips[finger]], axis=0))
+        local = segments @ palm
+        axis = rotations.unit(np.cross(segments[0], palm[:, 2]))
+        axes += [-palm[:, 2], axis, axis, axis]
+        rest += [
+            -np.arctan2(local[0, 1], local[0, 0]) - np.radians(_FLAT_SPREAD[FINGERS[finger]]),
+            np.arcsin(local[0, 2]),
+            _angle(segments[0], segments[1], axis),
+            _angle(segments[1], segments[2], axis),
+        ]
+    low, high, usual, spread = np.radians(
+        [_RANGES[name] if name.startswith("thumb") else _RANGES[name.split("_", 1)[1]] for name in ANGLES]
+    ).T
+    return HandModel(points.astype(float), joints, np.array(axes), np.array(rest), palm, low, high, usual, spread)
+
+
+def _angle(start: np.ndarray, stop: np.ndarray, axis: np.ndarray) -> float:
+    """Signed angle about `axis` from `start` to `stop`, seen along the axis."""
+    return float(np.arctan2(np.cross(start, stop) @ axis, start @ stop))
+
+
+_FIRST_ANGLE = (0, 5, 9, 13, 17)
+"""Where each finger's angles begin in `ANGLES`."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Posed:
+    """Forward kinematics of hands, relative to the wrist."""
+
+    points: np.ndarray  # [hands, 21, 3]
+    joints: np.ndarray  # [hands, 5, 3, 3]
+    linear: np.ndarray  # [hands, 5, 3, 3, 3] world map of each segment
+    axes: np.ndarray  # [hands, angles, 3] world axes
+    palm: np.ndarray  # [hands, 3, 3] world map of the palm
+
+
+def _stretched(model: HandModel, stretch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Maps at rest of the palm [hands, 3, 3] and of the segments [hands, 5, 3, 3, 3] for stretch factors."""
+    factors = np.concatenate([stretch[:, 15:], np.ones((len(stretch), 1))], axis=1)
+    palm = np.einsum("ij,nj,kj->nik", model.palm, factors, model.palm)
+    ends = np.concatenate([model.joints[:, 1:], model.points[[4, 8, 12, 16, 20]][:, None]], axis=1)
+    along = rotations.unit(ends - model.joints)
+    outer = along[..., :, None] * along[..., None, :]
+    segments = np.eye(3) + (stretch[:, :15].reshape(-1, 5, 3) - 1)[..., None, None] * outer
+    return palm, segments
+
+
+def pose_hands(model: HandModel, pose: HandPose) -> _Posed:
+    """Joints and points of posed hands relative to the wrist, `scale` included."""
+    palm_map, segment_map = _stretched(model, pose.stretch)
+    num_hands = len(pose.angles)
+    turn = pose.angles - model.rest
+    scale = pose.scale[:, None, None]
+    base = pose.palm @ palm_map * scale
+    points = np.empty((num_hands, 21, 3))
+    joints = np.empty((num_hands, 5, 3, 3))
+    linear = np.empty((num_hands, 5, 3, 3, 3))
+    axes = np.empty((num_hands, len(ANGLES), 3))
+    points[:, 0] = np.einsum("nij,j->ni", base, model.points[0])
+    for finger, first in enumerate(_FIRST_ANGLE):
+        joint = np.einsum("nij,j->ni", base, model.joints[finger, 0])
+        points[:, 4 * finger + 1] = np.einsum("nij,j->ni", base, model.points[4 * finger + 1])
+        rotation = pose.palm
+        groups = ((0, 1, 2), (3,), (4,)) if finger == 0 else ((0, 1), (2,), (3,))
+        for segment, group in enumerate(groups):
+            for angle in group:
+                axis = model.axes[first + angle]
+                axes[:, first + angle] = rotation @ axis
+                rotation = rotation @ rotations.about(np.broadcast_to(axis, (num_hands, 3)), turn[:, first + angle])
+            joints[:, finger, segment] = joint
+            map_ = rotation @ segment_map[:, finger, segment] * scale
+            linear[:, finger, segment] = map_
+            end = model.points[4 * finger + 2 + segment] - model.joints[finger, segment]
+            points[:, 4 * finger + 2 + segment] = joint + np.einsum("nij,j->ni", map_, end)
+            if segment < 2:
+                reach = model.joints[finger, segment + 1] - model.joints[finger, segment]
+                joint = joint + np.einsum("nij,j->ni", map_, reach)
+    return _Posed(points, joints, linear, axes, base)
+
+
+def _moved_by() -> tuple[np.ndarray, np.ndarray]:
+    """For each angle, the joint it turns about (finger, segment) and which of the 21 points it moves."""
+    joint = np.zeros((len(ANGLES), 2), int)
+    moves = np.zeros((len(ANGLES), 21), bool)
+    for finger, first in enumerate(_FIRST_ANGLE):
+        for angle in range(5 if finger == 0 else 4):
+            segment = max(angle - (2 if finger == 0 else 1), 0)
+            joint[first + angle] = finger, segment
+            moves[first + angle, 4 * finger + 2 + segment : 4 * finger + 5] = True
+    return joint, moves
+
+
+_JOINT, _MOVES = _moved_by()
+_SEEN = [0, 2]
+"""The camera sees x and z."""
+
+
+_PALM = [0, 5, 9, 13, 17]
+
+
+@dataclass(frozen=True, eq=False)
+class _Goal:
+    """What a hand should be like apart from its points.
+
+    Attributes:
+        size: Usual scale.
+        angles: Usual angles.
+        spread: How far angles stray from them.
+        palm: Usual palm rotation, None where any will do.
+    """
+
+    size: np.ndarray
+    angles: np.ndarray
+    spread: np.ndarray
+    palm: np.ndarray | None = None
+
+
+def fit_hands(
+    model: HandModel,
+    points: Float[np.ndarray, "hands 21 2"],
+    confidence: Float[np.ndarray, "hands 21"],
+    track: Int[np.ndarray, " hands"],
+    strain: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> HandPose:
+    """Poses that put a hand's points where they were seen.
+
+    A flat palm seen from afar may be tilted either way; both are tried, and the way is chosen that bends the joints
+    as joints bend, strains the arm less, and agrees with the frames before and after.
+
+    Args:
+        model: The hand.
+        points: Where the points were seen, x and z in metres.
+        confidence: How sure they are.
+        track: Which hands are the same hand in consecutive frames: equal numbers, in order of time.
+        strain: Cost to the arm of palm rotations [starts, hands, 3, 3], as [starts, hands].
+
+    Returns:
+        The poses.
+    """
+    size, starts = _palm_starts(model, points, confidence)
+    size = _by_track(size, confidence.mean(axis=1), track)
+    num_starts, num_hands = len(starts), len(points)
+
+    def repeat(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([values] * num_starts)
+
+    usual = np.tile(model.usual, (num_hands, 1))
+    spread = np.tile(model.spread, (num_hands, 1))
+    pose = HandPose(
+        place=repeat(points[:, 0]),
+        scale=repeat(size),
+        palm=np.concatenate(starts),
+        angles=repeat(usual),
+        stretch=np.ones((num_starts * num_hands, 17)),
+    )
+    pose = _search_fingers(model, pose, repeat(points), repeat(confidence))
+    goal = _Goal(repeat(size), repeat(usual), repeat(spread))
+    pose, cost = _refine(model, pose, repeat(points), repeat(confidence), goal, iterations=8)
+    cost = cost.reshape(num_starts, num_hands)
+    palms = pose.palm.reshape(num_starts, num_hands, 3, 3)
+    if strain is not None:
+        cost = cost + strain(palms)
+    chosen = pose[_smoothest(cost, palms, track) * num_hands + np.arange(num_hands)]
+    calm_angles, calm_palm = _calm(chosen, track)
+    precision = 1 / spread**2 + 1 / CALM_SPREAD**2
+    goal = _Goal(
+        size, (usual / spread**2 + calm_angles / CALM_SPREAD**2) / precision, np.sqrt(1 / precision), calm_palm
+    )
+    return _refine(model, chosen, points, confidence, goal, iterations=4)[0]
+
+
+def _palm_starts(model: HandModel, points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Size of each hand, and the two palm rotations that look alike.
+
+    A palm is nearly flat, so its picture is an affine map of it. One direction in the palm is always parallel to the
+    picture and shows the true size: the larger singular value. The smaller one tells the tilt, but not which way.
+    """
+    flat = (model.points @ model.palm)[_PALM, :2]
+    weight = confidence[:, _PALM, None] + 1e-4
+    weight = weight / weight.sum(axis=1, keepdims=True)
+    source = flat - (weight * flat).sum(axis=1, keepdims=True)
+    target = points[:, _PALM] - (weight * points[:, _PALM]).sum(axis=1, keepdims=True)
+    spread = np.swapaxes(source * weight, 1, 2) @ source
+    affine = np.linalg.solve(spread, np.swapaxes(source * weight, 1, 2) @ target)  # [hands, palm, picture]
+    palm_axes, size, picture_axes = np.linalg.svd(affine)
+    tilt = size[:, 1] / np.maximum(size[:, 0], 1e-9)
+    zero = np.zeros_like(tilt)
+    in_palm = _frame_in_plane(palm_axes[:, 0, 0], palm_axes[:, 1, 0], palm_axes[:, 0, 1], palm_axes[:, 1, 1])
+    starts = []
+    for depth in (1, -1):
+        first = np.stack([picture_axes[:, 0, 0], zero, picture_axes[:, 0, 1]], axis=-1)
+        second = np.stack(
+            [tilt * picture_axes[:, 1, 0], depth * np.sqrt(1 - tilt**2), tilt * picture_axes[:, 1, 1]], axis=-1
+        )
+        in_world = np.stack([first, second, np.cross(first, second)], axis=-1)
+        starts.append(in_world @ np.swapaxes(in_palm, 1, 2) @ model.palm.T)
+    return size[:, 0], starts
+
+
+def _frame_in_plane(x1, y1, x2, y2) -> np.ndarray:
+    """Frames whose first two columns lie in a plane."""
+    first = np.stack([x1, y1, np.zeros_like(x1)], axis=-1)
+    second = np.stack([x2, y2, np.zeros_like(x2)], axis=-1)
+    return np.stack([first, second, np.cross(first, second)], axis=-1)
+
+
+def _by_track(size: np.ndarray, weight: np.ndarray, track: np.ndarray) -> np.ndarray:
+    """One size a track: the median of the seen hands, within what hands are."""
+    result = np.ones_like(size)
+    for number in np.unique(track):
+        mine = track == number
+        seen = mine & (weight > 0.2)
+        if seen.any():
+            result[mine] = np.clip(np.median(size[seen]), *SIZE_RANGE)
+    return result
+
+
+def _finger_grid() -> np.ndarray:
+    """Angles [shapes, angles] to try: each row a shape of every finger."""
+    bends = np.radians(list(product((-14, 0, 14), (-10, 20, 50, 80), (5, 40, 75, 105))))
+    thumbs = np.radians(list(product((-28, -4, 20), (-22, -4, 14, 32), (5, 45), (0, 50))))
+    grid = np.zeros((len(bends), len(ANGLES)))
+    grid[:, [0, 1, 3, 4]] = thumbs
+    for first in _FIRST_ANGLE[1:]:
+        grid[:, first : first + 3] = bends
+        grid[:, first + 3] = TIP_SHARE * bends[:, 2]
+    return grid
+
+
+def _search_fingers(model: HandModel, pose: HandPose, points: np.ndarray, confidence: np.ndarray) -> HandPose:
+    """Gives each finger the best of a grid of shapes, the palm being as it is."""
+    grid = _finger_grid()
+    one = np.ones((len(grid), 1))
+    rest = HandPose(one * [0, 0], one[:, 0], one[..., None] * np.eye(3), grid, one * np.ones(17))
+    shapes = pose_hands(model, rest).points[:, 1:].reshape(len(grid), 5, 4, 3)
+    shapes = (shapes - shapes[:, :, :1])[:, :, 1:]
+    seen = points[:, 1:].reshape(-1, 5, 4, 2)
+    seen = (seen - seen[:, :, :1])[:, :, 1:]
+    weight = confidence[:, 1:].reshape(-1, 5, 4)[:, :, 1:]
+    usual = (((grid - model.usual) / model.spread) ** 2).T
+    view = pose.palm[:, _SEEN, :] * pose.scale[:, None, None]
+    angles = pose.angles.copy()
+    for finger, first in enumerate(_FIRST_ANGLE):
+        last = first + (5 if finger == 0 else 4)
+        drawn = shapes[:, finger].reshape(-1, 3) @ np.swapaxes(view, 1, 2)
+        error = ((drawn.reshape(len(view), len(grid), 3, 2) - seen[:, None, finger]) ** 2).sum(-1)
+        cost = (error * weight[:, None, finger]).sum(-1) / (2 * POINT_NOISE_M) ** 2 + usual[first:last].sum(0)
+        angles[:, first:last] = grid[cost.argmin(axis=1), first:last]
+    return replace(pose, angles=angles)
+
+
+def _refine(
+    model: HandModel, pose: HandPose, points: np.ndarray, confidence: np.ndarray, goal: _Goal, *, iterations: int
+) -> tuple[HandPose, np.ndarray]:
+    """Levenberg-Marquardt on all hands, each with its own damping. Returns poses and costs."""
+    weight = confidence / POINT_NOISE_M**2
+    damping = np.full(len(points), 1e-2)
+    cost, gradient, curvature = _normal_equations(model, pose, points, weight, goal)
+    diagonal = np.arange(curvature.shape[-1])
+    for _ in range(iterations):
+        damped = curvature.copy()
+        damped[:, diagonal, diagonal] *= 1 + damping[:, None]
+        step = -np.linalg.solve(damped, gradient[..., None])[..., 0]
+        trial = HandPose(
+            place=pose.place + step[:, :2],
+            scale=pose.scale * np.exp(np.clip(step[:, 2], -0.3, 0.3)),
+            palm=rotations.from_vector(step[:, 3:6]) @ pose.palm,
+            angles=pose.angles + step[:, 6:],
+            stretch=pose.stretch,
+        )
+        new_cost, new_gradient, new_curvature = _normal_equations(model, trial, points, weight, goal)
+        better = new_cost < cost
+        damping = np.where(better, damping / 3, damping * 5)
+        pose = HandPose(*(_where(better, getattr(trial, f.name), getattr(pose, f.name)) for f in fields(HandPose)))
+        cost = np.where(better, new_cost, cost)
+        gradient = _where(better, new_gradient, gradient)
+        curvature = _where(better, new_curvature, curvature)
+    return pose, cost
+
+
+def _where(choose: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+    return np.where(choose.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)
+
+
+def _normal_equations(model: HandModel, pose: HandPose, target, weight, goal: _Goal):
+    """Cost of each hand, its gradient and Gauss-Newton matrix.
+
+    Parameters: place 2, log scale 1, rotation vector of the palm in the world 3, angles.
+    """
+    posed = pose_hands(model, pose)
+    error = posed.points[..., _SEEN] + pose.place[:, None] - target
+    # Points far off pull less (Geman-McClure): one wrong fingertip must not bend the hand.
+    far = (error**2).sum(-1) / OUTLIER_M**2
+    cost = (weight * far / (1 + far)).sum(1) * OUTLIER_M**2
+    pull = weight / (1 + far) ** 2
+    jacobian = _jacobian(posed)
+    weighted = jacobian * pull[:, :, None, None]
+    size = jacobian.shape[-1]
+    jacobian, weighted = (values.reshape(len(target), 42, size) for values in (jacobian, weighted))
+    gradient = np.einsum("npi,np->ni", weighted, error.reshape(len(target), 42))
+    curvature = np.swapaxes(weighted, 1, 2) @ jacobian
+    add = _Adder(cost, gradient, curvature)
+    add(2, np.log(pose.scale / goal.size), SIZE_SPREAD)
+    if goal.palm is not None:
+        turned = rotations.to_vector(pose.palm @ np.swapaxes(goal.palm, 1, 2))
+        for i in range(3):
+            add(3 + i, turned[:, i], CALM_SPREAD)
+    for i in range(len(ANGLES)):
+        angle = pose.angles[:, i]
+        add(6 + i, angle - goal.angles[:, i], goal.spread[:, i])
+        beyond = angle - np.clip(angle, model.low[i], model.high[i])
+        add(6 + i, beyond, np.where(beyond == 0, np.inf, LIMIT_SPREAD))
+    for first in _FIRST_ANGLE[1:]:
+        add.pair(first + 9, first + 8, pose.angles[:, first + 3] - TIP_SHARE * pose.angles[:, first + 2], TIP_SPREAD)
+    return cost, gradient, curvature
+
+
+class _Adder:
+    """Adds squared prior residuals to normal equations in place."""
+
+    def __init__(self, cost, gradient, curvature):
+        self.cost, self.gradient, self.curvature = cost, gradient, curvature
+
+    def __call__(self, parameter: int, residual: np.ndarray, spread: np.ndarray | float):
+        precision = 1 / np.square(spread)
+        self.cost += precision * residual**2
+        self.gradient[:, parameter] += precision * residual
+        self.curvature[:, parameter, parameter] += precision
+
+    def pair(self, parameter: int, other: int, residual: np.ndarray, spread: float):
+        """A residual that grows with `parameter` and falls with TIP_SHARE of `other`."""
+        for i, slope_i in ((parameter, 1), (other, -TIP_SHARE)):
+            self.gradient[:, i] += slope_i * residual / spread**2
+            for j, slope_j in ((parameter, 1), (other, -TIP_SHARE)):
+                self.curvature[:, i, j] += slope_i * slope_j / spread**2
+        self.cost += residual**2 / spread**2
+
+
+def _jacobian(posed: _Posed) -> np.ndarray:
+    """Change [hands, 21, 2, parameters] of the points in the picture."""
+    jacobian = np.zeros((len(posed.points), 21, 2, 6 + len(ANGLES)))
+    jacobian[:, :, 0, 0] = jacobian[:, :, 1, 1] = 1
+    jacobian[:, :, :, 2] = posed.points[..., _SEEN]
+    x, y, z = np.moveaxis(posed.points, -1, 0)
+    jacobian[:, :, 1, 3], jacobian[:, :, 0, 4] = y, z
+    jacobian[:, :, 1, 4], jacobian[:, :, 0, 5] = -x, -y
+    arm = posed.points[:, None] - posed.joints[:, _JOINT[:, 0], _JOINT[:, 1]][:, :, None]
+    axis = posed.axes[:, :, None]
+    across = (axis[..., 1] * arm[..., 2] - axis[..., 2] * arm[..., 1]) * _MOVES
+    up = (axis[..., 0] * arm[..., 1] - axis[..., 1] * arm[..., 0]) * _MOVES
+    jacobian[:, :, 0, 6:], jacobian[:, :, 1, 6:] = np.swapaxes(across, 1, 2), np.swapaxes(up, 1, 2)
+    return jacobian
+
+
+def _smoothest(cost: np.ndarray, palms: np.ndarray, track: np.ndarray) -> np.ndarray:
+    """The start of each hand with least cost, jumps of the palm between frames included (Viterbi)."""
+    num_starts, num_hands = cost.shape
+    # Angle between rotations from the trace of their quotient.
+    trace = np.einsum("anij,bnij->abn", palms[:, 1:], palms[:, :-1])
+    jump = SWITCH_COST * np.square(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+    jump[:, :, track[1:] != track[:-1]] = 0
+    total = cost.copy()
+    came_from = np.zeros(cost.shape, int)
+    for hand in range(1, num_hands):
+        ways = total[None, :, hand - 1] + jump[:, :, hand - 1]
+        came_from[:, hand] = ways.argmin(axis=1)
+        total[:, hand] += ways.min(axis=1)
+    best = np.zeros(num_hands, int)
+    best[-1] = total[:, -1].argmin()
+    for hand in range(num_hands - 1, 0, -1):
+        best[hand - 1] = came_from[best[hand], hand]
+    return best
+
+
+def _calm(pose: HandPose, track: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Angles and palm rotations smoothed over time."""
+    angles, palm = pose.angles.copy(), pose.palm.copy()
+    for number in np.unique(track):
+        mine = track == number
+        angles[mine] = gaussian_filter1d(angles[mine], 1.0, axis=0, mode="nearest")
+        palm[mine] = gaussian_filter1d(palm[mine], 1.0, axis=0, mode="nearest")
+    return angles, rotations.nearest(palm)

@@ -1,0 +1,173 @@
+"""A head fitted to its points in the picture: how it is turned, how large it is, what the face does.
+
+World axes: x to the signer's left, y away from the camera, z up, metres. The camera sees x and z.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
+
+from gen.signers import rotations
+from gen.signers.body import FACIAL_ACTIONS, Body
+from poses.keypoints import FACE, PARTS, index
+
+HEAD_POINTS = (*index("nose", "right_eye", "left_eye", "right_ear", "left_ear"), *range(*PARTS["face"].indices(128)))
+"""The points that move with the head."""
+
+POINT_NOISE_M = 0.005
+"""Spread of estimated head points about the true ones, differences between faces included."""
+
+TURN_SPREAD = np.radians(40)
+"""How far heads turn from facing the camera; what holds a head whose points do not tell."""
+
+SIZE_SPREAD = 0.04
+"""How far a head's size strays over a clip, relative."""
+
+SIZE_RANGE = (0.75, 1.35)
+"""Smallest and largest head against the body's."""
+
+EXPRESSION_RIDGE = 0.15
+"""Cost of a facial action at full strength, against squared errors of the face points in units of their spread."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPose:
+    """A head over time.
+
+    Attributes:
+        rotation: From rest.
+        scale: Size against the body's.
+        place: The head bone's joint in the picture, x and z.
+        expression: Strength of each facial action.
+    """
+
+    rotation: Float[np.ndarray, "frames 3 3"]
+    scale: Float[np.ndarray, " frames"]
+    place: Float[np.ndarray, "frames 2"]
+    expression: Float[np.ndarray, "frames actions"]
+
+
+_STEADY = {"nose_bridge": 1.0, "nose_base": 1.0, "eyelid": 0.8, "brow": 0.35, "jaw": 0.15, "lip": 0.15}
+"""How much each kind of face point tells about the head's turn: those that the face moves tell less."""
+
+
+def _steadiness() -> np.ndarray:
+    body = [1.0, 0.5, 0.5, 0.4, 0.4]
+    return np.array(body + [next(value for kind, value in _STEADY.items() if kind in name) for name in FACE])
+
+
+def fit_head(
+    body: Body, points: Float[np.ndarray, "frames 128 2"], confidence: Float[np.ndarray, "frames 128"]
+) -> HeadPose:
+    """Head poses that put the head's points where they were seen; a head that was never seen looks ahead.
+
+    Args:
+        body: The body whose head it is.
+        points: Where the points were seen, x and z in metres.
+        confidence: How sure they are.
+    """
+    origin = body.heads[body.bone("head")].astype(float)
+    rest = body.keypoints[list(HEAD_POINTS)] - origin
+    seen = points[:, HEAD_POINTS].astype(float)
+    sure = confidence[:, HEAD_POINTS].astype(float)
+    weight = sure * _steadiness()
+    rotation, scale, place = _first_guess(rest, seen, weight)
+    prior = np.ones(len(seen))
+    for spread in (0.3, SIZE_SPREAD):
+        rotation, scale, place = _refine(rest, seen, weight, rotation, scale, place, prior, spread)
+        clear = weight.sum(axis=1) > 1.5
+        prior = np.full(len(seen), np.clip(np.median(scale[clear]), *SIZE_RANGE) if clear.any() else 1.0)
+    expression = _fit_expression(body, rest, rotation, scale, place, seen[:, 5:], sure[:, 5:])
+    return HeadPose(rotation, scale, place, expression)
+
+
+def _first_guess(rest, seen, weight):
+    """Upright heads, rolled as the line through eyes and ears is, in the right place."""
+    total = np.maximum(weight.sum(axis=1), 1e-6)[:, None]
+    middle_seen = (weight[..., None] * seen).sum(axis=1) / total
+    middle_rest = weight @ rest / total
+    flat = (rest[None] - middle_rest[:, None])[..., [0, 2]]
+    offset = seen - middle_seen[:, None]
+    # The best similarity in the picture, as a complex number.
+    a = weight * (flat[..., 0] - 1j * flat[..., 1])
+    similarity = (a * (offset[..., 0] + 1j * offset[..., 1])).sum(1) / np.maximum(
+        (np.abs(a) * np.abs(flat[..., 0] + 1j * flat[..., 1])).sum(1), 1e-9
+    )
+    roll = np.where(np.abs(similarity) > 1e-6, np.angle(similarity), 0)
+    scale = np.clip(np.abs(similarity), *SIZE_RANGE)
+    zero = np.zeros_like(roll)
+    rotation = rotations.from_vector(np.stack([zero, -roll, zero], axis=-1))
+    place = middle_seen - scale[:, None] * np.einsum("nij,nj->ni", rotation, middle_rest)[:, [0, 2]]
+    return rotation, scale, place
+
+
+def _refine(rest, seen, weight, rotation, scale, place, prior, size_spread, iterations=8):
+    """Gauss-Newton on turn, size and place of every frame's head."""
+    precision = weight / POINT_NOISE_M**2
+    for _ in range(iterations):
+        turned = np.einsum("nij,kj->nki", rotation, rest) * scale[:, None, None]
+        error = turned[..., [0, 2]] + place[:, None] - seen
+        robust = precision / (1 + (error**2).sum(-1) / (4 * POINT_NOISE_M) ** 2) ** 2
+        jacobian = np.zeros((*error.shape, 6))
+        x, y, z = np.moveaxis(turned, -1, 0)
+        jacobian[:, :, 0, 0] = jacobian[:, :, 1, 1] = 1
+        jacobian[:, :, 0, 2], jacobian[:, :, 1, 2] = x, z
+        jacobian[:, :, 1, 3], jacobian[:, :, 0, 4] = y, z
+        jacobian[:, :, 1, 4], jacobian[:, :, 0, 5] = -x, -y
+        jacobian = jacobian.reshape(len(error), -1, 6)
+        weighted = jacobian * np.repeat(robust, 2, axis=1)[..., None]
+        gradient = np.einsum("npi,np->ni", weighted, error.reshape(len(error), -1))
+        curvature = np.swapaxes(weighted, 1, 2) @ jacobian
+        curvature += np.diag([1e-3, 1e-3, 0, 0, 0, 0])
+        gradient[:, 2] += np.log(scale / prior) / size_spread**2
+        curvature[:, 2, 2] += 1 / size_spread**2
+        gradient[:, 3:] += rotations.to_vector(rotation) / TURN_SPREAD**2
+        curvature[:, [3, 4, 5], [3, 4, 5]] += 1 / TURN_SPREAD**2
+        step = -np.linalg.solve(curvature, gradient[..., None])[..., 0]
+        place = place + step[:, :2]
+        scale = np.clip(scale * np.exp(np.clip(step[:, 2], -0.2, 0.2)), 0.3, 3)
+        turn = step[:, 3:]
+        turn = turn * np.minimum(1, 0.5 / np.maximum(np.linalg.norm(turn, axis=1, keepdims=True), 1e-9))
+        rotation = rotations.from_vector(turn) @ rotation
+    return rotation, scale, place
+
+
+def _fit_expression(body, rest, rotation, scale, place, seen, sure):
+    """Facial actions between 0 and 1 that move the rest face's points to the seen ones, by coordinate descent."""
+    view = rotation[:, [0, 2]] * scale[:, None, None]
+    error = seen - np.einsum("nij,kj->nki", view, rest[5:]) - place[:, None]
+    error = _without_identity(error, sure)
+    basis = np.einsum("nij,akj->naki", view, body.keypoint_expressions[:, PARTS["face"]])
+    precision = np.repeat(sure / POINT_NOISE_M**2, 2, axis=1)
+    basis = basis.reshape(len(error), len(FACIAL_ACTIONS), -1)
+    weighted = basis * precision[:, None]
+    curvature = weighted @ np.swapaxes(basis, 1, 2)
+    slope = np.einsum("nap,np->na", weighted, error.reshape(len(error), -1))
+    ridge = EXPRESSION_RIDGE / 0.1
+    curvature[:, range(len(FACIAL_ACTIONS)), range(len(FACIAL_ACTIONS))] += ridge
+    expression = np.zeros((len(error), len(FACIAL_ACTIONS)))
+    for _ in range(12):
+        for action in range(len(FACIAL_ACTIONS)):
+            pull = slope[:, action] - np.einsum("na,na->n", curvature[:, action], expression)
+            expression[:, action] = np.clip(expression[:, action] + pull / curvature[:, action, action], 0, 1)
+    return gaussian_filter1d(expression, 0.7, axis=0, mode="nearest")
+
+
+def _without_identity(error: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Takes away what is the same all along: a face that differs from the model's is no expression.
+
+    What lips do is kept apart from where the mouth is: only their common offset is taken away.
+    """
+    frames = (sure > 0).all(axis=1)
+    if not frames.any():
+        return error
+    share = frames.sum() / (frames.sum() + 8)
+    usual = np.median(error[frames], axis=0) * share
+    lips = [FACE.index(name) for name in FACE if "lip" in name]
+    usual[lips] = usual[lips].mean(axis=0)
+    for side in ("right", "left"):
+        lids = [FACE.index(f"{side}_eyelid_{i}") for i in range(6)]
+        usual[lids] = usual[lids].mean(axis=0)
+    return error - usual

@@ -1,0 +1,185 @@
+"""Trunk, arms and legs that lead to the points seen in the picture.
+
+World axes: x to the signer's left, y away from the camera, z up, metres. The camera sees x and z, so depth comes from
+foreshortening. An arm is a right arm here; left arms come mirrored.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter1d
+
+from gen.signers import rotations
+from gen.signers.body import Body
+
+UPPER_ARM_RANGE = (0.9, 1.4)
+FOREARM_RANGE = (0.85, 1.4)
+"""Shortest and longest arm bones against the body's."""
+
+HANGING_ARM = np.array([[-0.18, 0.04, -0.98], [-0.02, -0.25, -0.97]])
+"""Directions of upper arm and forearm of a right arm at rest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trunk:
+    """Where chest and hips are: each a rotation from rest and the place of a point that is fixed to it.
+
+    Attributes:
+        chest: Rotation of the chest.
+        shoulders: Middle between the shoulders.
+        hips: Rotation of the hips.
+        root: Middle between the hip joints.
+    """
+
+    chest: Float[np.ndarray, "frames 3 3"]
+    shoulders: Float[np.ndarray, "frames 3"]
+    hips: Float[np.ndarray, "frames 3 3"]
+    root: Float[np.ndarray, "frames 3"]
+
+
+def middle(body: Body, bone: str) -> Float[np.ndarray, " 3"]:
+    """Rest place halfway between a bone's left and right joint."""
+    return (body.heads[body.bone(f"{bone}.L")] + body.heads[body.bone(f"{bone}.R")]).astype(float) / 2
+
+
+def fit_trunk(
+    body: Body,
+    shoulders: Float[np.ndarray, "frames 2 2"],
+    hips: Float[np.ndarray, "frames 2 2"],
+    hips_seen: bool,
+    facing: Float[np.ndarray, " frames"],
+) -> Trunk:
+    """Leans and turns the trunk as shoulders and hips say.
+
+    Args:
+        body: The body.
+        shoulders: Right and left, x and z.
+        hips: As `shoulders`.
+        hips_seen: Whether `hips` tell anything.
+        facing: Positive where the signer faces to their left: the shoulders' width does not tell which way.
+    """
+    neck, pelvis = middle(body, "upperarm01"), middle(body, "upperleg01")
+    line = shoulders[:, 1] - shoulders[:, 0]
+    place = shoulders.mean(axis=1)
+    width = np.linalg.norm(line, axis=1)
+    full = np.quantile(width, 0.9)
+    turn = np.arccos(np.clip(width / full, 0, 1)) - np.radians(15)
+    yaw = np.clip(turn, 0, np.radians(50)) * np.sign(facing)
+    yaw = gaussian_filter1d(yaw, 2.0, mode="nearest")
+    roll = 0.6 * np.arctan2(line[:, 1], line[:, 0])
+    usual = np.median(place, axis=0) - (neck - pelvis)[[0, 2]]
+    if hips_seen:
+        root = hips.mean(axis=1)
+        lean = place - root
+        axis = np.arctan2(-lean[:, 0], lean[:, 1])
+        roll = roll + 0.4 * axis
+        hip_line = hips[:, 1] - hips[:, 0]
+        hip_roll = 0.5 * np.arctan2(hip_line[:, 1], hip_line[:, 0])
+    else:
+        root = 0.7 * usual + 0.3 * (place - (neck - pelvis)[[0, 2]])
+        hip_roll = 0.3 * roll
+    zero = np.zeros_like(roll)
+    chest = rotations.from_vector(np.stack([zero, -roll, zero], -1)) @ rotations.from_vector(
+        np.stack([zero, zero, yaw], -1)
+    )
+    hip_turn = rotations.from_vector(np.stack([zero, -hip_roll, zero], -1)) @ rotations.from_vector(
+        np.stack([zero, zero, 0.4 * yaw], -1)
+    )
+    return Trunk(
+        chest=chest,
+        shoulders=np.stack([place[:, 0], np.full(len(place), neck[1]), place[:, 1]], axis=-1),
+        hips=hip_turn,
+        root=np.stack([root[:, 0], np.full(len(place), pelvis[1]), root[:, 1]], axis=-1),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A right arm over time.
+
+    Attributes:
+        shoulder: Joint of the upper arm.
+        elbow: Joint of the forearm.
+        wrist: Joint of the hand.
+        upper: Rotation of the upper arm from rest.
+        fore: Rotation of the forearm, not twisted.
+    """
+
+    shoulder: Float[np.ndarray, "frames 3"]
+    elbow: Float[np.ndarray, "frames 3"]
+    wrist: Float[np.ndarray, "frames 3"]
+    upper: Float[np.ndarray, "frames 3 3"]
+    fore: Float[np.ndarray, "frames 3 3"]
+
+
+def rest_arm(body: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shoulder, elbow and wrist of the right arm at rest."""
+    return tuple(body.heads[body.bone(f"{bone}.R")].astype(float) for bone in ("upperarm01", "lowerarm01", "wrist"))
+
+
+def fit_arm(
+    body: Body,
+    shoulder: Float[np.ndarray, "frames 3"],
+    elbow: Float[np.ndarray, "frames 2"],
+    wrist: Float[np.ndarray, "frames 2"],
+    elbow_seen: Bool[np.ndarray, " frames"],
+    wrist_seen: Bool[np.ndarray, " frames"],
+) -> Arm:
+    """Reaches elbow and wrist in the picture; what the picture shows too short points towards the camera.
+
+    Args:
+        body: The body.
+        shoulder: Where the arm begins.
+        elbow: Where the elbow was seen, x and z.
+        wrist: Where the wrist was seen.
+        elbow_seen: Where it was not, the elbow hangs.
+        wrist_seen: Where it was not, the forearm hangs.
+    """
+    start, bend, end = rest_arm(body)
+    upper_m, fore_m = np.linalg.norm(bend - start), np.linalg.norm(end - bend)
+    hanging = rotations.unit(HANGING_ARM)
+    hung = shoulder + upper_m * hanging[0]
+    elbow = _toward(shoulder, elbow, elbow_seen, upper_m, UPPER_ARM_RANGE, hung)
+    # A wrist without an elbow: the elbow gives way so that the wrist is reached.
+    wrist_depth = _toward(elbow, wrist, wrist_seen, fore_m, FOREARM_RANGE, elbow + fore_m * hanging[1])
+    return turn_arm(body, shoulder, elbow, wrist_depth)
+
+
+def _toward(start, stop, seen, length, length_range, otherwise):
+    """Points in space over `stop` in the picture, at about `length` from `start`, on the camera's side."""
+    reach = np.linalg.norm(stop - start[:, [0, 2]], axis=1)
+    if not seen.any():
+        return otherwise
+    longest = length * np.clip(np.quantile(reach[seen], 0.92) / length, *length_range)
+    ahead = np.sqrt(np.maximum(longest**2 - reach**2, 0))
+    ahead = gaussian_filter1d(ahead, 1.5, mode="nearest")
+    reached = np.stack([stop[:, 0], start[:, 1] - ahead, stop[:, 1]], axis=-1)
+    share = gaussian_filter1d(seen.astype(float), 1.5, mode="nearest")[:, None]
+    return np.where(seen[:, None], reached, share * reached + (1 - share) * otherwise)
+
+
+def turn_arm(body: Body, shoulder: np.ndarray, elbow: np.ndarray, wrist: np.ndarray) -> Arm:
+    """Rotations of an arm whose joints are known."""
+    start, bend, end = rest_arm(body)
+    rest_upper, rest_fore = bend - start, end - bend
+    rest_hinge = rotations.unit(np.cross(rest_upper, rest_fore))
+    upper, fore = elbow - shoulder, wrist - elbow
+    hinge = np.cross(rotations.unit(upper), rotations.unit(fore))
+    # A straight arm has no hinge of its own: it keeps the one it would have from rest.
+    carried = rotations.between(np.broadcast_to(rest_upper, upper.shape), upper) @ rest_hinge
+    hinge = gaussian_filter1d(hinge + 0.15 * carried, 1.0, axis=0, mode="nearest")
+    return Arm(
+        shoulder,
+        elbow,
+        wrist,
+        rotations.frame(upper, hinge) @ rotations.frame(rest_upper, rest_hinge).T,
+        rotations.frame(fore, hinge) @ rotations.frame(rest_fore, rest_hinge).T,
+    )
+
+
+def stretched(rotation: np.ndarray, rest: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """`rotation` after a stretch along `rest` that makes its length that of `reach`."""
+    along = rotations.unit(rest)
+    factor = np.linalg.norm(reach, axis=-1) / np.linalg.norm(rest)
+    return rotation @ (np.eye(3) + (factor - 1)[..., None, None] * np.outer(along, along))
