@@ -227,8 +227,12 @@ def _sample_clothes(rng: np.random.Generator, feminine: bool) -> Clothes:
         jacket = Fabric("plain" if rng.random() < 0.7 else "melange", _cloth_colour(rng), second, 0.05)
     period = {"stripes": (0.025, 0.1), "bars": (0.02, 0.07), "checks": (0.03, 0.1), "dots": (0.03, 0.08)}
     low, high = period.get(pattern, (0.06, 0.16))
-    decal = str(rng.choice(["none", "logo", "letters", "pocket", "buttons", "zip"], p=[0.5, 0.13, 0.1, 0.09, 0.13, 0.05]))
-    sleeve = float(rng.choice([rng.uniform(0.35, 0.8), rng.uniform(0.9, 1.4), rng.uniform(1.85, 1.97)], p=[0.4, 0.12, 0.48]))
+    decal = str(
+        rng.choice(["none", "logo", "letters", "pocket", "buttons", "zip"], p=[0.5, 0.13, 0.1, 0.09, 0.13, 0.05])
+    )
+    sleeve = float(
+        rng.choice([rng.uniform(0.35, 0.8), rng.uniform(0.9, 1.4), rng.uniform(1.85, 1.97)], p=[0.4, 0.12, 0.48])
+    )
     if feminine and rng.random() < 0.08:
         sleeve = 0.06
     neckline = str(rng.choice(NECKLINES, p=[0.38, 0.2, 0.14, 0.08, 0.12, 0.08]))
@@ -272,7 +276,9 @@ def _jitter(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
 def _lips(rng: np.random.Generator, skin: Colour, feminine: bool) -> Colour:
     natural = np.array(skin) * (0.86, 0.62, 0.62) + (0.02, 0.0, 0.01)
     if feminine and rng.random() < 0.4:
-        stick = np.array([(0.65, 0.10, 0.14), (0.72, 0.28, 0.34), (0.45, 0.10, 0.17), (0.75, 0.38, 0.33)][rng.integers(4)])
+        stick = np.array(
+            [(0.65, 0.10, 0.14), (0.72, 0.28, 0.34), (0.45, 0.10, 0.17), (0.75, 0.38, 0.33)][rng.integers(4)]
+        )
         natural = 0.35 * natural + 0.65 * stick * (0.5 + 0.5 * skin[0])
     return _jitter(rng, tuple(natural), 0.015)
 

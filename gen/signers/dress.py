@@ -29,12 +29,12 @@ SURFACES = ("skin", "face", "eye", "mouth", "hair", "top", "sleeve", "bottom", "
 
 SHINE = np.array(
     [
-        (0.16, 14, 0.35), (0.16, 14, 0.35), (0.9, 90, 0.2), (0.25, 30, 0.2), (0.22, 12, 0.15), (0.02, 8, 0.1),
-        (0.02, 8, 0.1), (0.02, 8, 0.1), (0.04, 10, 0.1), (0.04, 10, 0.1), (0.5, 50, 0.0),
+        (0.14, 4, 0.35), (0.14, 4, 0.35), (0.9, 7, 0.2), (0.25, 5, 0.2), (0.10, 4, 0.15), (0.02, 3, 0.1),
+        (0.02, 3, 0.1), (0.02, 3, 0.1), (0.03, 3, 0.1), (0.03, 3, 0.1), (0.5, 6, 0.0),
     ],
     np.float32,
 )  # fmt: skip
-"""For each of `SURFACES`: strength and sharpness of the highlight, and how far light wraps around it."""
+"""For each of `SURFACES`: strength of the highlight, its sharpness (how often it is squared), how far light wraps around."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,9 @@ def dress(signer: Signer, body: Body) -> Figure:
     return Figure(
         binding=vstack([piece.binding for piece in pieces]).tocsr().astype(np.float32),
         offset=np.concatenate([piece.offset for piece in pieces]).astype(np.float32),
-        faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=True)]).astype(np.int32),
+        faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=True)]).astype(
+            np.int32
+        ),
         surface=np.concatenate([piece.surface for piece in pieces]).astype(np.int32),
         colour=np.concatenate([piece.colour for piece in pieces]).astype(np.float32),
         uv=np.concatenate([piece.uv for piece in pieces]).astype(np.float32),
@@ -157,7 +159,7 @@ def _skin_piece(body: Body, appearance: Appearance, clothes: "_Wardrobe") -> _Pi
     eyeball = (middle_uv[:, 1] > 0.92) & (middle_uv[:, 0] > 0.74) & (middle_uv[:, 0] < 0.84)
     socket = (middle_uv[:, 0] < 0.16) & (np.abs(middle_uv[:, 1] - 0.59) < 0.06)
     tongue = (middle_uv[:, 1] > 0.92) & (np.abs(middle_uv[:, 0] - 0.635) < 0.02)
-    cavity = (middle_uv[:, 0] > 0.752) & (middle_uv[:, 1] < 0.142)
+    cavity = head & (middle_uv[:, 0] > 0.752) & (middle_uv[:, 1] < 0.142)
     surface[face] = SURFACES.index("face")
     surface[eyeball] = SURFACES.index("eye")
     surface[socket | tongue | cavity] = SURFACES.index("mouth")
@@ -215,9 +217,12 @@ def _skin_colour(body: Body, appearance: Appearance, normals: np.ndarray) -> np.
     skin = to_linear(appearance.skin)
     colour = np.tile(skin, (len(body.vertices), 1))
     points = body.vertices
-    pale = np.clip(skin * (1.0 + 0.9 * (1 - skin)) + (0.05, 0.025, 0.02), 0, 0.9)
+    darkness = np.clip(1 - skin.mean() / 0.5, 0, 1)
+    pale = skin * (1.06, 0.96, 0.95) + darkness**2 * (to_linear((0.66, 0.47, 0.39)) - skin) * 0.8
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        joints = body.keypoints[index(*(f"{side}_hand_{name}" for name in ("wrist", "index_mcp", "little_mcp", "middle_tip")))]
+        joints = body.keypoints[
+            index(*(f"{side}_hand_{name}" for name in ("wrist", "index_mcp", "little_mcp", "middle_tip")))
+        ]
         across = np.cross(joints[1] - joints[0], joints[2] - joints[0]) * sign
         across /= np.linalg.norm(across)
         # Fingers at rest bend towards the palm.
@@ -244,7 +249,7 @@ def _skin_colour(body: Body, appearance: Appearance, normals: np.ndarray) -> np.
             colour *= 1 - red[:, None] * (0.05, 0.22, 0.24)
     uv = np.zeros((len(points), 2))
     uv[body.faces] = body.uv[body.uv_faces]
-    ears = np.maximum(*(np.exp(-(np.hypot(uv[:, 0] - 0.846, uv[:, 1] - v) / 0.03) ** 2) for v in (0.342, 0.624)))
+    ears = np.maximum(*(np.exp(-((np.hypot(uv[:, 0] - 0.846, uv[:, 1] - v) / 0.03) ** 2)) for v in (0.342, 0.624)))
     return colour * (1 - ears[:, None] * (0.0, 0.2, 0.2))
 
 
@@ -279,10 +284,14 @@ class _Wardrobe:
             return np.where(arm > 0.2, -1.0, field)
 
         if clothes.dress:
-            garments.append(("bottom", "bottom", np.minimum(legs(hem + 0.02 - z), z - self._knee_z), 0.012 + clothes.looseness_m))
+            garments.append(
+                ("bottom", "bottom", np.minimum(legs(hem + 0.02 - z), z - self._knee_z), 0.012 + clothes.looseness_m)
+            )
         else:
             garments.append(("bottom", "bottom", legs(self._waist_z - z), 0.007))
-        top = np.minimum.reduce([self._neckline(clothes.neckline, clothes.neck_depth_m), self._sleeve(clothes.sleeve), z - hem])
+        top = np.minimum.reduce(
+            [self._neckline(clothes.neckline, clothes.neck_depth_m), self._sleeve(clothes.sleeve), z - hem]
+        )
         garments.append(("top", "sleeve", top, 0.008 + clothes.looseness_m))
         if clothes.jacket:
             opening = 0.035 + 0.10 * np.clip((self._neck[2] - 0.02 - z) / 0.5, 0, 1)
@@ -396,7 +405,9 @@ def _sleeve_uv(body: Body, side: str, at: np.ndarray, along: np.ndarray) -> np.n
     other = np.cross(axis, front)
     elbow = body.heads[body.bone(f"lowerarm01.{side}")]
     line = shoulder + np.outer(np.clip(along / np.linalg.norm(wrist - shoulder), 0, 1), wrist - shoulder)
-    line += (elbow - 0.5 * (shoulder + wrist)) * (1 - np.abs(2 * along / np.linalg.norm(wrist - shoulder) - 1)).clip(0)[:, None]
+    line += (elbow - 0.5 * (shoulder + wrist)) * (1 - np.abs(2 * along / np.linalg.norm(wrist - shoulder) - 1)).clip(0)[
+        :, None
+    ]
     away = at - line
     return np.stack([np.abs(np.arctan2(away @ other, away @ front)) * 0.045, along], axis=1)
 

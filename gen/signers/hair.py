@@ -167,19 +167,28 @@ def _cover(body: Body, skull: _Skull, hair: Hair, rng: np.random.Generator) -> M
             crest = np.clip((height - 0.06) / 0.03, 0, 1) * 0.9 + 0.1
         thick = 0.0025 + volume * crest * edge * (1 + 0.16 * lock_pattern)
         if hanging:
-            thick = np.maximum(thick, np.where(side > 68, (0.016 + 0.3 * volume) * np.clip((0.09 - height) / 0.08, 0, 1), 0))
+            thick = np.maximum(
+                thick, np.where(side > 68, (0.016 + 0.3 * volume) * np.clip((0.09 - height) / 0.08, 0, 1), 0)
+            )
         if style in ("fringe", "long_fringe"):
             thick = thick + np.where(side < 52, 0.006 * np.clip((0.085 - height) / 0.06, 0, 1), 0)
     if style == "side_part":  # higher on one side of the part
         part = np.sin(grid_azimuth - 0.5) * np.sin(grid_polar)
         thick *= 1 + 0.45 * np.clip(part * 2, -0.5, 1) * np.clip(z * 2, 0, 1)
-        thick -= 0.007 * np.exp(-((np.degrees(grid_azimuth) - 28) / 4.5) ** 2) * np.clip(z * 2, 0, 1) * np.clip(-y * 3, 0, 1)
+        thick -= (
+            0.007
+            * np.exp(-(((np.degrees(grid_azimuth) - 28) / 4.5) ** 2))
+            * np.clip(z * 2, 0, 1)
+            * np.clip(-y * 3, 0, 1)
+        )
     points = skull.centre + (distance + thick)[..., None] * directions
     cut = above
     if hanging:
         points, cut = _hang(body, skull, hair, azimuth, points, height, cut, rng)
     rows = len(points)
-    lengths = np.concatenate([np.zeros((1, COLUMNS + 1)), np.linalg.norm(np.diff(points, axis=0), axis=2).cumsum(axis=0)])
+    lengths = np.concatenate(
+        [np.zeros((1, COLUMNS + 1)), np.linalg.norm(np.diff(points, axis=0), axis=2).cumsum(axis=0)]
+    )
     strand = np.broadcast_to((azimuth / (2 * np.pi))[None], lengths.shape) * (1.0 if not scarf else 0.6)
     uv = np.stack([strand + 0.012 * np.sin(lengths * 40 + 3 * locks[None]), lengths * 1.2], axis=-1)
     colour = np.broadcast_to(to_linear(hair.colour), (*lengths.shape, 3)).copy()
@@ -232,10 +241,16 @@ def _hang(body, skull, hair, azimuth, points, height, cut, rng):
             hang -= np.outer(0.25 * np.clip(down - 0.06, 0, 1), outward)
         out[:, column] = np.concatenate([crown, hang])
         height_column = out[:, column, 2] - skull.eye_z
-        field[:, column] = np.where(np.arange(total) <= at, np.maximum(cut[:, column].clip(-1)[np.minimum(np.arange(total), len(cut) - 1)], -0.05), 0.05)
+        field[:, column] = np.where(
+            np.arange(total) <= at,
+            np.maximum(cut[:, column].clip(-1)[np.minimum(np.arange(total), len(cut) - 1)], -0.05),
+            0.05,
+        )
         # The front edge of loose hair frames the face.
         frame = (side[column] - 66) / 300 if not scarf else 0.05
-        field[:, column] = np.where(np.arange(total) > at, frame, np.maximum(field[:, column], np.where(side[column] > 70, 0.01, -1)))
+        field[:, column] = np.where(
+            np.arange(total) > at, frame, np.maximum(field[:, column], np.where(side[column] > 70, 0.01, -1))
+        )
         field[:, column] = np.minimum(field[:, column], height_column - ends[column])
     if scarf:
         # The face stays free: an oval around it.
@@ -267,7 +282,9 @@ def _push_out(body: Body, points: np.ndarray, margin: float, skull: _Skull):
     parts = [PARTS.index(name) for name in ("torso", "neck", "left_upper_arm", "right_upper_arm")]
     faces = body.faces[np.isin(body.part, parts)]
     used = np.unique(faces)
-    across = np.cross(body.vertices[faces[:, 1]] - body.vertices[faces[:, 0]], body.vertices[faces[:, 2]] - body.vertices[faces[:, 0]])
+    across = np.cross(
+        body.vertices[faces[:, 1]] - body.vertices[faces[:, 0]], body.vertices[faces[:, 2]] - body.vertices[faces[:, 0]]
+    )
     normals = np.zeros_like(body.vertices)
     for corner in range(3):
         np.add.at(normals, faces[:, corner], across)
@@ -309,7 +326,9 @@ def _grid_mesh(points, uv, colour, cut, follow, surface="hair") -> Mesh:
     return Mesh(pick(points), new.reshape(-1, 3), surface, pick(colour), pick(uv), pick(cut)[:, 0], pick(follow)[:, 0])
 
 
-def _ball(centre: np.ndarray, radii: np.ndarray, colour: np.ndarray, surface: str, rows: int = 14, columns: int = 20) -> Mesh:
+def _ball(
+    centre: np.ndarray, radii: np.ndarray, colour: np.ndarray, surface: str, rows: int = 14, columns: int = 20
+) -> Mesh:
     polar, around = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij")
     unit = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)], axis=-1)
     points = centre + unit * radii
@@ -348,7 +367,9 @@ def _tube(path: np.ndarray, radius: float, colour: np.ndarray, surface: str = "p
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     up = np.cross(across, ahead)
     around = np.linspace(0, 2 * np.pi, 7)
-    points = path[:, None] + radius * (np.cos(around)[None, :, None] * across[:, None] + np.sin(around)[None, :, None] * up[:, None])
+    points = path[:, None] + radius * (
+        np.cos(around)[None, :, None] * across[:, None] + np.sin(around)[None, :, None] * up[:, None]
+    )
     ones = np.ones(points.shape[:2])
     return _grid_mesh(points, np.zeros((*ones.shape, 2)), ones[..., None] * colour, ones, ones, surface)
 
@@ -383,7 +404,11 @@ def _glasses(body: Body, skull: _Skull, colour: Colour) -> Mesh:
         temple = outer * (1 - along) + ear * along + np.array([sign * 0.006, 0, 0]) * np.sin(along * np.pi)
         parts.append(_tube(temple, 0.0015, linear))
     along = np.linspace(0, 1, 7)[:, None]
-    parts.append(_tube(rim[1] * (1 - along) + rim[0] * along + np.array([0, -0.002, 0.004]) * np.sin(along * np.pi), 0.0014, linear))
+    parts.append(
+        _tube(
+            rim[1] * (1 - along) + rim[0] * along + np.array([0, -0.002, 0.004]) * np.sin(along * np.pi), 0.0014, linear
+        )
+    )
     return _join(parts)
 
 

@@ -12,19 +12,26 @@ import warp as wp
 from jaxtyping import Float32, Int32
 
 wp.config.log_level = wp.LOG_WARNING
+wp.set_module_options({"enable_backward": False})
 
 SUBPIXELS = 256
 """Corners are snapped to 1/256 pixel, so that triangles sharing an edge agree exactly on who owns each pixel."""
 
-_EMPTY = wp.constant(wp.int64(0x7FFFFFFFFFFFFFFF))
 _SUBPIXELS = wp.constant(float(SUBPIXELS))
 _ONE = wp.constant(wp.int64(SUBPIXELS))
 _HALF = wp.constant(wp.int64(SUBPIXELS // 2))
-_DEPTH_STEPS = wp.constant(float(1 << 20))
+DEPTH_STEPS = float(1 << 20)
+"""Depths are compared in steps of 2^-20: a micrometre, for metres."""
+
+EMPTY = 0x7FFFFFFFFFFFFFFF
+"""What `claim_pixels` says of a pixel that no triangle covers."""
+
+_DEPTH_STEPS = wp.constant(DEPTH_STEPS)
+_EMPTY = wp.constant(wp.int64(EMPTY))
 _FACE_BITS = wp.constant(wp.int64(32))
 _FACE_MASK = wp.constant(wp.int64(0xFFFFFFFF))
 MAX_DEPTH = 2000.0
-"""Depths must lie within plus or minus this: they are compared in steps of 2^-20 (a micrometre, for metres)."""
+"""Depths must lie within plus or minus this."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,27 @@ def _interpolate(
         )
 
 
+def claim_pixels(
+    screen: Float32[np.ndarray, "vertices 3"],
+    faces: Int32[np.ndarray, "faces 3"],
+    *,
+    height: int,
+    width: int,
+    cut: Float32[np.ndarray, " vertices"] | None = None,
+) -> wp.array:
+    """The first half of `rasterize`, for kernels that work on: for every pixel one integer, `EMPTY` or depth and face.
+
+    The upper 32 bits hold the depth in `DEPTH_STEPS`, the lower 32 the number of the triangle.
+    """
+    if (screen.size and not np.abs(screen[:, 2]).max() <= MAX_DEPTH) or not np.isfinite(screen).all():
+        raise ValueError(f"`screen` must be finite with depths within ±{MAX_DEPTH:g}.")
+    field = _share(np.zeros(1, np.float32) if cut is None else cut, wp.float32)
+    nearest = wp.full((height, width), value=_EMPTY, dtype=wp.int64, device="cpu")
+    inputs = [_share(screen, wp.vec3), _share(faces, wp.int32), field, cut is not None, width, height, nearest]
+    wp.launch(_claim_pixels, dim=len(faces), inputs=inputs, device="cpu")
+    return nearest
+
+
 def rasterize(
     screen: Float32[np.ndarray, "vertices 3"],
     faces: Int32[np.ndarray, "faces 3"],
@@ -201,14 +229,8 @@ def rasterize(
     Raises:
         ValueError: The corners aren't finite, or are deeper than `MAX_DEPTH`.
     """
-    if (screen.size and not np.abs(screen[:, 2]).max() <= MAX_DEPTH) or not np.isfinite(screen).all():
-        raise ValueError(f"`screen` must be finite with depths within ±{MAX_DEPTH:g}.")
-    corners = _share(screen, wp.vec3)
-    triangles = _share(faces, wp.int32)
-    field = _share(np.zeros(1, np.float32) if cut is None else cut, wp.float32)
-    nearest = wp.full((height, width), value=_EMPTY, dtype=wp.int64, device="cpu")
-    inputs = [corners, triangles, field, cut is not None, width, height, nearest]
-    wp.launch(_claim_pixels, dim=len(faces), inputs=inputs, device="cpu")
+    nearest = claim_pixels(screen, faces, height=height, width=width, cut=cut)
+    corners, triangles = _share(screen, wp.vec3), _share(faces, wp.int32)
     raster = Raster(
         np.empty((height, width), np.int32),
         np.empty((height, width, 2), np.float32),

@@ -76,7 +76,9 @@ def _noise(rng: np.random.Generator, height: int, width: int, cells: float) -> n
     """Smooth noise of unit spread, about `cells` bumps high."""
     rows = max(2, round(cells))
     columns = max(2, round(cells * width / height))
-    return cv2.resize(rng.normal(size=(rows, columns)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(
+        rng.normal(size=(rows, columns)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+    )
 
 
 def _texture(painting: np.ndarray, rng: np.random.Generator, second: np.ndarray):
@@ -129,16 +131,27 @@ def _room(painting: np.ndarray, rng: np.random.Generator, second: np.ndarray):
             frame = rng.uniform(0.1, 0.9) * np.array([1, 0.9, 0.8])
             _rectangle(painting, middle - wide / 2, top, middle + wide / 2, top + high, frame)
             inner = rng.uniform(0.2, 0.9, 3)
-            _rectangle(painting, middle - wide / 2 + 0.015, top + 0.015, middle + wide / 2 - 0.015, top + high - 0.015, inner)
+            _rectangle(
+                painting, middle - wide / 2 + 0.015, top + 0.015, middle + wide / 2 - 0.015, top + high - 0.015, inner
+            )
             for _ in range(3):
                 a, b = np.sort(rng.uniform(-0.45, 0.45, 2)) * wide
                 c, d = np.sort(rng.uniform(0.1, 0.9, 2)) * high
                 _rectangle(painting, middle + a, top + c, middle + b, top + d, rng.uniform(0.1, 0.95, 3))
         elif kind == 1:  # a window
             glass = np.array([0.85, 0.93, 1.0]) * rng.uniform(0.5, 1.0)
-            _rectangle(painting, middle - wide / 2 - 0.02, top - 0.02, middle + wide / 2 + 0.02, top + high + 0.02, [0.9, 0.89, 0.87])
+            _rectangle(
+                painting,
+                middle - wide / 2 - 0.02,
+                top - 0.02,
+                middle + wide / 2 + 0.02,
+                top + high + 0.02,
+                [0.9, 0.89, 0.87],
+            )
             _rectangle(painting, middle - wide / 2, top, middle + wide / 2, top + high, glass)
-            _rectangle(painting, middle - wide / 2, top + high * 0.7, middle + wide / 2, top + high, glass * [0.55, 0.7, 0.5])
+            _rectangle(
+                painting, middle - wide / 2, top + high * 0.7, middle + wide / 2, top + high, glass * [0.55, 0.7, 0.5]
+            )
             _rectangle(painting, middle - 0.006, top, middle + 0.006, top + high, [0.9, 0.89, 0.87])
         elif kind == 2:  # a shelf with books
             _rectangle(painting, middle - wide / 2, top, middle + wide / 2, top + high, second * 0.6)
@@ -148,12 +161,26 @@ def _room(painting: np.ndarray, rng: np.random.Generator, second: np.ndarray):
                 at = middle - wide / 2 + 0.01
                 while at < middle + wide / 2 - 0.03:
                     book = rng.uniform(0.012, 0.035)
-                    _rectangle(painting, at, floor - high / shelves * rng.uniform(0.5, 0.85), at + book, floor, rng.uniform(0.1, 0.85, 3))
+                    _rectangle(
+                        painting,
+                        at,
+                        floor - high / shelves * rng.uniform(0.5, 0.85),
+                        at + book,
+                        floor,
+                        rng.uniform(0.1, 0.85, 3),
+                    )
                     at += book
                 _rectangle(painting, middle - wide / 2, floor - 0.01, middle + wide / 2, floor, second)
         else:  # a door or cupboard
             _rectangle(painting, middle - wide / 2, top, middle + wide / 2, 1.1, second * rng.uniform(0.8, 1.3))
-            _rectangle(painting, middle - wide / 2 + 0.02, top + 0.03, middle + wide / 2 - 0.02, top + 0.3, second * rng.uniform(0.7, 1.1))
+            _rectangle(
+                painting,
+                middle - wide / 2 + 0.02,
+                top + 0.03,
+                middle + wide / 2 - 0.02,
+                top + 0.3,
+                second * rng.uniform(0.7, 1.1),
+            )
 
 
 def _bokeh(painting: np.ndarray, rng: np.random.Generator, second: np.ndarray):

@@ -86,17 +86,23 @@ def paint_decal(cloth: Texture, fabric: Fabric, seed: int) -> Texture:
     if fabric.decal == "logo":
         top = rng.uniform(0.13, 0.2)
         if rng.random() < 0.5:
-            cv2.circle(front, at(0, top + 0.05), round(rng.uniform(0.03, 0.07) * per_m), to_linear(fabric.second).tolist(), -1)
+            cv2.circle(
+                front, at(0, top + 0.05), round(rng.uniform(0.03, 0.07) * per_m), to_linear(fabric.second).tolist(), -1
+            )
             cv2.circle(front, at(0, top + 0.05), round(0.025 * per_m), contrast, -1)
         else:
             corners = rng.uniform(-0.07, 0.07, (5, 2)) + (0, top + 0.06)
-            cv2.fillPoly(front, [np.array([at(*c) for c in corners], np.int32)], to_linear(fabric.second).tolist(), cv2.LINE_AA)
+            cv2.fillPoly(
+                front, [np.array([at(*c) for c in corners], np.int32)], to_linear(fabric.second).tolist(), cv2.LINE_AA
+            )
     elif fabric.decal == "letters":
         word = "".join(rng.choice(list("ABDEGHKLMNORSTUVZ"), rng.integers(2, 6)))
         scale, thick = rng.uniform(1.0, 1.8), int(rng.integers(2, 6))
         (wide, high), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_DUPLEX, scale, thick)
         x, y = at(0, rng.uniform(0.16, 0.22))
-        cv2.putText(front, word, (x - wide // 2, y + high // 2), cv2.FONT_HERSHEY_DUPLEX, scale, contrast, thick, cv2.LINE_AA)
+        cv2.putText(
+            front, word, (x - wide // 2, y + high // 2), cv2.FONT_HERSHEY_DUPLEX, scale, contrast, thick, cv2.LINE_AA
+        )
     elif fabric.decal == "pocket":
         cv2.rectangle(front, at(0.055, 0.17), at(0.125, 0.26), seam, 1)
         cv2.line(front, at(0.055, 0.185), at(0.125, 0.185), seam, 1)
@@ -154,7 +160,8 @@ def face_uv(points: np.ndarray, body: Body) -> np.ndarray:
     """Where rest positions lie in the face texture, 0 to 1."""
     middle = 0.5 * (body.keypoints[index("left_eye")] + body.keypoints[index("right_eye")])
     return np.stack(
-        [0.5 + (points[:, 0] - middle[0]) / FACE_EXTENT_M, 0.5 + (middle[2] - points[:, 2] - 0.025) / FACE_EXTENT_M], axis=1
+        [0.5 + (points[:, 0] - middle[0]) / FACE_EXTENT_M, 0.5 + (middle[2] - points[:, 2] - 0.025) / FACE_EXTENT_M],
+        axis=1,
     )
 
 
@@ -196,7 +203,9 @@ def paint_face(body: Body, appearance: Appearance) -> Texture:
         for _ in range(round(260 * appearance.freckles)):
             at = middle + rng.normal(0, 1, 2) * (0.034 * per_m, 0.018 * per_m)
             mask = np.zeros((SIZE, SIZE), np.float32)
-            cv2.circle(mask, np.int32(at).tolist(), int(rng.integers(1, 3)), float(rng.uniform(0.2, 0.6)), -1, cv2.LINE_AA)
+            cv2.circle(
+                mask, np.int32(at).tolist(), int(rng.integers(1, 3)), float(rng.uniform(0.2, 0.6)), -1, cv2.LINE_AA
+            )
             x, y = np.int32(at)
             window = np.s_[max(y - 4, 0) : max(y + 5, 0), max(x - 4, 0) : max(x + 5, 0)]
             face[window] += mask[window][..., None] * (np.float32([0.72, 0.55, 0.42]) - 1) * face[window]
@@ -242,8 +251,18 @@ def _paint_beard(face, rng, appearance, points, skin, per_m):
     )  # fmt: skip
     cv2.fillPoly(mask, [np.int32(moustache)], 1.0, cv2.LINE_AA)
     if appearance.beard != "moustache":
-        inner = [jaw[1] * 0.86 + jaw[15] * 0.14, jaw[3] * 0.84 + jaw[13] * 0.16, mouth[0] + (-9, 4), (mouth[0][0] - 4, lip_bottom + 8)]
-        mirrored = [(mouth[6][0] + 4, lip_bottom + 8), mouth[6] + (9, 4), jaw[13] * 0.84 + jaw[3] * 0.16, jaw[15] * 0.86 + jaw[1] * 0.14]
+        inner = [
+            jaw[1] * 0.86 + jaw[15] * 0.14,
+            jaw[3] * 0.84 + jaw[13] * 0.16,
+            mouth[0] + (-9, 4),
+            (mouth[0][0] - 4, lip_bottom + 8),
+        ]
+        mirrored = [
+            (mouth[6][0] + 4, lip_bottom + 8),
+            mouth[6] + (9, 4),
+            jaw[13] * 0.84 + jaw[3] * 0.16,
+            jaw[15] * 0.86 + jaw[1] * 0.14,
+        ]
         lower = np.array([[SIZE - 1, jaw[14][1]], [SIZE - 1, SIZE - 1], [0, SIZE - 1], [0, jaw[2][1]]])
         cv2.fillPoly(mask, [np.int32(np.concatenate([inner, mirrored, lower]))], 1.0, cv2.LINE_AA)
     soft = 9 if appearance.beard == "stubble" else 4
@@ -260,9 +279,25 @@ def _paint_eyes(face, appearance, points, per_m, dark):
         lids = points(f"{side}_eyelid", range(6))
         # Lashes: the upper lid from corner to corner, the lower one faintly.
         upper, lower = lids[[0, 1, 2, 3]], lids[[3, 4, 5, 0]]
-        cv2.polylines(lines, [np.int32(_smooth(upper) * 16)], False, 1.0, round((0.0016 + 0.0016 * appearance.makeup) * per_m), cv2.LINE_AA, 4)
+        cv2.polylines(
+            lines,
+            [np.int32(_smooth(upper) * 16)],
+            False,
+            1.0,
+            round((0.0016 + 0.0016 * appearance.makeup) * per_m),
+            cv2.LINE_AA,
+            4,
+        )
         faint = np.zeros_like(lines)
-        cv2.polylines(faint, [np.int32(_smooth(lower) * 16)], False, 0.45 + 0.3 * appearance.makeup, round(0.0012 * per_m), cv2.LINE_AA, 4)
+        cv2.polylines(
+            faint,
+            [np.int32(_smooth(lower) * 16)],
+            False,
+            0.45 + 0.3 * appearance.makeup,
+            round(0.0012 * per_m),
+            cv2.LINE_AA,
+            4,
+        )
         lines = np.maximum(lines, faint)
     lines = cv2.GaussianBlur(lines, (0, 0), 1.2)
     face += (0.85 * lines)[..., None] * (np.float32([0.16, 0.13, 0.12]) - face)
@@ -276,7 +311,12 @@ def _paint_brows(face, rng, appearance, points, skin, per_m):
         brow = points(f"{side}_brow", range(5))
         brow = brow[np.argsort(outward * brow[:, 0])]  # from the nose outwards
         curve = _smooth(brow)
-        thick = 0.0052 * appearance.brow * per_m * np.interp(np.linspace(0, 1, len(curve)), [0, 0.25, 0.65, 1], [0.7, 1, 0.85, 0.3])
+        thick = (
+            0.0052
+            * appearance.brow
+            * per_m
+            * np.interp(np.linspace(0, 1, len(curve)), [0, 0.25, 0.65, 1], [0.7, 1, 0.85, 0.3])
+        )
         cv2.fillPoly(
             mask, [np.int32(np.concatenate([curve - np.stack([0 * thick, thick / 2], 1), (curve + np.stack([0 * thick, thick / 2], 1))[::-1]]))],
             0.55, cv2.LINE_AA,
@@ -285,7 +325,9 @@ def _paint_brows(face, rng, appearance, points, skin, per_m):
             base = curve[int(at)] + rng.normal(0, 0.32, 2) * (1, thick[int(at)])
             lean = 0.3 + 0.9 * at / len(curve)
             tip = base + 0.0045 * per_m * np.array([outward * np.sin(lean), -np.cos(lean) * 0.8])
-            cv2.line(mask, np.int32(base).tolist(), np.int32(tip).tolist(), float(rng.uniform(0.6, 0.95)), 1, cv2.LINE_AA)
+            cv2.line(
+                mask, np.int32(base).tolist(), np.int32(tip).tolist(), float(rng.uniform(0.6, 0.95)), 1, cv2.LINE_AA
+            )
     mask = cv2.GaussianBlur(mask, (0, 0), 1.3)
     face += np.clip(mask * 1.1, 0, 0.93)[..., None] * (factor - face)
 
