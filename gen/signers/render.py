@@ -111,7 +111,7 @@ def _lit(at: wp.vec3, lighting: _Lighting, shadow: wp.array2d(dtype=wp.int64), b
     top = int(wp.floor(y))
     right = x - float(left)
     down = y - float(top)
-    total = float(0.0)
+    total = wp.float32(0.0)
     for row in range(2):
         for column in range(2):
             key = shadow[wp.clamp(top + row, 0, last), wp.clamp(left + column, 0, last)]
@@ -135,7 +135,7 @@ def _openness(
     first: int,
 ):
     """How little the surroundings hide the sky, from the depth of the pixels around."""
-    hidden = float(0.0)
+    hidden = wp.float32(0.0)
     for tap in range(6):
         offset = offsets[first + tap]
         s = wp.clamp(x + int(wp.round(offset[0] * metre)), 0, nearest.shape[1] - 1)
@@ -183,7 +183,7 @@ def _shade(
 ):
     row, column = wp.tid()
     total = wp.vec3(0.0, 0.0, 0.0)
-    covered = float(0.0)
+    covered = wp.float32(0.0)
     metre = 1.0 / lighting.metres_per_pixel
     half = wp.normalize(lighting.towards_key + wp.vec3(0.0, 0.0, -1.0))
     for sample in range(supersample * supersample):
@@ -226,7 +226,7 @@ def _shade(
             facing = wp.dot(normal, lighting.towards_key)
             wrap = shine[layer][2]
             diffuse = wp.max((facing + wrap) / (1.0 + wrap), 0.0)
-            arriving = float(0.0)
+            arriving = wp.float32(0.0)
             if diffuse > 0.0:
                 arriving = _lit(at + normal * 0.004, lighting, shadow, 0.004 + 0.006 * (1.0 - wp.max(facing, 0.0)))
                 if wrap > 0.3 and facing < 0.25:

@@ -21,7 +21,7 @@ Texture = Float32[np.ndarray, "size size 3"]
 
 
 def to_linear(colour) -> np.ndarray:
-    """sRGB to linear light."""
+    """Turns sRGB into linear light."""
     c = np.asarray(colour, np.float32)
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
@@ -100,9 +100,11 @@ def paint_decal(cloth: Texture, fabric: Fabric, seed: int) -> Texture:
         scale, thick = rng.uniform(1.0, 1.8), int(rng.integers(2, 6))
         (wide, high), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_DUPLEX, scale, thick)
         x, y = at(0, rng.uniform(0.16, 0.22))
+        letters = np.zeros((SIZE, SIZE), np.uint8)
         cv2.putText(
-            front, word, (x - wide // 2, y + high // 2), cv2.FONT_HERSHEY_DUPLEX, scale, contrast, thick, cv2.LINE_AA
+            letters, word, (x - wide // 2, y + high // 2), cv2.FONT_HERSHEY_DUPLEX, scale, 255, thick, cv2.LINE_AA
         )
+        front += (letters / np.float32(255))[..., None] * (np.float32(contrast) - front)
     elif fabric.decal == "pocket":
         cv2.rectangle(front, at(0.055, 0.17), at(0.125, 0.26), seam, 1)
         cv2.line(front, at(0.055, 0.185), at(0.125, 0.185), seam, 1)
