@@ -9,7 +9,7 @@ _FARTHEST = 100
 """Frame widths or heights. Estimators put lost points just outside the frame; farther ones are damage, or pixels."""
 
 _LARGEST_FRAME = 2**15
-_LARGEST_FPS = 1000
+_SMALLEST_FPS, _LARGEST_FPS = 0.1, 1000
 
 
 def checked_sequence(
@@ -51,8 +51,8 @@ def checked_sequence(
         raise PoseFileError(
             f"{path}: must state a frame size of 1 to {_LARGEST_FRAME} pixels, found {width} x {height}."
         )
-    if not 0 < fps <= _LARGEST_FPS:
-        raise PoseFileError(f"{path}: must state 0 to {_LARGEST_FPS} frames per second, found {fps:g}.")
+    if not _SMALLEST_FPS <= fps <= _LARGEST_FPS:
+        raise PoseFileError(f"{path}: must state {_SMALLEST_FPS} to {_LARGEST_FPS} frames per second, found {fps:g}.")
     for span in glosses:
         if not 0 <= span.start < span.stop <= len(keypoints):
             raise PoseFileError(

@@ -23,8 +23,8 @@ from poses.sequence import PoseFileError
 MAX_FRAMES = 2**18
 """Three hours at 24 frames per second."""
 
-_MAX_STEPS = 5_000_000
-"""Opcodes decoded one by one; as many empty lists take 0.4 GB."""
+_MAX_STEPS = 2_000_000
+"""Opcodes decoded one by one, in about a second. As many empty lists take 0.2 GB."""
 
 _MAX_LAYOUTS = 16
 """Frames of different numbers of people differ in layout; more kinds than this are decoded step by step."""

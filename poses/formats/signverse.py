@@ -379,6 +379,8 @@ def _part(run: FrameRun, person: int, part: str, path: object) -> tuple[np.ndarr
         if array is None or array.dtype.kind != "f" or array.shape[1:] != shape:
             found = "none" if array is None else f"{array.dtype} {list(array.shape[1:])}"
             raise PoseFileError(f"{path}: {prefix}_{name} must be float {list(shape)}, found {found}.")
+    if not np.isfinite(scores).all():
+        raise PoseFileError(f"{path}: {prefix}_scores must be finite, found NaN or infinity.")
     with np.errstate(over="ignore"):
         return points.astype(np.float32, copy=False), scores.astype(np.float32, copy=False)
 
@@ -388,9 +390,7 @@ def _body_scores_are_codes(runs: list[FrameRun], counts: list[int], people: int,
     for run, count in zip(runs, counts, strict=True):
         for person in range(min(count, people)):
             _, scores = _part(run, person, "body", path)
-            with np.errstate(invalid="ignore"):
-                codes = (scores == -1) | ((scores >= 0) & ((scores - _CODES) % len(_CODES) == 0))
-            if not codes.all():
+            if not ((scores == -1) | ((scores >= 0) & ((scores - _CODES) % len(_CODES) == 0))).all():
                 return False
     return True
 

@@ -1,0 +1,327 @@
+"""SignVerse-2M files: read as published, repaired, and written as published."""
+
+import shutil
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from poses.formats.signverse import read_people, read_signverse, write_signverse
+from poses.keypoints import PARTS, index
+from poses.sequence import GlossSpan, PoseFileError
+
+BODY = PARTS["body"]
+ROUND_TRIP = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@ROUND_TRIP
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    num_frames=st.integers(1, 40),
+    fps=st.sampled_from([24.0, 25.0, 29.97, 30000 / 1001, 60.0]),
+    body_confidence=st.booleans(),
+    language=st.sampled_from(["", "ase"]),
+    glosses=st.lists(st.text(min_size=1, max_size=8).filter(lambda text: not text.endswith("\0")), max_size=3),
+)
+def test_round_trip_loses_only_the_bodys_confidence(
+    make_poses, tmp_path, seed, num_frames, fps, body_confidence, language, glosses
+):
+    spans = tuple(GlossSpan(gloss, 0, num_frames) for gloss in glosses)
+    poses = make_poses(seed, num_frames, fps=fps, width=641, height=359, language=language, glosses=spans)
+    path = tmp_path / "clip.npz"
+    write_signverse(poses, path, overwrite=True, body_confidence=body_confidence)
+    back = read_signverse(path)
+
+    expected = poses.confidence.copy()
+    if not body_confidence:
+        expected[:, BODY] = expected[:, BODY] > 0.3
+    assert np.array_equal(back.confidence, expected)
+    assert np.array_equal(back.keypoints, np.where(expected[..., None] > 0, poses.keypoints, 0))
+    assert (back.fps, back.width, back.height) == (poses.fps, poses.width, poses.height)
+    assert (back.language, back.glosses, back.source) == (poses.language, poses.glosses, str(path))
+
+
+def test_written_file_has_the_published_layout(make_poses, tmp_path, publish):
+    poses = make_poses(num_frames=3)
+    write_signverse(poses, tmp_path / "clip.npz")
+    with np.load(tmp_path / "clip.npz", allow_pickle=True) as file:
+        assert file.files == [
+            "video_id", "fps", "total_frames", "frame_widths", "frame_heights", "frame_indices", "frame_payloads"
+        ]  # fmt: skip
+        assert [(file[key].dtype.kind, file[key].shape) for key in file.files] == [
+            ("U", ()), ("i", ()), ("i", ()), ("i", (3,)), ("i", (3,)), ("i", (3,)), ("O", (3,))
+        ]  # fmt: skip
+        assert file["fps"].dtype == file["frame_indices"].dtype == np.int32
+        assert file["frame_indices"].tolist() == [1, 2, 3]
+        payload = file["frame_payloads"][0]
+    published = publish([1]).payloads[0]
+    assert {key: (value.dtype, value.shape) for key, value in payload.items()} == {
+        key: (value.dtype, value.shape) for key, value in published.items()
+    }
+    assert list(payload) == list(published)
+    seen = poses.confidence[0, BODY] > 0.3
+    assert payload["person_000_body_scores"].tolist() == np.where(seen, np.arange(18), -1).tolist()
+    with zipfile.ZipFile(tmp_path / "clip.npz") as archive:
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_body_codes_become_visibility(publish, save_poses_npz):
+    published = publish([1, 2, 1])
+    people = read_people(save_poses_npz(published.payloads))
+    assert np.array_equal(people.confidence[..., BODY], published.confidence[..., BODY] > 0.3)
+    assert "body-codes-1" in people.repairs
+    assert (people.confidence[..., index("nose")] == (published.confidence[..., index("nose")] > 0.3)).all()
+
+
+def test_true_body_confidences_are_kept(publish, save_poses_npz):
+    published = publish([1, 1])
+    for payload, confidence in zip(published.payloads, published.confidence, strict=True):
+        payload["person_000_body_scores"] = confidence[0, BODY]
+    people = read_people(save_poses_npz(published.payloads))
+    assert np.array_equal(people.confidence[:, 0, BODY], published.confidence[:, 0, BODY])
+    assert people.repairs == ()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_hands_return_to_their_owners(publish, save_poses_npz, count):
+    published = publish([count] * 50, seed=count)
+    path = save_poses_npz(published.payloads)
+    people = read_people(path)
+    hands = slice(PARTS["left_hand"].start, PARTS["right_hand"].stop)
+    assert np.array_equal(people.keypoints[:, :, hands], published.keypoints[:, :, hands])
+    assert np.array_equal(people.confidence[:, :, hands], published.confidence[:, :, hands])
+    assert ("hands-1" in people.repairs) == (count > 1)
+    as_stored = read_people(path, unpermute_hands=False)
+    assert np.array_equal(as_stored.keypoints, people.keypoints) == (count == 1)
+
+
+def test_hands_already_at_their_owners_are_left_there(publish, save_poses_npz):
+    published = publish([2] * 5)
+    for payload, keypoints in zip(published.payloads, published.keypoints, strict=True):
+        for person in range(2):
+            for side in ("left_hand", "right_hand"):
+                payload[f"person_{person:03d}_{side}_keypoints"] = keypoints[person, PARTS[side]]
+    people = read_people(save_poses_npz(published.payloads))
+    assert np.array_equal(people.keypoints, published.keypoints)
+    assert "hands-1" not in people.repairs
+
+
+def test_people_come_and_go(publish, save_poses_npz):
+    counts = [1, 1, 0, 2, 2, 5, 0, 1, 1, 1, 2]
+    published = publish(counts)
+    path = save_poses_npz(published.payloads)
+    people = read_people(path)
+    assert people.num_people.tolist() == counts
+    assert np.array_equal(people.keypoints, published.keypoints)
+    poses = read_signverse(path)
+    expected = published.confidence[:, 0].copy()
+    expected[:, BODY] = expected[:, BODY] > 0.3
+    assert np.array_equal(poses.confidence, expected)
+    assert not poses.confidence[[2, 6]].any()
+
+
+def test_a_person_without_hands(publish, save_poses_npz):
+    (payload,) = publish([1]).payloads
+    without = {key: value for key, value in payload.items() if "hand" not in key}
+    poses = read_signverse(save_poses_npz([without]))
+    assert not poses.part("left_hand")[1].any()
+    assert not poses.part("right_hand")[1].any()
+    assert poses.part("face")[1].any()
+
+
+def test_scores_above_one_are_clamped_and_far_points_stay(publish, save_poses_npz):
+    (payload,) = publish([1]).payloads
+    payload["person_000_face_scores"] = np.full(68, 1.1, np.float32)
+    payload["person_000_face_keypoints"] = np.full((68, 2), -0.8, np.float32)
+    poses = read_signverse(save_poses_npz([payload]))
+    assert (poses.part("face")[1] == 1).all()
+    assert (poses.part("face")[0] == np.float32(-0.8)).all()
+
+
+@pytest.mark.parametrize(
+    ("indices", "fps", "frames"),
+    [
+        ([1, 2, 3, 4], 24, [0, 1, 2, 3]),
+        ([1, 1, 2, 2, 3, 3, 4, 4], 24, [0, 1, 2, 3]),
+        ([], 24, [0, 1, 2, 3]),
+        ([1, 4, 7, 10], 8, [0, 1, 2, 3]),
+        ([1, 2, 5, 6], 24, [0, 1, 4, 5]),
+    ],
+    ids=["as they are", "doubled", "none", "stride", "gap"],
+)
+def test_frame_indices(publish, save_poses_npz, indices, fps, frames):
+    published = publish([1] * 4)
+    people = read_people(save_poses_npz(published.payloads, frame_indices=np.array(indices, np.int32)))
+    assert people.fps == fps
+    assert np.flatnonzero(people.num_people).tolist() == frames
+    assert np.array_equal(people.keypoints[frames], published.keypoints)
+    assert ("frame-indices-1" in people.repairs) == (indices != [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("place", ["folder", "video folder", "zip", "zip of video folder"])
+@pytest.mark.parametrize("marked", [False, True])
+def test_one_file_a_frame(publish, tmp_path, place, marked):
+    published = publish([1, 2, 1])
+    folder = tmp_path / "video" / "npz"
+    folder.mkdir(parents=True)
+    for number, payload in enumerate(published.payloads, start=1):
+        np.savez(folder / f"{number:08d}.npz", **payload)
+    if marked:
+        (folder / ".complete").write_text("video_id=video\nfps=12\nframes=3\n")
+    path = folder if place == "folder" else folder.parent
+    if place.startswith("zip"):
+        root = folder if place == "zip" else tmp_path
+        path = shutil.make_archive(str(tmp_path / "archive"), "zip", root, "." if place == "zip" else "video")
+    people = read_people(path)
+    assert people.fps == (12 if marked else 24)
+    assert np.array_equal(people.keypoints, published.keypoints)
+
+
+def test_a_video_folder_holds_poses_npz(publish, save_poses_npz, tmp_path):
+    (tmp_path / "video" / "npz").mkdir(parents=True)
+    shutil.move(save_poses_npz(publish([1]).payloads), tmp_path / "video" / "npz" / "poses.npz")
+    assert len(read_signverse(tmp_path / "video")) == 1
+
+
+def test_fractional_rates_are_refused_unless_close(make_poses, tmp_path):
+    with pytest.raises(ValueError, match=r"whole frame rates, got 12\.5 per second; resample"):
+        write_signverse(make_poses(fps=12.5), tmp_path / "clip.npz")
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_existing_file_is_kept(make_poses, tmp_path):
+    (tmp_path / "clip.npz").write_text("mine")
+    with pytest.raises(ValueError, match="already there"):
+        write_signverse(make_poses(), tmp_path / "clip.npz")
+    assert (tmp_path / "clip.npz").read_text() == "mine"
+
+
+def test_one_frame_with_nobody_is_refused(publish, save_poses_npz):
+    nobody = {key: value for key, value in publish([1]).payloads[0].items() if key.startswith("frame_")}
+    path = save_poses_npz([nobody | {"num_persons": np.asarray(0, np.int32)}] * 3)
+    with pytest.raises(PoseFileError, match=r"poses\.npz: must show a person, but nobody is in any of its 3 frames"):
+        read_signverse(path)
+    assert read_people(path).keypoints.shape == (3, 0, 128, 2)
+
+
+def _change(key, value):
+    return lambda payload: payload | {key: value}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            _change("person_000_face_keypoints", np.zeros((67, 2), np.float32)),
+            r"must be float \[68, 2\], found float32",
+        ),
+        (_change("person_000_face_keypoints", None), r"face_keypoints must be float \[68, 2\], found none"),
+        (_change("person_000_body_scores", np.zeros(18, np.int32)), r"body_scores must be float \[18\], found int32"),
+        (
+            _change("num_persons", np.asarray(2, np.int32)),
+            "as many people as num_persons says, found 1 where it says 2",
+        ),
+        (_change("num_persons", None), "found 1 where it says nothing"),
+        (_change("frame_width", None), "must hold frame_width and frame_height"),
+        (_change("frame_width", np.asarray(0, np.int32)), "frame size of 1 to 32768 pixels, found 0 x 360"),
+        (_change("frame_width", np.asarray(10**9, np.int32)), "frame size of 1 to 32768 pixels"),
+        (
+            _change("person_000_face_keypoints", np.full((68, 2), np.nan, np.float32)),
+            "found NaN or infinity in frame 0",
+        ),
+        (_change("person_000_face_scores", np.full(68, np.nan, np.float32)), "face_scores must be finite"),
+        (_change("person_000_body_scores", np.full(18, np.inf, np.float32)), "body_scores must be finite"),
+        (_change("person_000_face_keypoints", np.full((68, 2), 1e39)), "found NaN or infinity"),
+        (_change("person_000_face_keypoints", np.full((68, 2), 640, np.float32)), "found one 640 frame sizes away"),
+    ],
+)
+def test_wrong_payloads_are_refused(publish, save_poses_npz, change, message):
+    path = save_poses_npz([change(payload) for payload in publish([1]).payloads])
+    with pytest.raises(PoseFileError, match=message) as error:
+        read_signverse(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_changing_frame_size_is_refused(publish, save_poses_npz):
+    payloads = publish([1, 1]).payloads + publish([1], width=360, height=640).payloads
+    with pytest.raises(PoseFileError, match="found 640 x 360 in frame 0 and 360 x 640 in frame 2"):
+        read_signverse(save_poses_npz(payloads))
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"fps": np.asarray(0, np.int32)}, r"0\.1 to 1000 frames per second, found 0"),
+        ({"fps": np.asarray(-5, np.int32)}, r"0\.1 to 1000 frames per second, found -5"),
+        ({"fps": np.asarray("24")}, r"fps\.npy must be one number, found <U2"),
+        ({"fps": np.zeros((0,), np.int32)}, r"fps\.npy must be one number"),
+        ({"fps": None}, r"must hold fps\.npy once, found it 0 times"),
+        ({"exact_fps": np.asarray(12.5)}, r"exact_fps must be within 0\.5 % of fps, found 12\.5 and 24"),
+        ({"exact_fps": np.asarray(np.nan)}, r"exact_fps\.npy must be one number"),
+        ({"frame_indices": np.arange(7)}, r"must hold no, 2 or 4 whole numbers, found int64 \[7\]"),
+        ({"frame_indices": np.array([2, 1])}, r"frame_indices must rise, found \[2, 1\]"),
+        ({"frame_indices": np.array([1.0, 2.0])}, "whole numbers, found float64"),
+        ({"frame_indices": np.array([0, 2**62])}, r"0\.1 to 1000 frames per second, found 5\.20417e-18"),
+        ({"frame_indices": np.array([-(2**63), 2**63 - 1])}, "frame_indices must rise"),
+        ({"glosses": np.array(["A"])}, r"must hold gloss_spans\.npy once"),
+        ({"glosses": np.array([1]), "gloss_spans": np.array([[0, 1]])}, r"glosses\.npy must be text, found int64"),
+        ({"glosses": np.array(["A"]), "gloss_spans": np.array([0, 1])}, "two whole numbers for each of 1 glosses"),
+        ({"glosses": np.array(["A"]), "gloss_spans": np.array([[0, 3]])}, "gloss 'A' must lie in frames 0 to 2"),
+        ({"glosses": np.array(["A"]), "gloss_spans": np.array([[1, 1]])}, "found 1 to 1"),
+        ({"frame_payloads": np.zeros(2)}, r"frame_payloads\.npy must be an array of dictionaries, found numbers"),
+        ({"frame_payloads": np.array([1, "a"], object)}, "each frame must be a dictionary, found int"),
+        ({"frame_payloads": np.empty(0, object)}, "must hold at least one frame"),
+        ({"frame_payloads": None}, "found video_id.npy, fps.npy"),
+        ({"fps": np.array([24], object)}, "found pickled objects"),
+    ],
+)
+def test_wrong_files_are_refused(publish, save_poses_npz, others, message):
+    path = save_poses_npz(publish([1, 1]).payloads, **others)
+    with pytest.raises(PoseFileError, match=message) as error:
+        read_signverse(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_far_apart_frames_take_no_memory(publish, save_poses_npz):
+    path = save_poses_npz(publish([1] * 3).payloads, frame_indices=np.array([1, 2, 2**40]))
+    with pytest.raises(PoseFileError, match=r"must hold at most 262144 frames .*, found 1099511627776 frames"):
+        read_signverse(path)
+
+
+def test_a_folder_without_frames_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(PoseFileError, match=r"must hold poses\.npz, or 00000001\.npz and so on; found neither"):
+        read_signverse(tmp_path)
+    with pytest.raises(PoseFileError, match="no such file or folder"):
+        read_signverse(tmp_path / "missing")
+
+
+def test_a_zip_of_several_videos_is_refused(publish, tmp_path):
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        for video in ("a", "b"):
+            archive.writestr(f"{video}/npz/00000001.npz", b"")
+    with pytest.raises(PoseFileError, match="the frames of one video, found 2 folders"):
+        read_signverse(tmp_path / "two.zip")
+
+
+def test_the_writers_clip_is_the_readers(make_poses, tmp_path):
+    """What was read once is written and read again without any loss."""
+    path = tmp_path / "clip.npz"
+    write_signverse(make_poses(num_frames=60), path)
+    once = read_signverse(path)
+    write_signverse(once, path, overwrite=True)
+    assert np.array_equal(read_signverse(path).confidence, once.confidence)
+    assert np.array_equal(read_signverse(path).keypoints, once.keypoints)
+
+
+def test_empty_frames_inside_a_clip(make_poses, tmp_path):
+    poses = make_poses(num_frames=3)
+    poses.confidence[1], poses.keypoints[1] = 0, 0
+    write_signverse(replace(poses), tmp_path / "clip.npz", body_confidence=True)
+    assert np.array_equal(read_signverse(tmp_path / "clip.npz").confidence, poses.confidence)
+    assert read_people(tmp_path / "clip.npz").num_people.tolist() == [1, 0, 1]
