@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from gen.signers.appearance import Appearance, Clothes, Signer
 from gen.signers.body import PARTS, Body
-from gen.signers.hair import grow_hair
+from gen.signers.hair import grow_hair, scalp
 from gen.signers.textures import (
     FABRIC_EXTENT_M,
     FACE_EXTENT_M,
@@ -44,6 +44,7 @@ class Figure:
     Attributes:
         binding: The figure's vertices as linear combinations of the body's.
         offset: How far each vertex then moves along its normal, metres.
+        weld: For each vertex, the one at the same place whose normal it shares.
         faces: Triangles.
         surface: What each triangle is made of, a number in `SURFACES`.
         colour: Linear albedo of each vertex, which the texture multiplies.
@@ -55,6 +56,7 @@ class Figure:
 
     binding: csr_matrix
     offset: Float32[np.ndarray, " points"]
+    weld: Int32[np.ndarray, " points"]
     faces: Int32[np.ndarray, "faces 3"]
     surface: Int32[np.ndarray, " faces"]
     colour: Float32[np.ndarray, "points 3"]
@@ -69,6 +71,8 @@ class _Piece:
     """A mesh that becomes part of a figure."""
 
     binding: csr_matrix
+    origin: np.ndarray
+    """Vertices that share a place share this number."""
     faces: np.ndarray
     surface: np.ndarray
     colour: np.ndarray
@@ -87,6 +91,7 @@ def dress(signer: Signer, body: Body) -> Figure:
     return Figure(
         binding=vstack([piece.binding for piece in pieces]).tocsr().astype(np.float32),
         offset=np.concatenate([piece.offset for piece in pieces]).astype(np.float32),
+        weld=_weld(pieces),
         faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=True)]).astype(
             np.int32
         ),
@@ -97,6 +102,15 @@ def dress(signer: Signer, body: Body) -> Figure:
         textures=_paint(body, appearance),
         appearance=appearance,
     )
+
+
+def _weld(pieces: list[_Piece]) -> np.ndarray:
+    welds, start = [], 0
+    for piece in pieces:
+        _, first, inverse = np.unique(piece.origin, return_index=True, return_inverse=True)
+        welds.append(start + first[inverse])
+        start += len(piece.origin)
+    return np.concatenate(welds).astype(np.int32)
 
 
 def _paint(body: Body, appearance: Appearance) -> np.ndarray:
@@ -155,7 +169,7 @@ def _skin_piece(body: Body, appearance: Appearance, clothes: "_Wardrobe") -> _Pi
     head = body.part == PARTS.index("head")
     front = normals[faces].mean(axis=1)[:, 1] < 0.1
     in_face = np.abs(face_uv(points, body)[faces] - 0.5).max(axis=(1, 2)) < 0.5
-    face = (head | (body.part == PARTS.index("neck"))) & front & in_face
+    face = head & front & in_face
     eyeball = (middle_uv[:, 1] > 0.92) & (middle_uv[:, 0] > 0.74) & (middle_uv[:, 0] < 0.84)
     socket = (middle_uv[:, 0] < 0.16) & (np.abs(middle_uv[:, 1] - 0.59) < 0.06)
     tongue = (middle_uv[:, 1] > 0.92) & (np.abs(middle_uv[:, 0] - 0.635) < 0.02)
@@ -186,6 +200,7 @@ def _skin_piece(body: Body, appearance: Appearance, clothes: "_Wardrobe") -> _Pi
     return _compact(
         _Piece(
             binding=identity(len(points), format="csr", dtype=np.float32)[origin],
+            origin=origin,
             faces=faces,
             surface=surface,
             colour=colour,
@@ -207,9 +222,15 @@ def _compact(piece: _Piece) -> _Piece:
     """Drops vertices that no face uses."""
     used, faces = np.unique(piece.faces, return_inverse=True)
     return _Piece(
-        piece.binding[used], faces.reshape(-1, 3), piece.surface, piece.colour[used], piece.uv[used], piece.offset[used],
-        piece.cut[used],
-    )  # fmt: skip
+        binding=piece.binding[used],
+        origin=piece.origin[used],
+        faces=faces.reshape(-1, 3),
+        surface=piece.surface,
+        colour=piece.colour[used],
+        uv=piece.uv[used],
+        offset=piece.offset[used],
+        cut=piece.cut[used],
+    )
 
 
 def _skin_colour(body: Body, appearance: Appearance, normals: np.ndarray) -> np.ndarray:
@@ -250,7 +271,12 @@ def _skin_colour(body: Body, appearance: Appearance, normals: np.ndarray) -> np.
     uv = np.zeros((len(points), 2))
     uv[body.faces] = body.uv[body.uv_faces]
     ears = np.maximum(*(np.exp(-((np.hypot(uv[:, 0] - 0.846, uv[:, 1] - v) / 0.03) ** 2)) for v in (0.342, 0.624)))
-    return colour * (1 - ears[:, None] * (0.0, 0.2, 0.2))
+    colour *= 1 - ears[:, None] * (0.0, 0.2, 0.2)
+    hair = appearance.hair
+    if hair.style not in ("bald", "cap", "headscarf"):
+        roots = (0.62 if hair.style == "shaved" else 0.75) * scalp(body, hair)
+        colour += roots[:, None] * (to_linear(hair.colour) * 1.1 - colour)
+    return colour
 
 
 class _Wardrobe:
@@ -377,6 +403,7 @@ class _Wardrobe:
             uv[mine] = _sleeve_uv(body, side, at[mine], self._reach[side][0][origin[mine]])
         return _Piece(
             binding=smoothing[origin],
+            origin=origin,
             faces=split_faces,
             surface=surface,
             colour=np.ones((len(origin), 3)),
@@ -443,6 +470,7 @@ def _bind_rigidly(body: Body, mesh) -> _Piece:
     binding = (follow @ head + (identity(len(mesh.points)) - follow) @ chest).tocsr()
     return _Piece(
         binding=binding,
+        origin=mesh.origin,
         faces=mesh.faces,
         surface=np.full(len(mesh.faces), SURFACES.index(mesh.surface)),
         colour=mesh.colour,

@@ -24,6 +24,8 @@ class Mesh:
     colour: np.ndarray
     uv: np.ndarray
     cut: np.ndarray
+    origin: np.ndarray
+    """Vertices that share a place share this number."""
     follow_head: np.ndarray
     """1 moves with the head, 0 with the chest."""
 
@@ -97,19 +99,32 @@ def _azimuth_gap(azimuth: np.ndarray, centre: float, width: float) -> np.ndarray
     return np.clip(1 - np.abs(np.abs(azimuth) - centre) / width, 0, 1)
 
 
-def _hairline(skull: _Skull, hair: Hair, azimuth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _hairline(skull: _Skull, hair: Hair, azimuth: np.ndarray) -> np.ndarray:
     """Lowest height of the hair for each azimuth (0 is the front), relative to the eyes; metres."""
     side = np.abs(np.degrees(azimuth))
     forehead = 0.064 + 0.016 * hair.hairline
     temples = forehead - 0.006 + 0.016 * max(hair.hairline, 0)
     ear = skull.ear_z - skull.eye_z
-    line = np.interp(
+    return np.interp(
         side,
         [0, 22, 42, 58, 70, 80, 92, 104, 116, 135, 180],
         [forehead, forehead, temples, 0.035, ear - 0.012, ear - 0.012, ear + 0.034, ear + 0.034, ear - 0.03,
          skull.nape_z - skull.eye_z + 0.012, skull.nape_z - skull.eye_z + 0.005],
     )  # fmt: skip
-    return line + rng.normal(0, 0.0022, len(azimuth))
+
+
+def scalp(body: Body, hair: Hair) -> np.ndarray:
+    """How much each vertex of the body belongs to the scalp where this hair grows, 0 to 1."""
+    skull = _measure_skull(body)
+    away = body.vertices - skull.centre
+    azimuth = np.arctan2(away[:, 0], -away[:, 1])
+    head = body.weights[:, body.bone("head")] > 0.5
+    above = body.vertices[:, 2] - skull.eye_z - _hairline(skull, hair, azimuth)
+    ears = (
+        np.linalg.norm(np.abs(body.vertices) - (skull.half_width + 0.01, 0, 0) - (0, skull.ear_y, skull.ear_z), axis=1)
+        < 0.035
+    )
+    return np.clip(above / 0.012 + 0.5, 0, 1) * (head & ~ears & (body.vertices[:, 2] > skull.nape_z))
 
 
 def _cover(body: Body, skull: _Skull, hair: Hair, rng: np.random.Generator) -> Mesh:
@@ -119,10 +134,13 @@ def _cover(body: Body, skull: _Skull, hair: Hair, rng: np.random.Generator) -> M
     style = hair.style
     hanging = style in ("bob", "long", "long_fringe", "headscarf")
     scarf, cap = style == "headscarf", style == "cap"
-    line = _hairline(skull, hair, azimuth, rng)
-    line[-1] = line[0]
+    ragged = (
+        _smooth_around(rng.normal(size=len(azimuth)), 1) * 0.0016
+        + _smooth_around(rng.normal(size=len(azimuth)), 6) * 0.003
+    )
+    line = _hairline(skull, hair, azimuth) + ragged
     if style in ("fringe", "long_fringe"):
-        line = np.where(side < 52, 0.026 + 0.005 * np.cos(azimuth * 5) + rng.normal(0, 0.0035, len(azimuth)), line)
+        line = np.where(side < 52, 0.028 + 0.004 * np.cos(azimuth * 5) + 1.5 * ragged, line)
     if cap:
         line = np.interp(side, [0, 60, 100, 180], [0.045, 0.035, 0.012, -0.01])
     if scarf:
@@ -151,10 +169,10 @@ def _cover(body: Body, skull: _Skull, hair: Hair, rng: np.random.Generator) -> M
     locks = _smooth_around(rng.normal(size=len(azimuth)), 2)
     lock_pattern = np.cumsum(rng.normal(0, 0.25, (rows, 1)), axis=0) * 0.1 + locks[None]
     if style == "afro":
-        bumps = 1 + 0.10 * _bumps(directions, rng, 16) + 0.05 * _bumps(directions, rng, 34)
+        bumps = 1 + 0.05 * _bumps(directions, rng, 14) + 0.04 * _bumps(directions, rng, 38)
         thick = volume * bumps * np.clip(above / 0.03, 0.05, 1) ** 0.5
     elif style == "curls":
-        bumps = 1 + 0.35 * _bumps(directions, rng, 20) + 0.15 * _bumps(directions, rng, 40)
+        bumps = 1 + 0.22 * np.tanh(_bumps(directions, rng, 22)) + 0.12 * np.tanh(_bumps(directions, rng, 44))
         thick = volume * bumps * (0.15 + 0.85 * edge)
     elif cap:
         thick = np.full_like(x, 0.011) + 0.008 * np.clip(z, 0, 1)
@@ -322,8 +340,24 @@ def _grid_mesh(points, uv, colour, cut, follow, surface="hair") -> Mesh:
     faces = np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
     faces = faces[(cut.reshape(-1)[faces] > 0).any(axis=1)]
     used, new = np.unique(faces, return_inverse=True)
-    pick = lambda values: values.reshape(rows * columns, -1)[used]
-    return Mesh(pick(points), new.reshape(-1, 3), surface, pick(colour), pick(uv), pick(cut)[:, 0], pick(follow)[:, 0])
+
+    def pick(values: np.ndarray) -> np.ndarray:
+        return values.reshape(rows * columns, -1)[used]
+
+    # The last column closes the ring upon the first.
+    origin = np.where(corner == corner[:, -1:], corner[:, :1], corner)
+    if np.abs(points[:, 0] - points[:, -1]).max() > 1e-6:
+        origin = corner
+    return Mesh(
+        points=pick(points),
+        faces=new.reshape(-1, 3),
+        surface=surface,
+        colour=pick(colour),
+        uv=pick(uv),
+        cut=pick(cut)[:, 0],
+        origin=pick(origin)[:, 0],
+        follow_head=pick(follow)[:, 0],
+    )
 
 
 def _ball(
@@ -377,10 +411,14 @@ def _tube(path: np.ndarray, radius: float, colour: np.ndarray, surface: str = "p
 def _join(meshes: list[Mesh]) -> Mesh:
     starts = np.cumsum([0] + [len(mesh.points) for mesh in meshes[:-1]])
     return Mesh(
-        np.concatenate([mesh.points for mesh in meshes]),
-        np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=True)]),
-        meshes[0].surface,
-        *(np.concatenate([getattr(mesh, name) for mesh in meshes]) for name in ("colour", "uv", "cut", "follow_head")),
+        points=np.concatenate([mesh.points for mesh in meshes]),
+        faces=np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=True)]),
+        surface=meshes[0].surface,
+        colour=np.concatenate([mesh.colour for mesh in meshes]),
+        uv=np.concatenate([mesh.uv for mesh in meshes]),
+        cut=np.concatenate([mesh.cut for mesh in meshes]),
+        origin=np.concatenate([mesh.origin + 10**6 * part for part, mesh in enumerate(meshes)]),
+        follow_head=np.concatenate([mesh.follow_head for mesh in meshes]),
     )
 
 

@@ -47,13 +47,26 @@ class _Lighting:
 
 @wp.kernel
 @no_type_check
-def _sum_normals(points: wp.array(dtype=wp.vec3), faces: wp.array2d(dtype=wp.int32), normals: wp.array(dtype=wp.vec3)):
+def _sum_normals(
+    points: wp.array(dtype=wp.vec3),
+    faces: wp.array2d(dtype=wp.int32),
+    weld: wp.array(dtype=wp.int32),
+    normals: wp.array(dtype=wp.vec3),
+):
     face = wp.tid()
     i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
     across = wp.cross(points[j] - points[i], points[k] - points[i])
-    wp.atomic_add(normals, i, across)
-    wp.atomic_add(normals, j, across)
-    wp.atomic_add(normals, k, across)
+    wp.atomic_add(normals, weld[i], across)
+    wp.atomic_add(normals, weld[j], across)
+    wp.atomic_add(normals, weld[k], across)
+
+
+@wp.kernel
+@no_type_check
+def _share_normals(weld: wp.array(dtype=wp.int32), normals: wp.array(dtype=wp.vec3)):
+    vertex = wp.tid()
+    if weld[vertex] != vertex:
+        normals[vertex] = normals[weld[vertex]]
 
 
 @wp.kernel
@@ -215,10 +228,8 @@ def _shade(
                     normal = -normal
                 else:
                     normal = wp.normalize(wp.vec3(normal[0], normal[1], -0.02))
-            albedo = wp.cw_mul(
-                colour[i] * a + colour[j] * b + colour[k] * c,
-                _sample_texture(textures, layer, uv[i] * a + uv[j] * b + uv[k] * c),
-            )
+            texture = _sample_texture(textures, layer, uv[i] * a + uv[j] * b + uv[k] * c)
+            albedo = wp.cw_mul(colour[i] * a + colour[j] * b + colour[k] * c, texture)
             depth = _depth(key)
             at = wp.vec3(
                 (float(x) + 0.5) * lighting.metres_per_pixel, (float(y) + 0.5) * lighting.metres_per_pixel, depth
@@ -243,6 +254,9 @@ def _shade(
             gleam = wp.max(wp.dot(normal, half), 0.0)
             for _doubling in range(int(shine[layer][1])):
                 gleam = gleam * gleam
+            if layer == 4:
+                # Strands break up the highlight of hair.
+                gleam = gleam * texture[0] * texture[0]
             grazing = 1.0 - wp.min(-normal[2], 1.0)
             rim = grazing * grazing * grazing * grazing * 0.25
             result += (lighting.key * (gleam * arriving) + lighting.sky * rim) * (shine[layer][0] * open)
@@ -309,7 +323,7 @@ def render_layers(
         _share(_OFFSETS, wp.vec2),
     ]
     faces, surface, colour, uv, textures, shine, offsets = shared
-    offset = _share(figure.offset, wp.float32)
+    offset, weld = _share(figure.offset, wp.float32), _share(figure.weld, wp.int32)
     metre = _pixels_per_metre(camera, height, width) * supersample
     for body, frame, mask in zip(vertices, frames, alpha, strict=True):
         posed = camera.project(figure.binding @ body)
@@ -319,9 +333,12 @@ def render_layers(
         )
         shared_points = _share(points, wp.vec3)
         wp.launch(
-            _move_out, dim=len(points), inputs=[shared_points, _normals(shared_points, faces), offset], device="cpu"
+            _move_out,
+            dim=len(points),
+            inputs=[shared_points, _normals(shared_points, faces, weld), offset],
+            device="cpu",
         )
-        normals = _normals(shared_points, faces)
+        normals = _normals(shared_points, faces, weld)
         screen = points * np.float32([metre, metre, 1])
         high, wide = height * supersample, width * supersample
         nearest = claim_pixels(screen, figure.faces, height=high, width=wide, cut=figure.cut)
@@ -349,9 +366,10 @@ def render_layers(
     return frames, alpha
 
 
-def _normals(points: wp.array, faces: wp.array) -> wp.array:
+def _normals(points: wp.array, faces: wp.array, weld: wp.array) -> wp.array:
     normals = wp.zeros(len(points), dtype=wp.vec3, device="cpu")
-    wp.launch(_sum_normals, dim=len(faces), inputs=[points, faces, normals], device="cpu")
+    wp.launch(_sum_normals, dim=len(faces), inputs=[points, faces, weld, normals], device="cpu")
+    wp.launch(_share_normals, dim=len(points), inputs=[weld, normals], device="cpu")
     return normals
 
 

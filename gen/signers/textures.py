@@ -126,7 +126,7 @@ def paint_hair(style: str, seed: int) -> Texture:
         knit = 0.06 * np.sin(np.arange(SIZE) / SIZE * 2 * np.pi * 80)[None] if style == "cap" else 0.0
         factor = 1 + 0.06 * wrapped_noise(rng, 6, 6) + 0.04 * wrapped_noise(rng, 100, 100) + knit
     elif style in ("afro", "curls"):
-        factor = 1 + 0.3 * wrapped_noise(rng, 48, 48) + 0.25 * wrapped_noise(rng, 110, 110)
+        factor = 0.95 + 0.4 * wrapped_noise(rng, 44, 44) + 0.4 * wrapped_noise(rng, 100, 100)
     else:
         locks, strands, fine = wrapped_noise(rng, 4, 36), wrapped_noise(rng, 6, 100), wrapped_noise(rng, 8, 220)
         factor = 1 + 0.22 * locks + 0.22 * strands + 0.2 * fine
@@ -242,35 +242,39 @@ def paint_face(body: Body, appearance: Appearance) -> Texture:
 def _paint_beard(face, rng, appearance, points, skin, per_m):
     if appearance.beard == "none":
         return
-    mouth = points("outer_lip", range(12))
-    jaw = points("jaw", range(17))
+    mouth, jaw, nose = points("outer_lip", range(12)), points("jaw", range(17)), points("nose_base", range(5))
+    millimetre = per_m / 1000
     mask = np.zeros((SIZE, SIZE), np.float32)
-    lip_top, lip_bottom = mouth[:, 1].min(), mouth[:, 1].max()
-    nose = points("nose_base", [2])[0]
+    corners = mouth[[0, 6]]
+    under_nose = nose[2] + (0, 5 * millimetre)
     moustache = np.stack(
-        [mouth[0] + (-5, 8), mouth[0] * 0.55 + nose * 0.45 + (0, 4), nose + (0, 9),
-         mouth[6] * 0.55 + nose * 0.45 + (0, 4), mouth[6] + (5, 8), mouth[3] * 0 + (mouth[3][0], lip_top + 2)]
-    )  # fmt: skip
+        [
+            corners[0] + (-4 * millimetre, 5 * millimetre),
+            0.5 * corners[0] + 0.5 * under_nose + (-2 * millimetre, 0),
+            under_nose,
+            0.5 * corners[1] + 0.5 * under_nose + (2 * millimetre, 0),
+            corners[1] + (4 * millimetre, 5 * millimetre),
+            mouth[4] + (0, 1 * millimetre),
+            mouth[3],
+            mouth[2] + (0, 1 * millimetre),
+        ]
+    )
     cv2.fillPoly(mask, [np.int32(moustache)], 1.0, cv2.LINE_AA)
     if appearance.beard != "moustache":
-        inner = [
-            jaw[1] * 0.86 + jaw[15] * 0.14,
-            jaw[3] * 0.84 + jaw[13] * 0.16,
-            mouth[0] + (-9, 4),
-            (mouth[0][0] - 4, lip_bottom + 8),
-        ]
-        mirrored = [
-            (mouth[6][0] + 4, lip_bottom + 8),
-            mouth[6] + (9, 4),
-            jaw[13] * 0.84 + jaw[3] * 0.16,
-            jaw[15] * 0.86 + jaw[1] * 0.14,
-        ]
-        lower = np.array([[SIZE - 1, jaw[14][1]], [SIZE - 1, SIZE - 1], [0, SIZE - 1], [0, jaw[2][1]]])
-        cv2.fillPoly(mask, [np.int32(np.concatenate([inner, mirrored, lower]))], 1.0, cv2.LINE_AA)
-    soft = 9 if appearance.beard == "stubble" else 4
-    mask = cv2.GaussianBlur(mask, (0, 0), soft)
-    hairs = np.clip(0.75 + 0.35 * wrapped_noise(rng, 90, 220), 0, 1)
-    density = {"stubble": 0.42, "moustache": 0.95, "full": 0.95}[appearance.beard]
+        below = mouth[9] + (0, 5 * millimetre)
+        upper = np.stack(
+            [
+                jaw[1], 0.8 * jaw[2] + 0.2 * corners[0], 0.45 * jaw[4] + 0.55 * corners[0],
+                corners[0] + (-5 * millimetre, 0), corners[0] + (-1 * millimetre, 6 * millimetre), below,
+                corners[1] + (1 * millimetre, 6 * millimetre), corners[1] + (5 * millimetre, 0),
+                0.45 * jaw[12] + 0.55 * corners[1], 0.8 * jaw[14] + 0.2 * corners[1], jaw[15],
+            ]
+        )  # fmt: skip
+        lower = jaw[15:0:-1] + (0, 4 * millimetre) + (jaw[15:0:-1] - jaw[8]) * (0.08, 0)
+        cv2.fillPoly(mask, [np.int32(np.concatenate([upper, lower]))], 1.0, cv2.LINE_AA)
+    mask = cv2.GaussianBlur(mask, (0, 0), (5 if appearance.beard == "stubble" else 2.5) * millimetre)
+    hairs = np.clip(0.86 + 0.2 * wrapped_noise(rng, 180, 240), 0, 1)
+    density = {"stubble": 0.38, "moustache": 0.92, "full": 0.92}[appearance.beard]
     factor = np.clip(to_linear(appearance.hair.colour) * 1.15 / skin, 0, 1.6)
     face += (mask * hairs * density)[..., None] * (factor - face)
 
@@ -312,7 +316,7 @@ def _paint_brows(face, rng, appearance, points, skin, per_m):
     for side, outward in (("right", -1), ("left", 1)):
         brow = points(f"{side}_brow", range(5))
         brow = brow[np.argsort(outward * brow[:, 0])]  # from the nose outwards
-        curve = _smooth(brow)
+        curve = _smooth(brow) - np.stack([np.zeros(40), np.linspace(0.0028, 0, 40) * per_m], axis=1)
         thick = (
             0.0052
             * appearance.brow
