@@ -37,7 +37,7 @@ STILL_SPEED = 0.15
 """Shoulder widths a second, mean over the points of both hands, below which hands hold their shape."""
 
 MAX_HOLD_S = 0.28
-"""Seconds that a hand stays still at most: the clips hold each letter for half a second, which nobody does in a word."""
+"""Seconds that a hand stays still at most; the clips hold each letter for half a second, as nobody does in a word."""
 
 MAX_LEAD_S = 0.25
 """Seconds of raising the hand before the first letter, and of lowering it after the last."""
@@ -145,7 +145,7 @@ def join_letters(clips: Sequence[PoseSequence], letters: Sequence[str]) -> PoseS
 
 
 def letter_span(clip: PoseSequence) -> tuple[int, int]:
-    """Finds the letter within its clip: the first frame after the hand was raised, and one past the last before it sinks.
+    """Finds the letter within its clip: its first frame once the hand is raised, and one past its last.
 
     The lower of the hands that are seen in most frames decides. A clip without hands is all letter.
     """
@@ -196,7 +196,8 @@ def resample(poses: PoseSequence, fps: float, *, speed: float = 1.0) -> PoseSequ
 def _index() -> dict[str, dict[str, Path]]:
     """Path of every letter's clip by language and letter; only the package's table is read."""
     package = find_spec("spoken_to_signed")
-    assert package is not None and package.origin is not None
+    assert package is not None
+    assert package.origin is not None
     folder = Path(package.origin).parent / "assets" / "fingerspelling_lexicon"
     paths: dict[str, dict[str, Path]] = {language: {} for language in LANGUAGES}
     with (folder / "index.csv").open(encoding="utf-8", newline="") as table:

@@ -34,15 +34,18 @@ def moving_hand(heights, *, fps=25.0, x=0.4, seen=True) -> PoseSequence:
 
 
 def test_nineteen_languages_have_clips_and_fifteen_are_for_training():
-    assert len(LANGUAGES) == 19 and len(set(LANGUAGES) - set(HELD_OUT_LANGUAGES)) == 15
+    assert len(LANGUAGES) == 19
+    assert len(set(LANGUAGES) - set(HELD_OUT_LANGUAGES)) == 15
     assert set(TWO_HANDED) < set(LANGUAGES)
 
 
 def test_letters_are_upper_case_and_right_handed():
     clips = letter_clips("ase")
     assert "".join(clips) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    assert clips["A"].language == "ase" and clips["A"].fps == 25
-    assert (clips["A"].part("left_hand")[1] == 0).all() and (clips["A"].part("right_hand")[1] > 0).all()
+    assert clips["A"].language == "ase"
+    assert clips["A"].fps == 25
+    assert (clips["A"].part("left_hand")[1] == 0).all()
+    assert (clips["A"].part("right_hand")[1] > 0).all()
 
 
 def test_every_clip_has_nearly_the_same_shoulder_width():
@@ -56,8 +59,11 @@ def test_spelled_word_has_its_letters_in_order_without_overlap():
     word = spell("sign", "svk")
     assert [span.gloss for span in word.glosses] == list("SIGN")
     frames = [frame for span in word.glosses for frame in (span.start, span.stop)]
-    assert frames == sorted(frames) and frames[0] > 0 and frames[-1] <= len(word)
-    assert word.fps == 24 and word.language == "svk"
+    assert frames == sorted(frames)
+    assert frames[0] > 0
+    assert frames[-1] <= len(word)
+    assert word.fps == 24
+    assert word.language == "svk"
     assert 12 <= len(word) / 4 <= 22
 
 
@@ -81,7 +87,7 @@ def test_unknown_letters_are_refused(word, found):
 
 @pytest.mark.parametrize("function", [letter_clips, lambda language: spell("A", language)])
 def test_unknown_language_is_refused(function):
-    with pytest.raises(ValueError, match="`language` must be one of ase, asq, .*, got 'fsl'"):
+    with pytest.raises(ValueError, match=r"`language` must be one of ase, asq, .*, got 'fsl'"):
         function("fsl")
 
 
@@ -119,7 +125,8 @@ def test_hand_seen_in_one_letter_only_is_never_invented():
     word = join_letters([moving_hand([0.5] * 5), moving_hand([0.5] * 5, seen=False)], ["A", "B"])
     confidence = word.part("right_hand")[1][:, 0]
     seen = np.flatnonzero(confidence > 0)
-    assert (confidence[: len(seen)] > 0).all() and 5 <= len(seen) < word.glosses[1].start
+    assert (confidence[: len(seen)] > 0).all()
+    assert 5 <= len(seen) < word.glosses[1].start
 
 
 def test_joining_clips_of_two_frame_rates_is_refused():
@@ -135,7 +142,8 @@ def test_joining_without_a_letter_for_each_clip_is_refused():
 def test_resampling_interpolates_between_frames():
     poses = resample(moving_hand([0.2, 0.4, 0.6]), 50.0)
     np.testing.assert_allclose(poses.keypoints[:, index("right_hand_wrist"), 1], [0.2, 0.3, 0.4, 0.5, 0.6], atol=1e-6)
-    assert poses.fps == 50 and poses.glosses == (GlossSpan("A", 0, 5),)
+    assert poses.fps == 50
+    assert poses.glosses == (GlossSpan("A", 0, 5),)
 
 
 def test_resampling_sees_a_point_only_where_both_neighbours_do():
@@ -152,4 +160,5 @@ def test_resampling_sees_a_point_only_where_both_neighbours_do():
 def test_resampling_keeps_the_duration_and_every_gloss(frames, fps, speed):
     poses = resample(moving_hand([0.5] * frames), fps, speed=speed)
     assert abs((len(poses) - 1) / fps - (frames - 1) / 25 / speed) <= 1 / fps + 1e-6
-    assert len(poses.glosses) == 1 and 0 <= poses.glosses[0].start < poses.glosses[0].stop <= len(poses)
+    assert len(poses.glosses) == 1
+    assert 0 <= poses.glosses[0].start < poses.glosses[0].stop <= len(poses)

@@ -1,0 +1,128 @@
+"""What the recognizer reads: 200 spelled words and single letters of sign languages that it has never seen.
+
+`python -m benchmarks.recognizer` prints one JSON line; with `--write-words` it makes `words.txt` again.
+Rules: a gloss is a letter; WER is corpus-level; words have three to eight letters A to Z, no two equal
+neighbours; intervals resample languages and letters, since there is one clip a letter and language.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from poses.fingerspelling import HELD_OUT_LANGUAGES, spell
+from recognizer.configuration_sign_recognizer import ALPHABET
+from recognizer.data import describe, load_letters, nearest_letters
+from recognizer.decoding import sequence_scores
+from recognizer.metrics import bootstrap_interval, errors_by_gloss, word_error_rate
+from recognizer.reading import Recognizer, label_log_probs, load_recognizer, read_glosses
+from recognizer.training import TRAINING_LANGUAGES
+
+WORDS = Path(__file__).parent / "words.txt"
+SEED = 2026
+WORDS_PER_LANGUAGE = 50
+LENGTHS = {3: 0.2, 4: 0.25, 5: 0.2, 6: 0.15, 7: 0.1, 8: 0.1}
+
+
+def draw_words(seed: int) -> list[tuple[str, str]]:
+    """Language and word, random letters: short words are commoner, as in running text."""
+    rng = np.random.default_rng(seed)
+    words = []
+    for language in HELD_OUT_LANGUAGES:
+        for _ in range(WORDS_PER_LANGUAGE):
+            length = rng.choice(list(LENGTHS), p=list(LENGTHS.values()))
+            word = [rng.choice(ALPHABET)]
+            while len(word) < length:
+                word.append(rng.choice([letter for letter in ALPHABET if letter != word[-1]]))
+            words.append((language, "".join(word)))
+    return words
+
+
+def read_words() -> list[tuple[str, str]]:
+    lines = WORDS.read_text(encoding="utf-8").splitlines()
+    return [(language, word) for language, word in (line.split() for line in lines if not line.startswith("#"))]
+
+
+def word_figures(words: Sequence[tuple[str, str]], readings: Sequence[Sequence[str]]) -> dict:
+    """WER with its interval, S, D and I, and the WER of each language."""
+    references = [list(word) for _, word in words]
+    errors = errors_by_gloss(references, readings)
+    charged = np.array([count for of_word in errors for count in of_word])
+    languages = [language for language, word in words for _ in word]
+    letters = [letter for _, word in words for letter in word]
+    low, high = bootstrap_interval(lambda w: float((w * charged).sum() / w.sum()), [languages, letters])
+    total = word_error_rate(references, readings)
+    figures = {"wer": total.rate, "interval": [low, high], "reference_letters": total.reference_length}
+    figures |= {name: getattr(total, name) for name in ("substitutions", "deletions", "insertions")}
+    figures["wer_of_language"] = {
+        language: word_error_rate(
+            *zip(
+                *[(r, h) for (of, _), r, h in zip(words, references, readings, strict=True) if of == language],
+                strict=True,
+            )
+        ).rate
+        for language in dict.fromkeys(languages)
+    }
+    return figures
+
+
+def letter_figures(recognizer: Recognizer) -> dict:
+    """Top-1 on single letter clips: the recognizer's likeliest one-letter reading, and the nearest training letter."""
+    items = load_letters(HELD_OUT_LANGUAGES)
+    known = load_letters(TRAINING_LANGUAGES)
+    table, queries = (np.stack([describe(item, recognizer.processor) for item in group]) for group in (known, items))
+    nearest = [known[row[0]].letter for row in nearest_letters(queries, table)]
+    best = [int(sequence_scores(label_log_probs(item.poses, recognizer)).argmax()) for item in items]
+    read = [recognizer.model.config.id2label[label] for label in best]
+    causes = [[item.language for item in items], [item.letter for item in items]]
+    figures: dict = {"letters": len(items)}
+    for name, guesses in (("recognizer", read), ("nearest_neighbour", nearest)):
+        right = np.array([guess == item.letter for guess, item in zip(guesses, items, strict=True)])
+        interval = bootstrap_interval(lambda w, right=right: float((w * right).sum() / w.sum()), causes)
+        of_language = {code: float(right[np.array(causes[0]) == code].mean()) for code in HELD_OUT_LANGUAGES}
+        figures[name] = {"top1": float(right.mean()), "interval": list(interval), "top1_of_language": of_language}
+    return figures
+
+
+def milliseconds_per_clip(recognizer: Recognizer) -> float:
+    """Median time of reading a clip of 5 s, processing and decoding included."""
+    clip = spell("SIGNLOOPS", "ase")
+    clip = clip[: 5 * 24]
+    times = []
+    for _ in range(11):
+        start = time.perf_counter()
+        read_glosses(clip, recognizer)
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times)) * 5 / clip.duration_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write-words", action="store_true", help="draw the word list again and end")
+    parser.add_argument("--recognizer", type=Path, help="folder of another recognizer than the package's")
+    arguments = parser.parse_args()
+    if arguments.write_words:
+        lines = [f"# python -m benchmarks.recognizer --write-words, seed {SEED}: language and word"]
+        lines += [f"{language} {word}" for language, word in draw_words(SEED)]
+        WORDS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return
+    recognizer = load_recognizer(arguments.recognizer)
+    words = read_words()
+    readings = read_glosses([spell(word, language) for language, word in words], recognizer)
+    result = {
+        "words": word_figures(words, [[item.gloss for item in reading.glosses] for reading in readings]),
+        "isolated_letters": letter_figures(recognizer),
+        "ms_per_5s_clip": milliseconds_per_clip(recognizer),
+        "threads": torch.get_num_threads(),
+    }
+    json.dump(result, sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Configuration of the sign recognizer."""
+
+from huggingface_hub.dataclasses import strict
+from transformers.configuration_utils import PreTrainedConfig
+
+ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+@strict
+class SignRecognizerConfig(PreTrainedConfig):
+    """The network that reads glosses from normalised keypoints.
+
+    hidden_size (`int`, *optional*, defaults to 144):
+        Width of the encoder.
+    conv_stride (`int`, *optional*, defaults to 2):
+        Frames that become one step of the encoder.
+    num_hidden_layers (`int`, *optional*, defaults to 2):
+        Number of encoder layers, each attention, convolution over time, feed-forward.
+    num_attention_heads (`int`, *optional*, defaults to 4):
+        Attention heads; `hidden_size` is a multiple.
+    intermediate_size (`int`, *optional*, defaults to 288):
+        Width of the feed-forward part.
+    conv_kernel_size (`int`, *optional*, defaults to 9):
+        Frames that a convolution sees, odd so that it is centred.
+    hidden_dropout (`float`, *optional*, defaults to 0.1):
+        Dropout on the output of every part.
+    feature_dropout (`float`, *optional*, defaults to 0.1):
+        Dropout on the hand and body features.
+    frame_loss_weight (`float`, *optional*, defaults to 1.0):
+        Weight of the frame-wise cross-entropy beside the CTC loss, where `frame_labels` are given.
+    pad_token_id (`int`, *optional*, defaults to 0):
+        The blank of CTC, which also pads labels.
+    """
+
+    model_type = "sign_recognizer"
+
+    hidden_size: int = 144
+    conv_stride: int = 2
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 4
+    intermediate_size: int = 288
+    conv_kernel_size: int = 9
+    hidden_dropout: float | int = 0.1
+    feature_dropout: float | int = 0.1
+    frame_loss_weight: float | int = 1.0
+    pad_token_id: int = 0
+
+    def __post_init__(self, **kwargs):
+        if self.id2label is None:
+            self.id2label = dict(enumerate(("<blank>", *ALPHABET)))
+            self.label2id = {label: number for number, label in self.id2label.items()}
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self):
+        """Part of `@strict`-powered validation. Validates the architecture of the config."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                "`hidden_size` must be a multiple of `num_attention_heads`, "
+                f"got {self.hidden_size} and {self.num_attention_heads}."
+            )
+        if self.conv_stride < 1:
+            raise ValueError(f"`conv_stride` must be at least 1, got {self.conv_stride}.")
+        if self.conv_kernel_size % 2 == 0:
+            raise ValueError(f"`conv_kernel_size` must be odd, got {self.conv_kernel_size}.")
+        if not 0 <= self.pad_token_id < self.num_labels:
+            raise ValueError(f"`pad_token_id` must be one of {self.num_labels} labels, got {self.pad_token_id}.")

@@ -1,0 +1,239 @@
+"""The sign recognizer: hand-shape features, then convolution and attention over time, read out by CTC."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import nn
+from torch.nn import functional as F
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from poses.keypoints import HAND, HAND_BONES
+from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+
+BODY_POINTS = ("nose", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist")
+"""The body points that the recognizer reads, ahead of the 21 of the right and the 21 of the left hand."""
+
+NUM_POINTS = len(BODY_POINTS) + 2 * len(HAND)
+
+_BONES = tuple((HAND.index(root), HAND.index(tip)) for root, tip in HAND_BONES)
+_JOINTS = tuple(
+    (_BONES.index((a, b)), _BONES.index((b, c))) for a, b in _BONES for root, c in _BONES if root == b
+)  # a bone and the one that goes on from it
+_TIPS = tuple(HAND.index(f"{finger}_tip") for finger in ("thumb", "index", "middle", "ring", "little"))
+_KNUCKLES = tuple(HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "ring", "little"))
+_SPREADS = tuple((a, b) for number, a in enumerate(_TIPS) for b in _TIPS[number + 1 :]) + tuple(
+    (_TIPS[0], HAND.index(f"{finger}_{joint}"))
+    for finger in ("index", "middle", "ring", "little")
+    for joint in ("mcp", "pip", "dip")
+)  # pairs of points whose distance tells a hand shape
+_EPSILON = 1e-4
+
+
+@dataclass
+class SignRecognizerOutput(ModelOutput):
+    """What `SignRecognizerForCTC` gives back.
+
+    Attributes:
+        loss: CTC loss a label, plus the weighted frame loss; only with `labels`.
+        logits: Scores of every label, before softmax, one step for `config.conv_stride` frames.
+    """
+
+    loss: Float[torch.Tensor, ""] | None = None
+    logits: Float[torch.Tensor, "batch steps labels"] | None = None
+
+
+def _palm_size(hand: Float[torch.Tensor, "batch frames 21 2"]) -> Float[torch.Tensor, "batch frames"]:
+    """The longest of wrist to knuckles and palm width: at least one of them is hardly foreshortened."""
+    to_knuckles = (hand[..., _KNUCKLES, :] - hand[..., :1, :]).norm(dim=-1).amax(dim=-1)
+    width = (hand[..., _KNUCKLES[0], :] - hand[..., _KNUCKLES[-1], :]).norm(dim=-1)
+    return torch.maximum(to_knuckles, width)
+
+
+def hand_features(
+    hand: Float[torch.Tensor, "batch frames 21 2"], seen: Bool[torch.Tensor, "batch frames"]
+) -> Float[torch.Tensor, "batch frames features"]:
+    """Describes a hand's shape and orientation whatever its place and size, as zeros where it is not seen.
+
+    Lengths are in palm sizes of the whole clip, so that foreshortening stays visible.
+    """
+    weight = seen.to(hand.dtype)
+    size = (_palm_size(hand) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+    hand = (hand - hand[..., :1, :]) / size.clamp(min=_EPSILON)[:, None, None, None]
+    roots, tips = zip(*_BONES, strict=True)
+    bones = hand[..., tips, :] - hand[..., roots, :]
+    lengths = bones.norm(dim=-1, keepdim=True)
+    directions = bones / (lengths + 0.05)  # a bone that points at the camera has no direction
+    before, after = (directions[..., side, :] for side in zip(*_JOINTS, strict=True))
+    bends = torch.stack([(before * after).sum(dim=-1), _cross(before, after)], dim=-1)
+    first, second = (hand[..., side, :] for side in zip(*_SPREADS, strict=True))
+    spreads = (first - second).norm(dim=-1)
+    facing = _cross(hand[..., _KNUCKLES[0], :], hand[..., _KNUCKLES[-1], :])[..., None]
+    features = torch.cat(
+        [hand[..., 1:, :].flatten(-2), directions.flatten(-2), lengths[..., 0], bends.flatten(-2), spreads, facing],
+        dim=-1,
+    )
+    return features * weight[..., None]
+
+
+def _cross(a: Float[torch.Tensor, "*shape 2"], b: Float[torch.Tensor, "*shape 2"]) -> Float[torch.Tensor, "*shape"]:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def pose_features(
+    keypoints: Float[torch.Tensor, "batch frames points 2"], confidence: Float[torch.Tensor, "batch frames points"]
+) -> Float[torch.Tensor, "batch frames features"]:
+    """Features of every frame: both hands' shapes, where hands and arms are, how they move, how sure that is.
+
+    Args:
+        keypoints: `BODY_POINTS`, right hand, left hand, in shoulder widths from between the shoulders.
+        confidence: 0 where a point is not seen.
+    """
+    body, hands = len(BODY_POINTS), len(HAND)
+    right, left = slice(body, body + hands), slice(body + hands, body + 2 * hands)
+    parts, places = [], []
+    for side in (right, left):
+        seen = (confidence[..., side] > 0).float().mean(dim=-1) >= 0.5
+        hand = torch.where(seen[..., None, None], keypoints[..., side, :], 0)
+        place = hand.mean(dim=-2)
+        movement = torch.zeros_like(hand[..., (0, *_TIPS), :])
+        moved = (seen[:, 2:] & seen[:, :-2])[..., None, None]
+        step = hand[:, 2:, (0, *_TIPS)] - hand[:, :-2, (0, *_TIPS)]
+        movement[:, 1:-1] = torch.where(moved, step, 0)
+        parts += [
+            hand_features(hand, seen),
+            place,
+            hand[..., 0, :],
+            3 * movement.flatten(-2),
+            seen[..., None].to(hand.dtype),
+            confidence[..., side].mean(dim=-1, keepdim=True),
+        ]
+        places.append((place, seen))
+    both = (places[0][1] & places[1][1])[..., None]
+    parts.append(torch.where(both, places[0][0] - places[1][0], 0))
+    visible = (confidence[..., :body] > 0).to(keypoints.dtype)
+    parts += [(keypoints[..., :body, :] * visible[..., None]).flatten(-2), visible]
+    return torch.cat(parts, dim=-1)
+
+
+def _num_features() -> int:
+    return pose_features(torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS)).shape[-1]
+
+
+class SignRecognizerLayer(nn.Module):
+    """Attention over the clip, convolution over neighbouring frames, feed-forward; each normalised first and added."""
+
+    def __init__(self, config: SignRecognizerConfig):
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.attention_norm = nn.LayerNorm(config.hidden_size)
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.attention_output = nn.Linear(config.hidden_size, config.hidden_size)
+        self.conv_norm = nn.LayerNorm(config.hidden_size)
+        self.conv_gate = nn.Linear(config.hidden_size, 2 * config.hidden_size)
+        self.conv = nn.Conv1d(
+            config.hidden_size,
+            config.hidden_size,
+            config.conv_kernel_size,
+            padding=config.conv_kernel_size // 2,
+            groups=config.hidden_size,
+        )
+        self.conv_output = nn.Linear(config.hidden_size, config.hidden_size)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(config.hidden_size, config.intermediate_size),
+            nn.GELU(),
+            nn.Linear(config.intermediate_size, config.hidden_size),
+        )
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(
+        self,
+        hidden_states: Float[torch.Tensor, "batch frames hidden"],
+        attention_mask: Bool[torch.Tensor, "batch frames"],
+    ) -> Float[torch.Tensor, "batch frames hidden"]:
+        batch, frames, _ = hidden_states.shape
+        projected = self.query_key_value(self.attention_norm(hidden_states))
+        query, key, value = projected.view(batch, frames, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask[:, None, None])
+        attended = self.attention_output(attended.transpose(1, 2).flatten(-2))
+        hidden_states = hidden_states + self.dropout(attended)
+
+        gated = F.glu(self.conv_gate(self.conv_norm(hidden_states)), dim=-1) * attention_mask[..., None]
+        convolved = F.silu(self.conv(gated.transpose(1, 2)).transpose(1, 2))
+        hidden_states = hidden_states + self.dropout(self.conv_output(convolved))
+        return hidden_states + self.dropout(self.feed_forward(self.feed_forward_norm(hidden_states)))
+
+
+class SignRecognizerForCTC(PreTrainedModel):
+    """Reads glosses from normalised keypoints; `SignRecognizerProcessor` prepares them."""
+
+    config_class = SignRecognizerConfig
+    base_model_prefix = "sign_recognizer"
+    main_input_name = "keypoints"
+
+    def __init__(self, config: SignRecognizerConfig):
+        super().__init__(config)
+        self.feature_dropout = nn.Dropout(config.feature_dropout)
+        self.feature_conv = nn.Conv1d(
+            _num_features(), config.hidden_size, config.conv_stride, stride=config.conv_stride
+        )
+        self.layers = nn.ModuleList(SignRecognizerLayer(config) for _ in range(config.num_hidden_layers))
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        keypoints: Float[torch.Tensor, "batch frames points 2"],
+        confidence: Float[torch.Tensor, "batch frames points"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+        labels: Int[torch.Tensor, "batch glosses"] | None = None,
+        frame_labels: Int[torch.Tensor, "batch steps"] | None = None,
+    ) -> SignRecognizerOutput:
+        """Scores every label in every frame.
+
+        Args:
+            keypoints: See `pose_features`.
+            confidence: 0 where a point is not seen.
+            attention_mask: 1 for frames of the clip, 0 for padding.
+            labels: Gloss ids in order, padded with `config.pad_token_id` or -100.
+            frame_labels: The label of each output frame, -100 where it is open.
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones(keypoints.shape[:2], dtype=torch.long, device=keypoints.device)
+        mask = attention_mask.bool()
+        keypoints = torch.where(mask[..., None, None], keypoints, 0)
+        confidence = torch.where(mask[..., None], confidence, 0)
+        features = self.feature_dropout(pose_features(keypoints, confidence))
+        # Frames are taken together by `conv_stride`; a clip's last ones may pair with padding, which is zeros.
+        surplus = -features.shape[1] % self.config.conv_stride
+        features, mask = F.pad(features, (0, 0, 0, surplus)), F.pad(mask, (0, surplus))[:, :: self.config.conv_stride]
+        hidden_states = self.feature_conv(features.transpose(1, 2)).transpose(1, 2)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, mask)
+        logits = self.classifier(self.norm(hidden_states))
+        loss = None if labels is None else self._loss(logits, mask, labels, frame_labels)
+        return SignRecognizerOutput(loss=loss, logits=logits)
+
+    def _loss(
+        self,
+        logits: Float[torch.Tensor, "batch steps labels"],
+        mask: Bool[torch.Tensor, "batch steps"],
+        labels: Int[torch.Tensor, "batch glosses"],
+        frame_labels: Int[torch.Tensor, "batch steps"] | None,
+    ) -> Float[torch.Tensor, ""]:
+        log_probs = logits.float().log_softmax(dim=-1)
+        given = (labels != self.config.pad_token_id) & (labels >= 0)
+        loss = F.ctc_loss(
+            log_probs.transpose(0, 1),
+            torch.where(given, labels, self.config.pad_token_id),
+            mask.sum(dim=1),
+            given.sum(dim=1),
+            blank=self.config.pad_token_id,
+        )
+        if frame_labels is None:
+            return loss
+        frame_loss = F.nll_loss(log_probs.flatten(0, 1), frame_labels.flatten(), ignore_index=-100)
+        return loss + self.config.frame_loss_weight * frame_loss

@@ -1,0 +1,126 @@
+"""From poses to what the recognizer reads: one frame rate, one body frame, the leading hand on the right."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
+
+from poses.fingerspelling import resample
+from poses.keypoints import NAMES, PARTS, index
+from poses.sequence import PoseSequence
+from recognizer.modeling_sign_recognizer import BODY_POINTS
+
+FPS_RANGE = (5, 120)
+
+_POINTS = index(*BODY_POINTS) + list(range(128))[PARTS["right_hand"]] + list(range(128))[PARTS["left_hand"]]
+
+
+def _swapped(name: str) -> str:
+    if "right_" in name:
+        return name.replace("right_", "left_")
+    return name.replace("left_", "right_")
+
+
+_MIRRORED = [NAMES.index(_swapped(name)) if _swapped(name) in NAMES else i for i, name in enumerate(NAMES)]
+
+
+def mirror(poses: PoseSequence) -> PoseSequence:
+    """Makes a left-handed signer of a right-handed one: the picture flipped, left and right exchanged.
+
+    Face points keep their numbers except brows and eyelids; nothing here reads the others.
+    """
+    keypoints = poses.keypoints[:, _MIRRORED]
+    confidence = poses.confidence[:, _MIRRORED]
+    flipped = np.where(confidence[..., None] > 0, np.array([1, 0], np.float32) + keypoints * [-1, 1], 0)
+    return replace(poses, keypoints=flipped.astype(np.float32), confidence=confidence)
+
+
+def hands_seen(poses: PoseSequence) -> Bool[np.ndarray, "frames 2"]:
+    """Whether at least half of the left, and of the right, hand's points are seen."""
+    return np.stack([(poses.part(f"{side}_hand")[1] > 0).mean(axis=1) >= 0.5 for side in ("left", "right")], axis=1)
+
+
+def leads_with_left(poses: PoseSequence) -> bool:
+    """Whether the left hand signs more: in more frames, and higher up; at one and a half shoulder widths down it rests.
+
+    Where no shoulder is seen, frames alone count.
+    """
+    seen = hands_seen(poses)
+    shoulders = index("left_shoulder", "right_shoulder")
+    width = poses.shoulder_width_px()
+    if not width > 0:
+        return bool(seen[:, 0].sum() > seen[:, 1].sum())
+    pixels = poses.pixels()
+    level = np.median(pixels[(poses.confidence[:, shoulders] > 0).all(axis=1)][:, shoulders, 1])
+    depth = (pixels[:, index("left_hand_wrist", "right_hand_wrist"), 1] - level) / width
+    left, right = (seen * np.clip(1.5 - depth, 0, 1)).sum(axis=0)
+    return bool(left > right)
+
+
+class SignRecognizerProcessor(FeatureExtractionMixin):
+    """Normalises poses for `SignRecognizerForCTC`.
+
+    Args:
+        frame_rate: Frames per second that the recognizer was trained on.
+    """
+
+    model_input_names: ClassVar[list[str]] = ["keypoints", "confidence", "attention_mask"]
+
+    def __init__(self, frame_rate: float = 24.0, **kwargs):
+        super().__init__(**kwargs)
+        self.frame_rate = frame_rate
+
+    def __call__(self, poses: PoseSequence | Sequence[PoseSequence]) -> BatchFeature:
+        """Batches clips of any frame rate and length.
+
+        Returns:
+            `keypoints` [batch, frames, points, 2] in shoulder widths from between the shoulders, y down;
+            `confidence`; `attention_mask`, 0 where a clip was padded.
+
+        Raises:
+            ValueError: A clip is slower than 5 or faster than 120 frames a second, or shows no two shoulders.
+        """
+        clips = [poses] if isinstance(poses, PoseSequence) else list(poses)
+        return collate([self.normalize(clip) for clip in clips])
+
+    def normalize(
+        self, poses: PoseSequence
+    ) -> tuple[Float32[np.ndarray, "frames points 2"], Float32[np.ndarray, "frames points"]]:
+        """One clip's keypoints and confidence at `frame_rate`; see `__call__`."""
+        if not FPS_RANGE[0] <= poses.fps <= FPS_RANGE[1]:
+            raise ValueError(
+                f"`poses.fps` must be between {FPS_RANGE[0]} and {FPS_RANGE[1]}, got {poses.fps:g} ({poses.source})."
+            )
+        shoulder_width = poses.shoulder_width_px()
+        if not shoulder_width > 0:
+            raise ValueError(f"`poses` must show both shoulders in at least one frame, got none ({poses.source}).")
+        if leads_with_left(poses):
+            poses = mirror(poses)
+        poses = resample(poses, self.frame_rate)
+        shoulders = index("right_shoulder", "left_shoulder")
+        seen = (poses.confidence[:, shoulders] > 0).all(axis=1)
+        pixels = poses.pixels()
+        middle = np.median(pixels[seen][:, shoulders].mean(axis=1), axis=0)
+        confidence = poses.confidence[:, _POINTS]
+        keypoints = (pixels[:, _POINTS] - middle) / shoulder_width
+        return np.where(confidence[..., None] > 0, keypoints, 0).astype(np.float32), confidence
+
+
+def collate(
+    clips: Sequence[tuple[Float32[np.ndarray, "frames points 2"], Float32[np.ndarray, "frames points"]]],
+) -> BatchFeature:
+    """Pads clips to the longest of them with zeros."""
+    frames = max(len(keypoints) for keypoints, _ in clips)
+    batch = {
+        "keypoints": np.zeros((len(clips), frames, len(_POINTS), 2), np.float32),
+        "confidence": np.zeros((len(clips), frames, len(_POINTS)), np.float32),
+        "attention_mask": np.zeros((len(clips), frames), np.int64),
+    }
+    for row, (keypoints, confidence) in enumerate(clips):
+        batch["keypoints"][row, : len(keypoints)] = keypoints
+        batch["confidence"][row, : len(keypoints)] = confidence
+        batch["attention_mask"][row, : len(keypoints)] = 1
+    return BatchFeature(batch, tensor_type="pt")

@@ -1,0 +1,101 @@
+import pytest
+import torch
+
+from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+from recognizer.modeling_sign_recognizer import NUM_POINTS, SignRecognizerForCTC, hand_features, pose_features
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    config = SignRecognizerConfig(hidden_size=16, num_attention_heads=2, intermediate_size=16, conv_kernel_size=3)
+    return SignRecognizerForCTC(config).eval()
+
+
+def clip(frames, *, batch=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    keypoints = torch.randn(batch, frames, NUM_POINTS, 2, generator=generator)
+    return keypoints, torch.rand(batch, frames, NUM_POINTS, generator=generator) + 0.1
+
+
+@pytest.mark.parametrize(("frames", "steps"), [(1, 1), (2, 1), (9, 5)])
+def test_one_step_of_logits_for_two_frames(model, frames, steps):
+    assert model(*clip(frames)).logits.shape == (1, steps, 27)
+
+
+def test_same_seed_gives_the_same_output():
+    def logits():
+        torch.manual_seed(1)
+        return SignRecognizerForCTC(SignRecognizerConfig(hidden_size=8)).train()(*clip(6)).logits
+
+    torch.testing.assert_close(logits(), logits(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shorter", [1, 6, 7])
+def test_batch_of_two_equals_two_of_one(model, shorter):
+    long, short = clip(10), clip(shorter, seed=1)
+    keypoints = torch.full((2, 10, NUM_POINTS, 2), 7.0)  # what stands in the padding must not matter
+    confidence, mask = torch.ones(2, 10, NUM_POINTS), torch.zeros(2, 10, dtype=torch.long)
+    for row, (points, sure) in enumerate((long, short)):
+        keypoints[row, : points.shape[1]], confidence[row, : points.shape[1]] = points[0], sure[0]
+        mask[row, : points.shape[1]] = 1
+    together = model(keypoints, confidence, mask).logits
+    torch.testing.assert_close(together[:1], model(*long).logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together[1:, : (shorter + 1) // 2], model(*short).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_saved_model_loads_equal(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    loaded = SignRecognizerForCTC.from_pretrained(tmp_path)
+    assert loaded.config.id2label == model.config.id2label
+    assert loaded.config.id2label[26] == "Z"
+    torch.testing.assert_close(loaded(*clip(5)).logits, model(*clip(5)).logits, rtol=0, atol=0)
+
+
+def test_gradient_reaches_every_parameter(model):
+    labels, frame_labels = torch.tensor([[1, 2]]), torch.tensor([[0, 1, -100, 2, 0]])
+    model(*clip(10), labels=labels, frame_labels=frame_labels).loss.backward()
+    assert [
+        name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    ] == []
+
+
+def test_loss_falls_when_trained_on_one_clip(model):
+    batch = dict(zip(("keypoints", "confidence"), clip(12), strict=True), labels=torch.tensor([[3, 1, -100]]))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(15):
+        loss = model(**batch).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_hand_features_know_no_place_and_size():
+    hand = torch.randn(1, 4, 21, 2)
+    seen = torch.ones(1, 4, dtype=torch.bool)
+    torch.testing.assert_close(hand_features(3 * hand + 5, seen), hand_features(hand, seen), rtol=1e-3, atol=1e-3)
+
+
+def test_unseen_hand_has_no_features():
+    keypoints, confidence = clip(4)
+    confidence[:, :, 7:28] = 0
+    other = keypoints.clone()
+    other[:, :, 7:28] += 1
+    torch.testing.assert_close(pose_features(keypoints, confidence), pose_features(other, confidence), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": 10}, "`hidden_size` must be a multiple of `num_attention_heads`, got 10 and 4"),
+        ({"conv_kernel_size": 4}, "`conv_kernel_size` must be odd, got 4"),
+        ({"conv_stride": 0}, "`conv_stride` must be at least 1, got 0"),
+        ({"pad_token_id": 27}, "`pad_token_id` must be one of 27 labels, got 27"),
+    ],
+)
+def test_wrong_configurations_are_refused(change, message):
+    with pytest.raises(Exception, match=message):
+        SignRecognizerConfig(**change)

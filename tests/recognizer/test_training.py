@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from poses.fingerspelling import HELD_OUT_LANGUAGES
+from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+from recognizer.data import word_batches
+from recognizer.reading import load_recognizer
+from recognizer.training import TRAINING_LANGUAGES, TrainConfig, train
+
+TINY = SignRecognizerConfig(hidden_size=8, num_attention_heads=2, intermediate_size=8, conv_kernel_size=3)
+
+
+@pytest.fixture
+def config(tmp_path):
+    return TrainConfig(
+        output_dir=tmp_path / "run", languages=("ase",), num_words=6, max_letters=2, batch_size=2, num_steps=4
+    )
+
+
+def test_training_languages_leave_the_held_out_ones():
+    assert len(TRAINING_LANGUAGES) == 15
+    assert not set(TRAINING_LANGUAGES) & set(HELD_OUT_LANGUAGES)
+
+
+def test_resumed_training_gives_the_same_weights(config, tmp_path, monkeypatch):
+    whole = train(replace(config, checkpoint_every=2), TINY)
+    parted = replace(config, output_dir=tmp_path / "parted", checkpoint_every=2)
+
+    def interrupted(words, *, seed, **kwargs):
+        if seed == parted.seed + 2:  # the second stretch
+            raise KeyboardInterrupt
+        return word_batches(words, seed=seed, **kwargs)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("recognizer.training.word_batches", interrupted)
+        train(parted, TINY)
+    resumed = train(replace(parted, resume=True), TINY)
+    for name, weight in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def test_trained_recognizer_is_saved_and_loads(config):
+    model = train(config, TINY)
+    loaded = load_recognizer(config.output_dir / "model")
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(loaded.model.state_dict()[name], weight, rtol=2e-3, atol=1e-4)
+    assert loaded.processor.frame_rate == 24
+
+
+def test_resuming_needs_a_checkpoint(config):
+    with pytest.raises(ValueError, match=r"`resume` must be False where '.*run' holds none"):
+        train(replace(config, resume=True), TINY)
+
+
+def test_a_checkpoint_is_never_overwritten_by_a_new_run(config):
+    train(config, TINY)
+    with pytest.raises(ValueError, match=r"`resume` must be True where '.*run' holds a checkpoint"):
+        train(config, TINY)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_steps": 0}, "`num_steps` must be at least 1, got 0"),
+        ({"languages": ("fsl",)}, "`languages` must be among ase, .*, got 'fsl'"),
+        ({"languages": ()}, "`languages` must name at least one language, got none"),
+        ({"ema_decay": 1.0}, r"`ema_decay` must be in \[0, 1\), got 1.0"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be positive, got 0.0"),
+    ],
+)
+def test_wrong_configurations_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**change)
