@@ -172,6 +172,7 @@ _LIMB_DIMMING = 0.6
 _LIMBS = np.array([index(*limb) for limb in BODY_LIMBS])
 _BONES = np.array([[HAND.index(end) for end in bone] for bone in HAND_BONES])
 _BODY = PARTS["body"]
+_EYES = [BODY.index("right_eye"), BODY.index("left_eye")]
 _HANDS = (PARTS["left_hand"], PARTS["right_hand"])
 _FACE = PARTS["face"]
 _CHUNK = 256
@@ -261,7 +262,7 @@ def _draw_limbs(canvas: np.ndarray, points: np.ndarray, shown: list, colours: li
             center = int((x[a] + x[b]) / 2), int((y[a] + y[b]) / 2)
             half_length = int((dy**2 + dx**2) ** 0.5 / 2)
             angle = int(math.degrees(math.atan2(dy, dx)))
-            outline = cv2.ellipse2Poly(center, (half_length, half_width), angle, 0, 360, 1)
+            outline = np.array(cv2.ellipse2Poly(center, (half_length, half_width), angle, 0, 360, 1))
             cv2.fillConvexPoly(canvas, outline, colours[limb])
 
 
@@ -278,7 +279,7 @@ def _draw_discs(canvas: np.ndarray, places: list, shown: list, colours: list, ra
 
 
 def _draw_pupils(canvas: np.ndarray, places: list, shown: list, radius: int) -> None:
-    for eye in index("right_eye", "left_eye"):
+    for eye in _EYES:
         if shown[eye] and min(places[eye]) >= 1:
             cv2.circle(canvas, places[eye], radius, (255, 255, 255), -1)
 
@@ -298,7 +299,7 @@ def _visibility(
         for points in where:
             seen[:, points] &= part in style.parts
     bones = np.stack([seen[:, hand][:, _BONES].all(axis=-1) for hand in _HANDS], axis=1)
-    return seen, limb_ends[:, _LIMBS].all(axis=-1), bones
+    return seen, np.all(limb_ends[:, _LIMBS], axis=-1), bones
 
 
 def _colours(style: Preset, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -320,8 +321,8 @@ def _colours(style: Preset, confidence: np.ndarray) -> tuple[np.ndarray, np.ndar
         bones = (_BONE_COLOURS * certainty * 255).astype(np.uint8)
     else:
         bones = np.rint(_BONE_COLOURS * (certainty * 255).astype(np.uint8)).astype(np.uint8)
-    colours = points, limbs.astype(np.uint8), bones
-    return tuple(colour[..., ::-1] for colour in colours) if style.swapped else colours
+    order = slice(None, None, -1) if style.swapped else slice(None)
+    return points[..., order], limbs.astype(np.uint8)[..., order], bones[..., order]
 
 
 def _bounds(pixels: np.ndarray, seen: np.ndarray, strokes: Strokes) -> np.ndarray:

@@ -3,11 +3,12 @@
 import itertools
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import imageio.v3 as iio
@@ -23,6 +24,8 @@ MAX_SIZE_PX = 8192
 
 WRITABLE = (".mp4", ".gif")
 
+# imageio's overloads know none of the arguments that its plugins take.
+_imopen: Callable[..., Any] = iio.imopen
 # The first bytes choose the demuxer, never FFmpeg's own guess: a playlist that calls itself .mp4 can make FFmpeg open
 # other files and addresses.
 _DEMUXERS = ((4, b"ftyp", "mov"), (4, b"moov", "mov"), (4, b"mdat", "mov"), (4, b"free", "mov"), (4, b"wide", "mov"),
@@ -141,8 +144,8 @@ class VideoWriter:
         self._comment = comment
         self._overwrite = overwrite
         self._stack = ExitStack()
-        self._file = None
-        self._shape = None
+        self._file: Any = None
+        self._shape: tuple[int, ...] | None = None
 
     def __enter__(self) -> "VideoWriter":
         temporary = self._stack.enter_context(new_file(self.path, overwrite=self._overwrite))
@@ -150,7 +153,7 @@ class VideoWriter:
         # "+faststart" puts the index first, so that a browser plays while it loads.
         options = {"movflags": "+faststart"} if container == "mp4" else {}
         self._file = self._stack.enter_context(
-            iio.imopen(temporary, "w", plugin="pyav", extension=f".{container}", container=container, options=options)
+            _imopen(temporary, "w", plugin="pyav", extension=f".{container}", container=container, options=options)
         )
         return self
 
@@ -216,7 +219,7 @@ def read_picture(path: str | Path) -> UInt8[np.ndarray, "height width 3"]:
     if _match(head, _PICTURES) is None:
         raise ValueError(f"{path}: expected a PNG, JPEG, WebP, BMP, TIFF or GIF picture, found {_describe(head)}.")
     try:
-        with iio.imopen(path, "r", plugin="pillow") as file:
+        with _imopen(path, "r", plugin="pillow") as file:
             height, width = file.properties(index=0).shape[:2]
             _check_size(path, width, height)
             metadata = file.metadata(index=0)
@@ -257,12 +260,12 @@ def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
     turn = _orientation(path, side_data.get("DISPLAYMATRIX"))
     if turn[0]:
         width, height = height, width
-    return VideoInfo(width, height, fps, declared or None, metadata.get("comment", "")), demuxer, turn
+    return VideoInfo(width, height, fps, declared or None, str(metadata.get("comment", ""))), demuxer, turn
 
 
-def _open_video(path: Path, demuxer: str):
+def _open_video(path: Path, demuxer: str) -> Any:
     try:
-        return iio.imopen(path, "r", plugin="pyav", format=demuxer)
+        return _imopen(path, "r", plugin="pyav", format=demuxer)
     except (OSError, IndexError):
         raise ValueError(f"{path}: expected a video, found a damaged file or one without pictures in it.") from None
 

@@ -1,6 +1,8 @@
 """MediaPipe Holistic: the estimator whose models come inside its package, so that it works offline."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -23,8 +25,9 @@ class MediaPipeEstimator:
         self.version = f"mediapipe {mediapipe.__version__}"
         # Said by protobuf 4 about mediapipe's own call, once for every packet type.
         warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype\(\) is deprecated")
-        self._create = mediapipe.solutions.holistic.Holistic
-        self._holistic = None
+        # Its results are named tuples made at run time, which no type checker sees.
+        self._create: Callable[..., Any] = mediapipe.solutions.holistic.Holistic
+        self._holistic: Any = None
 
     def estimate(
         self, frame: UInt8[np.ndarray, "height width 3"]
@@ -56,7 +59,7 @@ class MediaPipeEstimator:
             self._holistic = None
 
 
-def _array(landmarks, count: int, *extra: str) -> np.ndarray | None:
+def _array(landmarks: Any, count: int, *extra: str) -> np.ndarray | None:
     """Gives x, y and `extra` of MediaPipe's landmarks, or None for a part that was not found."""
     if landmarks is None:
         return None
