@@ -19,6 +19,7 @@ from poses.keypoints import BODY, BODY_LIMBS, HAND, HAND_BONES, PARTS, index
 from poses.quiet import import_quietly
 from poses.sequence import PoseSequence
 
+MAX_ASPECT = 8
 MAX_DISTANCE = 100
 """Points further away than this many frame widths are refused: no detector gives them, and pixel numbers overflow."""
 
@@ -190,12 +191,14 @@ def draw_poses(
         width: Pixels.
 
     Raises:
-        ValueError: An unknown preset, a size below 16 or above 8192 pixels, or points absurdly far outside the frame.
+        ValueError: An unknown preset, a size below 16 or above 8192 pixels, a strip, or points absurdly far outside.
     """
     if preset not in PRESETS:
         raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}, got {preset!r}.")
     if not (16 <= height <= 8192 and 16 <= width <= 8192):
         raise ValueError(f"`height` and `width` must be 16 to 8192 pixels, got {height} and {width}.")
+    if max(height, width) > MAX_ASPECT * min(height, width):  # the canvas would grow without bound
+        raise ValueError(f"`height` and `width` must differ by at most {MAX_ASPECT} times, got {height} and {width}.")
     furthest = float(np.abs(poses.keypoints).max())
     if furthest > MAX_DISTANCE:
         raise ValueError(
