@@ -51,24 +51,19 @@ def read_words() -> list[tuple[str, str]]:
 def word_figures(words: Sequence[tuple[str, str]], readings: Sequence[Sequence[str]]) -> dict:
     """WER with its interval, S, D and I, and the WER of each language."""
     references = [list(word) for _, word in words]
-    errors = errors_by_gloss(references, readings)
-    charged = np.array([count for of_word in errors for count in of_word])
-    languages = [language for language, word in words for _ in word]
+    charged = np.array([count for of_word in errors_by_gloss(references, readings) for count in of_word])
+    languages = np.array([language for language, word in words for _ in word])
     letters = [letter for _, word in words for letter in word]
-    low, high = bootstrap_interval(lambda w: float((w * charged).sum() / w.sum()), [languages, letters])
     total = word_error_rate(references, readings)
-    figures = {"wer": total.rate, "interval": [low, high], "reference_letters": total.reference_length}
-    figures |= {name: getattr(total, name) for name in ("substitutions", "deletions", "insertions")}
-    figures["wer_of_language"] = {
-        language: word_error_rate(
-            *zip(
-                *[(r, h) for (of, _), r, h in zip(words, references, readings, strict=True) if of == language],
-                strict=True,
-            )
-        ).rate
-        for language in dict.fromkeys(languages)
+    return {
+        "wer": total.rate,
+        "interval": bootstrap_interval(lambda w: float((w * charged).sum() / w.sum()), [list(languages), letters]),
+        "wer_of_language": {code: float(charged[languages == code].mean()) for code in dict.fromkeys(list(languages))},
+        "reference_letters": total.reference_length,
+        "substitutions": total.substitutions,
+        "deletions": total.deletions,
+        "insertions": total.insertions,
     }
-    return figures
 
 
 def letter_figures(recognizer: Recognizer) -> dict:
@@ -78,7 +73,7 @@ def letter_figures(recognizer: Recognizer) -> dict:
     table, queries = (np.stack([describe(item, recognizer.processor) for item in group]) for group in (known, items))
     nearest = [known[row[0]].letter for row in nearest_letters(queries, table)]
     best = [int(sequence_scores(label_log_probs(item.poses, recognizer)).argmax()) for item in items]
-    read = [recognizer.model.config.id2label[label] for label in best]
+    read = [recognizer.model.config.glosses[label] for label in best]
     causes = [[item.language for item in items], [item.letter for item in items]]
     figures: dict = {"letters": len(items)}
     for name, guesses in (("recognizer", read), ("nearest_neighbour", nearest)):

@@ -93,8 +93,10 @@ def spell(word: str | Sequence[str], language: str, *, fps: float = 24.0) -> Pos
     if not letters or unknown:
         found = f"letter {unknown[0]!r}" if unknown else "no letter"
         raise ValueError(f"`word` must be spelled from the {language} letters {' '.join(paths)}, got {found}.")
-    clips = [resample(_clip(paths[letter], letter, language), fps) for letter in letters]
-    return join_letters(clips, letters)
+    # Below 24 frames a second, holds and transitions would be shorter than a frame.
+    rate = max(fps, 24.0)
+    clips = [resample(_clip(paths[letter], letter, language), rate) for letter in letters]
+    return resample(join_letters(clips, letters), fps)
 
 
 def join_letters(clips: Sequence[PoseSequence], letters: Sequence[str]) -> PoseSequence:

@@ -1,0 +1,1 @@
+"""The sign recognizer: configuration, network, processor, decoding, training and reading, one module each."""

@@ -51,6 +51,13 @@ class SignRecognizerConfig(PreTrainedConfig):
             self.label2id = {label: number for number, label in self.id2label.items()}
         super().__post_init__(**kwargs)
 
+    @property
+    def glosses(self) -> tuple[str, ...]:
+        """The gloss of every label, the blank's name at its place."""
+        return tuple(
+            gloss for _, gloss in sorted((int(label), gloss) for label, gloss in (self.id2label or {}).items())
+        )
+
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""
         if self.hidden_size % self.num_attention_heads:
@@ -62,5 +69,5 @@ class SignRecognizerConfig(PreTrainedConfig):
             raise ValueError(f"`conv_stride` must be at least 1, got {self.conv_stride}.")
         if self.conv_kernel_size % 2 == 0:
             raise ValueError(f"`conv_kernel_size` must be odd, got {self.conv_kernel_size}.")
-        if not 0 <= self.pad_token_id < self.num_labels:
-            raise ValueError(f"`pad_token_id` must be one of {self.num_labels} labels, got {self.pad_token_id}.")
+        if not 0 <= self.pad_token_id < len(self.glosses):
+            raise ValueError(f"`pad_token_id` must be one of {len(self.glosses)} labels, got {self.pad_token_id}.")

@@ -170,15 +170,15 @@ def augment(
     points jitter as an estimator's do, hands get lost for some frames.
     """
     keypoints = keypoints.clone()
+    batch, frames, _, _ = keypoints.shape
     for hand, arm in ((_RIGHT_HAND, _RIGHT_ARM), (_LEFT_HAND, _LEFT_ARM)):
         points = keypoints[:, :, hand]
         wrist = points[:, :, :1]
         shape = _bend_fingers(points - wrist, generator)
-        shape = shape @ _tilts(*keypoints.shape[:2], generator)
-        moved = _drift(*keypoints.shape[:2], generator, clip=0.12, letter=0.06)
+        shape = shape @ _tilts(batch, frames, generator)
+        moved = _drift(batch, frames, generator, clip=0.12, letter=0.06)
         keypoints[:, :, hand] = wrist + shape + moved[:, :, None]
         keypoints[:, :, arm] += moved[:, :, None]
-    batch = len(keypoints)
     camera = torch.eye(2) + 0.1 * torch.randn(batch, 1, 2, 2, generator=generator)
     keypoints = keypoints @ camera
     keypoints = keypoints + _jitter(keypoints, generator)

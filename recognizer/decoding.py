@@ -1,7 +1,6 @@
-"""From label scores to glosses: CTC decoding and alignment, on plain arrays."""
+"""From label scores to glosses, on plain arrays."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+import itertools
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -9,74 +8,44 @@ from jaxtyping import Float, Float32
 _IMPOSSIBLE = -np.inf
 
 
-def greedy_decode(log_probs: Float[np.ndarray, "steps labels"], *, blank: int = 0) -> list[int]:
-    """Takes the best label of every step, merges repeats, drops blanks."""
-    best = log_probs.argmax(axis=1)
-    changed = np.append(True, best[1:] != best[:-1])
-    return [int(label) for label in best[changed] if label != blank]
+def decode(
+    log_probs: Float[np.ndarray, "steps labels"], *, blank: int = 0, blank_cost: float = 2.0, gloss_cost: float = 2.0
+) -> list[tuple[int, int, int]]:
+    """Finds the best path of glosses with a blank between any two of them (Viterbi).
 
+    Signers that the recognizer has not seen spread its scores over several glosses at once: the best path through
+    them would jump back and forth within one sign, and blanks would win where no gloss does. Hence the two costs.
 
-def beam_search(log_probs: Float[np.ndarray, "steps labels"], *, beam_width: int = 16, blank: int = 0) -> list[int]:
-    """Finds the likeliest label sequence, summed over all its alignments (prefix beam search).
+    Args:
+        log_probs: Log probability of every label at every step.
+        blank: The label of no gloss.
+        blank_cost: Subtracted from the blank's log probability at every step.
+        gloss_cost: Subtracted once a gloss.
 
-    Hannun et al., "First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs",
-    arXiv 1408.2873, algorithm 1, without its language model. Exact where `beam_width` holds every prefix.
+    Returns:
+        Label, first step and one past the last of each gloss.
     """
-    # Log probability of each prefix, ending in blank and ending in its last label.
-    beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, _IMPOSSIBLE)}
-    for step in log_probs:
-        grown: dict[tuple[int, ...], tuple[float, float]] = {}
-        for prefix, (in_blank, in_label) in beams.items():
-            total = np.logaddexp(in_blank, in_label)
-            _add(grown, prefix, total + step[blank], _IMPOSSIBLE)
-            if prefix:
-                _add(grown, prefix, _IMPOSSIBLE, in_label + step[prefix[-1]])
-            for label in range(len(step)):
-                if label != blank:
-                    before = in_blank if prefix and label == prefix[-1] else total
-                    _add(grown, (*prefix, label), _IMPOSSIBLE, before + step[label])
-        best = sorted(grown, key=lambda prefix: np.logaddexp(*grown[prefix]), reverse=True)[:beam_width]
-        beams = {prefix: grown[prefix] for prefix in best}
-    return list(next(iter(beams), ()))
-
-
-def _add(
-    beams: dict[tuple[int, ...], tuple[float, float]], prefix: tuple[int, ...], in_blank: float, in_label: float
-) -> None:
-    old_blank, old_label = beams.get(prefix, (_IMPOSSIBLE, _IMPOSSIBLE))
-    beams[prefix] = (float(np.logaddexp(old_blank, in_blank)), float(np.logaddexp(old_label, in_label)))
-
-
-def forced_alignment(
-    log_probs: Float[np.ndarray, "steps labels"], labels: Sequence[int], *, blank: int = 0
-) -> list[tuple[int, int]]:
-    """Finds the likeliest alignment of `labels` (Viterbi): for each, the first step and one past the last.
-
-    Raises:
-        ValueError: There are fewer steps than the labels need.
-    """
-    steps = len(log_probs)
-    needed = len(labels) + sum(a == b for a, b in pairwise(labels))
-    if steps < needed:
-        raise ValueError(f"`log_probs` must have at least {needed} steps for {len(labels)} labels, got {steps}.")
-    states = [blank] + [state for label in labels for state in (label, blank)]
-    skips = np.array([i > 1 and state != blank and state != states[i - 2] for i, state in enumerate(states)])
-    score = np.full(len(states), _IMPOSSIBLE)
-    score[:2] = log_probs[0, states[:2]]
-    origins = np.zeros((steps, len(states)), int)
+    steps, labels = log_probs.shape
+    scores = log_probs - blank_cost * (np.arange(labels) == blank)
+    entry = np.full(labels, gloss_cost)
+    entry[blank] = 0
+    total = scores[0] - entry
+    origins = np.empty((steps, labels), int)
     for step in range(1, steps):
-        one = np.concatenate([[_IMPOSSIBLE], score[:-1]])
-        two = np.where(skips, np.concatenate([[_IMPOSSIBLE] * 2, score[:-2]])[: len(states)], _IMPOSSIBLE)
-        choices = np.stack([score, one, two])
-        origins[step] = choices.argmax(axis=0)
-        score = choices.max(axis=0) + log_probs[step, states]
-    state = len(states) - 1 if len(states) == 1 or score[-1] >= score[-2] else len(states) - 2
+        # A gloss goes on or comes from the blank; the blank comes from anywhere.
+        enters = total[blank] - entry > total
+        origins[step] = np.where(enters, blank, np.arange(labels))
+        origins[step, blank] = total.argmax()
+        total = total[origins[step]] - np.where(enters, entry, 0) + scores[step]
     path = np.empty(steps, int)
+    label = int(total.argmax())
     for step in range(steps - 1, -1, -1):
-        path[step] = state
-        state -= origins[step, state]
-    spans = [np.flatnonzero(path == 2 * number + 1) for number in range(len(labels))]
-    return [(int(found[0]), int(found[-1]) + 1) for found in spans]
+        path[step] = label
+        label = origins[step, label]
+    edges = np.flatnonzero(np.diff(path, prepend=blank, append=blank))
+    return [
+        (int(path[start]), int(start), int(stop)) for start, stop in itertools.pairwise(edges) if path[start] != blank
+    ]
 
 
 def sequence_scores(log_probs: Float[np.ndarray, "steps labels"], *, blank: int = 0) -> Float32[np.ndarray, " labels"]:

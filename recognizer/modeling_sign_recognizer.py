@@ -181,7 +181,7 @@ class SignRecognizerForCTC(PreTrainedModel):
         )
         self.layers = nn.ModuleList(SignRecognizerLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, len(config.glosses))
         self.post_init()
 
     def forward(

@@ -15,7 +15,8 @@ from recognizer.modeling_sign_recognizer import BODY_POINTS
 
 FPS_RANGE = (5, 120)
 
-_POINTS = index(*BODY_POINTS) + list(range(128))[PARTS["right_hand"]] + list(range(128))[PARTS["left_hand"]]
+_POINTS = [NAMES.index(name) for name in BODY_POINTS]
+_POINTS += [number for hand in ("right_hand", "left_hand") for number in range(*PARTS[hand].indices(len(NAMES)))]
 
 
 def _swapped(name: str) -> str:

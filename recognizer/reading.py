@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from poses.sequence import PoseSequence
-from recognizer.decoding import beam_search, forced_alignment
+from recognizer.decoding import decode
 from recognizer.modeling_sign_recognizer import SignRecognizerForCTC
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor, hands_seen
 
@@ -101,20 +101,17 @@ def _read(poses: PoseSequence, recognizer: Recognizer) -> Reading:
     reason = why_unreadable(poses)
     if reason:
         return Reading((), reason)
+    config = recognizer.model.config
     log_probs = label_log_probs(poses, recognizer)
-    blank = recognizer.model.config.pad_token_id
-    labels = beam_search(log_probs, blank=blank)
-    if not labels:
-        return Reading((), "no gloss was recognised")
     # Steps are `conv_stride` frames at the processor's rate; the reading speaks of the clip's own frames.
-    frames_per_step = recognizer.model.config.conv_stride * poses.fps / recognizer.processor.frame_rate
+    frames_per_step = config.conv_stride * poses.fps / recognizer.processor.frame_rate
     readings = []
-    for label, (start, stop) in zip(labels, forced_alignment(log_probs, labels, blank=blank), strict=True):
+    for label, start, stop in decode(log_probs, blank=config.pad_token_id):
         first = min(round(start * frames_per_step), len(poses) - 1)
         last = min(max(round(stop * frames_per_step), first + 1), len(poses))
         confidence = float(np.exp(log_probs[start:stop, label]).mean())
-        readings.append(GlossReading(recognizer.model.config.id2label[label], confidence, first, last))
-    return Reading(tuple(readings))
+        readings.append(GlossReading(config.glosses[label], confidence, first, last))
+    return Reading(tuple(readings), "" if readings else "no gloss was recognised")
 
 
 def why_unreadable(poses: PoseSequence) -> str:
