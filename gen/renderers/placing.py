@@ -12,7 +12,7 @@ _ANCHORS = ("neck", "right_shoulder", "left_shoulder", "nose")
 def place_over(poses: PoseSequence, picture: PoseSequence, *, height: int, width: int) -> Placement:
     """Finds the scale and shift that bring shoulders, neck and nose over those of the signer in the picture.
 
-    Least squares over the anchors' median positions; hands are not looked at, so a sign's size in shoulder widths stays.
+    Least squares over the anchors' median positions; hands are not looked at: a sign keeps its size.
 
     Args:
         poses: The driving poses.

@@ -1,0 +1,320 @@
+"""What the network is told: maps of the fitted body in each frame, and what the reference picture shows.
+
+The body fitted to the driving pose is rasterized. Each of its pixels knows which body part it is, which way the
+surface faces, and where the same point of the surface lies in the reference picture, so that face, hair and clothes
+are carried over densely through the mesh. Hands are not carried: another handshape's creases would mislead; they get
+the signer's skin colour under the picture's light. Together this gives a coarse composite, the baseline that the
+network must beat.
+
+Maps travel as uint8: the same bytes in training and in use, and small enough to keep.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from torch import Tensor
+
+from gen.signers.body import PARTS, Body
+from gen.signers.fit import BodyMotion, pose_vertices
+from gen.signers.mesh import incidence, vertex_normals
+from gen.signers.raster import interpolate, rasterize
+from poses import PoseSequence
+from poses.draw import draw_poses
+
+MAP_CHANNELS = 12
+"""Composite 3, carried 1, normal 3, depth 1, part 1, control 3."""
+REFERENCE_MAP_CHANNELS = 7
+"""Picture 3, background 3, part 1."""
+POSE_CHANNELS = 16
+"""What `to_pose_maps` makes of `MAP_CHANNELS`."""
+REFERENCE_CHANNELS = 10
+"""What `to_reference` makes of `REFERENCE_MAP_CHANNELS`."""
+
+CONTROL_PRESET = "mimicmotion"
+
+_ARM = ("upper_arm", "forearm")
+_GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")
+_BAND = 0.045
+"""Hair and loose clothes reach beyond the body: this share of the frame's width around it is carried along."""
+_SKIN_SPREAD = 0.05
+"""A hand whose share of red, green or blue differs from the face's by more than this isn't the signer's skin."""
+
+
+def _group_of(part: str) -> int:
+    name = part.removeprefix("left_").removeprefix("right_")
+    return _GROUPS.index(name) if name in _GROUPS else 0
+
+
+_GROUP_OF_PART = np.array([_group_of(part) for part in PARTS])
+_IS_LIMB = np.array([group < 3 for group in _GROUP_OF_PART])
+IS_HAND = np.concatenate([[False], _GROUP_OF_PART == 0])
+"""For each value of the maps' part channel: is it a palm or a finger?"""
+HEAD = PARTS.index("head") + 1
+"""The head's value in the maps' part channel."""
+
+
+def _part_codes() -> Float32[np.ndarray, "parts 4"]:
+    """Four numbers for each part (row 0 is background): side, region, finger, segment."""
+    codes = np.zeros((len(PARTS) + 1, 4), np.float32)
+    fingers = ("thumb", "index", "middle", "ring", "little")
+    regions = ("torso", "neck", "head", "legs", "upper_arm", "forearm", "palm", "finger")
+    for row, part in enumerate(PARTS, start=1):
+        side = 1.0 if part.startswith("left_") else -1.0 if part.startswith("right_") else 0.0
+        name = part.removeprefix("left_").removeprefix("right_")
+        finger, _, segment = name.partition("_")
+        is_finger = finger in fingers
+        codes[row, 0] = side
+        codes[row, 1] = (regions.index("finger" if is_finger else name) + 1) / len(regions)
+        codes[row, 2] = fingers.index(finger) / 2 - 1 if is_finger else 0
+        codes[row, 3] = int(segment) / 3 if is_finger else 0
+    return codes
+
+
+_PART_CODES = torch.from_numpy(_part_codes())
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A signer's picture, read through the body fitted to it.
+
+    Attributes:
+        image: The picture.
+        plate: The picture with arms and hands painted over, with the body's colours where the body is behind them.
+        background: The picture with the whole signer painted over from what is around.
+        part: One more than the number in `PARTS` of what each pixel shows, 0 for background.
+        vertex_xy: Where each vertex lies in the picture, in pixels.
+        vertex_seen: 1 where the picture shows the vertex, 0 where not.
+        colours: Median colour of each group of parts, 0 to 255.
+        light: Brightness as `light[0] + light[1:] @ normal`, 1 on average.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    plate: UInt8[np.ndarray, "h w 3"]
+    background: UInt8[np.ndarray, "h w 3"]
+    part: UInt8[np.ndarray, "h w"]
+    vertex_xy: Float32[np.ndarray, "vertices 2"]
+    vertex_seen: Float32[np.ndarray, " vertices"]
+    colours: Float32[np.ndarray, "groups 3"]
+    light: Float32[np.ndarray, " 4"]
+
+    def maps(self) -> UInt8[np.ndarray, "h w 7"]:
+        """The picture, the background and the parts, for `to_reference`."""
+        return np.concatenate([self.image, self.background, self.part[..., None]], axis=-1)
+
+
+def _to_screen(projected: Float32[np.ndarray, "... 3"], height: int, width: int) -> Float32[np.ndarray, "... 3"]:
+    return projected * np.array([width, height, 1], np.float32)
+
+
+def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMotion) -> Reference:
+    """Reads a picture through the body that was fitted to the pose in it (the first frame of `motion`)."""
+    height, width = image.shape[:2]
+    vertices = pose_vertices(body, motion, slice(0, 1))[0]
+    normals = vertex_normals(vertices, body.faces, incidence(body.faces, len(vertices)))
+    screen = _to_screen(motion.camera.project(vertices), height, width)
+    raster = rasterize(screen, body.faces, height=height, width=width)
+    part = np.where(raster.face >= 0, body.part[raster.face] + 1, 0).astype(np.uint8)
+    core = rasterize(screen, body.faces[~_IS_LIMB[body.part]], height=height, width=width)
+
+    column, row = np.floor(screen[:, 0]).astype(int), np.floor(screen[:, 1]).astype(int)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    surface = raster.depth[row.clip(0, height - 1), column.clip(0, width - 1)]
+    seen = inside & (screen[:, 2] < surface + 0.012) & (normals[:, 1] < -0.1)
+
+    plate, background = _paint_over(image, part, core.face >= 0)
+    pixel_normals = interpolate(raster, body.faces, normals)
+    colours, light = _read_colours(image, part, pixel_normals)
+    return Reference(
+        image=image,
+        plate=plate,
+        background=background,
+        part=part,
+        vertex_xy=screen[:, :2].astype(np.float32),
+        vertex_seen=seen.astype(np.float32),
+        colours=colours,
+        light=light,
+    )
+
+
+def _read_colours(
+    image: UInt8[np.ndarray, "h w 3"], part: UInt8[np.ndarray, "h w"], normals: Float32[np.ndarray, "h w 3"]
+) -> tuple[Float32[np.ndarray, "groups 3"], Float32[np.ndarray, " 4"]]:
+    """Median colour of each group of parts, and the light that explains the brightness around it."""
+    group = np.where(part > 0, _GROUP_OF_PART[part.astype(int) - 1], -1)
+    pixels = image.astype(np.float32)
+    facing = normals[..., 1] < -0.5
+    colours = np.full((len(_GROUPS), 3), np.nan, np.float32)
+    for number in range(len(_GROUPS)):
+        inner = cv2.erode((group == number).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        inner &= facing if inner[facing].sum() >= 20 else True
+        if inner.sum() >= 20:
+            colours[number] = np.median(pixels[inner], axis=0)
+    hand, head = colours[_GROUPS.index("hand")], colours[_GROUPS.index("head")]
+    if np.abs(hand / max(hand.sum(), 1) - head / max(head.sum(), 1)).max() > _SKIN_SPREAD:
+        colours[_GROUPS.index("hand")] = np.nan  # what is seen there is a sleeve or a pocket
+    # Skin where the hands are hidden is the face's; a hidden arm is its neighbour.
+    for missing, instead in (("head", "torso"), ("hand", "head"), ("torso", "head"), ("upper_arm", "torso"),
+                             ("forearm", "upper_arm"), ("neck", "head"), ("legs", "torso")):  # fmt: skip
+        if np.isnan(colours[_GROUPS.index(missing)]).any():
+            colours[_GROUPS.index(missing)] = colours[_GROUPS.index(instead)]
+    colours = np.nan_to_num(colours, nan=128.0)
+
+    lit = (group >= 0) & (group != _GROUPS.index("legs"))
+    ratio = pixels[lit].sum(axis=1) / np.maximum(colours[group[lit]].sum(axis=1), 15)
+    usable = (ratio > 0.4) & (ratio < 1.8)
+    design = np.concatenate([np.ones((usable.sum(), 1), np.float32), normals[lit][usable]], axis=1)
+    prior = np.array([1, 0, 0, 0], np.float32)
+    ridge = 0.02 * max(len(design), 100) * np.eye(4, dtype=np.float32)
+    light = prior + np.linalg.solve(design.T @ design + ridge, design.T @ (ratio[usable] - design @ prior))
+    return colours.astype(np.float32), light.astype(np.float32)
+
+
+def _paint_over(
+    image: UInt8[np.ndarray, "h w 3"], part: UInt8[np.ndarray, "h w"], core: Bool[np.ndarray, "h w"]
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
+    """Takes arms and hands out of a picture, and the whole signer.
+
+    Args:
+        image: The picture.
+        part: What each pixel shows.
+        core: Where head, torso and legs are, seen or behind an arm.
+    """
+    width = image.shape[1]
+    limb = (part > 0) & _IS_LIMB[part.astype(int) - 1]
+    hole = _grow(limb, round(width * 0.025))
+    signer = hole | _grow(core, round(width * _BAND))
+    picture = image.astype(np.float32)
+    background = np.where(signer[..., None], _fill_from(picture, ~signer), picture)
+    body = _fill_from(picture, core & ~hole)
+    plate = np.where((hole & core)[..., None], body, np.where(hole[..., None], background, picture))
+    return plate.clip(0, 255).round().astype(np.uint8), background.clip(0, 255).round().astype(np.uint8)
+
+
+def _grow(mask: Bool[np.ndarray, "h w"], reach: int) -> Bool[np.ndarray, "h w"]:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
+
+
+def _fill_from(image: Float32[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:
+    """Fills what isn't known, coarse to fine (push-pull, https://doi.org/10.1145/237170.237200, section 3.4)."""
+    levels = [(image * known[..., None], known.astype(np.float32))]
+    while min(levels[-1][1].shape) > 2:
+        colour, weight = levels[-1]
+        size = ((weight.shape[1] + 1) // 2, (weight.shape[0] + 1) // 2)
+        summed = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+        mixed = cv2.resize(colour, size, interpolation=cv2.INTER_AREA) / np.maximum(summed, 1e-6)[..., None]
+        enough = np.minimum(summed * 4, 1)
+        levels.append((mixed * enough[..., None], enough))
+    colour, weight = levels.pop()
+    mean = colour.sum(axis=(0, 1)) / max(weight.sum(), 1e-6)
+    filled = colour + (1 - weight[..., None]) * mean
+    for colour, weight in reversed(levels):
+        above = cv2.resize(filled, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
+        filled = colour + (1 - weight[..., None]) * above
+    return filled
+
+
+def map_frames(
+    reference: Reference, body: Body, motion: BodyMotion, poses: PoseSequence, frames: slice
+) -> UInt8[np.ndarray, "frames h w 12"]:
+    """Maps of some frames of a motion, in the reference picture's frame.
+
+    Args:
+        reference: The signer's picture.
+        body: The body that was fitted.
+        motion: The fit to the driving pose.
+        poses: The driving pose itself, for the drawn control frame.
+        frames: Which frames.
+
+    Returns:
+        Composite (RGB), carried (255 where it is the reference's own pixel), normal (128 is 0), depth, part (one more
+        than the number in `PARTS`), control (RGB).
+    """
+    height, width = reference.image.shape[:2]
+    posed = pose_vertices(body, motion, frames)
+    controls = draw_poses(poses[frames], CONTROL_PRESET, height=height, width=width)
+    meeting = incidence(body.faces, len(body.vertices))
+    maps = np.empty((len(posed), height, width, MAP_CHANNELS), np.uint8)
+    for out, vertices, control in zip(maps, posed, controls, strict=True):
+        normals = vertex_normals(vertices, body.faces, meeting)
+        screen = _to_screen(motion.camera.project(vertices), height, width)
+        raster = rasterize(screen, body.faces, height=height, width=width)
+        part = np.where(raster.face >= 0, body.part[raster.face] + 1, 0)
+        attributes = np.concatenate([normals, reference.vertex_xy, reference.vertex_seen[:, None]], axis=1)
+        pixel = interpolate(raster, body.faces, attributes.astype(np.float32))
+        composite, carried = _compose(reference, part, pixel[..., :3], pixel[..., 3:5], pixel[..., 5])
+        near = float(np.median(screen[:, 2]))
+        depth = np.where(part > 0, 0.5 - (raster.depth - near) / 1.2, 0)
+        out[..., :3] = composite
+        out[..., 3] = carried * 255
+        out[..., 4:7] = (pixel[..., :3] * 127 + 128).clip(0, 255)
+        out[..., 7] = (np.nan_to_num(depth) * 255).clip(0, 255)
+        out[..., 8] = part
+        out[..., 9:] = control
+    return maps
+
+
+def _compose(
+    reference: Reference,
+    part: Int32[np.ndarray, "h w"],
+    normals: Float32[np.ndarray, "h w 3"],
+    xy: Float32[np.ndarray, "h w 2"],
+    seen: Float32[np.ndarray, "h w"],
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"]]:
+    """Draws the body over the background: the picture's own pixels where it shows them, shaded group colours elsewhere."""
+    height, width = part.shape
+    on_body = part > 0
+    group = np.where(on_body, _GROUP_OF_PART[part - 1], -1)
+    is_hand = group == 0
+    carried = np.where(on_body & ~is_hand, (seen - 0.5).clip(0, 0.5) * 2, 0).astype(np.float32)
+    source = xy - 0.5
+
+    # Around head and torso, what lies beside the nearest body pixel in the picture comes along with it.
+    core = on_body & (group > 2) & (seen > 0.5)
+    distance, nearest = cv2.distanceTransformWithLabels(
+        (~core).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+    flow = np.zeros((nearest.max() + 1, 2), np.float32)
+    flow[nearest[core]] = (source - grid)[core]
+    band = ~on_body & (distance < _BAND * width) & core.any()
+    source = np.where(band[..., None], grid + flow[nearest], source).astype(np.float32)
+
+    limb = on_body & (group < 3)
+    # The rest of the body is taken from the plate, so that the picture's own hands don't come along.
+    picture = np.where(limb[..., None], _sample(reference.image, source), _sample(reference.plate, source))
+    shade = (reference.light[0] + normals @ reference.light[1:]).clip(0.3, 1.7)
+    coarse = reference.colours[group] * shade[..., None]
+    composite = np.where(on_body[..., None], coarse, reference.background).astype(np.float32)
+    share = np.where(band, 1 - distance / (_BAND * width), carried)[..., None]
+    composite = composite + share * (picture - composite)
+    return composite.clip(0, 255).astype(np.uint8), carried
+
+
+def _sample(image: UInt8[np.ndarray, "h w 3"], xy: Float32[np.ndarray, "h w 2"]) -> UInt8[np.ndarray, "h w 3"]:
+    return cv2.remap(image, xy, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def to_pose_maps(maps: UInt8[Tensor, "b f h w 12"]) -> Float[Tensor, "b 16 f h w"]:
+    """The network's view of `map_frames`: colours and normals in [-1, 1], parts as codes."""
+    part = maps[..., 8]
+    values = maps.float()
+    features = [
+        values[..., :3] / 127.5 - 1,
+        values[..., 3:4] / 255,
+        (values[..., 4:7] - 128) / 127 * (part > 0)[..., None],
+        values[..., 7:8] / 255,
+        _PART_CODES.to(maps.device)[part.long()],
+        (part > 0).float()[..., None],
+        values[..., 9:] / 255,
+    ]
+    return torch.cat(features, dim=-1).permute(0, 4, 1, 2, 3)
+
+
+def to_reference(maps: UInt8[Tensor, "b h w 7"]) -> Float[Tensor, "b 10 h w"]:
+    """The network's view of `Reference.maps`."""
+    features = [maps[..., :6].float() / 127.5 - 1, _PART_CODES.to(maps.device)[maps[..., 6].long()]]
+    return torch.cat(features, dim=-1).permute(0, 3, 1, 2)

@@ -1,0 +1,164 @@
+"""The diffusion pipeline of `signer-small`: driving poses and a signer's picture in, that signer's video out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from diffusers.utils import BaseOutput
+from diffusers.utils.torch_utils import randn_tensor
+from jaxtyping import UInt8
+
+from gen.conditioning import map_frames, read_reference, to_pose_maps, to_reference
+from gen.models.signer_unet import SignerUNet
+from gen.signers.body import load_body
+from gen.signers.fit import fit_body
+from poses import PoseSequence
+
+
+@dataclass
+class SignerVideoOutput(BaseOutput):
+    """A rendered clip.
+
+    Attributes:
+        frames: RGB, 0 to 255, one for each driving pose.
+    """
+
+    frames: UInt8[np.ndarray, "frames height width 3"]
+
+
+class SignerVideoPipeline(DiffusionPipeline):
+    """Renders a signer from DWPose sequences of any length by flow matching in pixel space.
+
+    A window of frames is denoised at a time. The last frame of a window enters the next one clean, with noise level 0,
+    as it did in training: nothing is decoded, blended or encoded again, and memory doesn't grow with length.
+
+    Args:
+        unet: Predicts the velocity.
+        scheduler: Owns the noise levels.
+    """
+
+    model_cpu_offload_seq = "unet"
+    unet: SignerUNet
+    scheduler: FlowMatchEulerDiscreteScheduler
+
+    def __init__(self, unet: SignerUNet, scheduler: FlowMatchEulerDiscreteScheduler):
+        super().__init__()
+        self.register_modules(unet=unet, scheduler=scheduler)
+
+    def check_inputs(
+        self,
+        poses: PoseSequence,
+        image: UInt8[np.ndarray, "height width 3"],
+        image_poses: PoseSequence,
+        num_inference_steps: int,
+        window: int,
+    ):
+        """Refuses what cannot be rendered.
+
+        Raises:
+            ValueError: A size is not a multiple of the network's, sizes disagree, or a count is out of range.
+        """
+        height, width = image.shape[:2]
+        multiple = self.unet.size_multiple
+        if height % multiple or width % multiple:
+            raise ValueError(f"`image` must have sides in multiples of {multiple} pixels, got {width} x {height}.")
+        for name, value in (("poses", poses), ("image_poses", image_poses)):
+            if (value.height, value.width) != (height, width):
+                raise ValueError(
+                    f"`{name}` must be placed in the image's frame of {width} x {height}, "
+                    f"got {value.width} x {value.height}."
+                )
+        if num_inference_steps < 1:
+            raise ValueError(f"`num_inference_steps` must be at least 1, got {num_inference_steps}.")
+        if window < 2:
+            raise ValueError(f"`window` must be at least 2, got {window}.")
+
+    def prepare_noise(self, height: int, width: int, generator: torch.Generator | None) -> torch.Tensor:
+        """One frame of noise, which every frame of the video starts from: grain that doesn't flicker."""
+        return randn_tensor((1, 3, 1, height, width), generator=generator, device=self.device, dtype=torch.float32)
+
+    @torch.no_grad()
+    def stream(
+        self,
+        poses: PoseSequence,
+        image: UInt8[np.ndarray, "height width 3"],
+        image_poses: PoseSequence,
+        *,
+        num_inference_steps: int = 1,
+        generator: torch.Generator | None = None,
+        window: int = 9,
+    ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        """Renders frame by frame, holding one window in memory; arguments as those of `__call__`."""
+        # 1. Check, before anything is computed.
+        self.check_inputs(poses, image, image_poses, num_inference_steps, window)
+        height, width = image.shape[:2]
+        device = self.device
+
+        # 2. Fit the body to the driving pose and to the picture.
+        body = load_body()
+        motion = fit_body(poses, body)
+        picture = read_reference(image, body, fit_body(image_poses, body))
+        reference = to_reference(torch.from_numpy(picture.maps())[None].to(device))
+
+        # 3. Noise, and its levels from 1 down.
+        noise = self.prepare_noise(height, width, generator)
+        sigmas = np.linspace(1, 1 / num_inference_steps, num_inference_steps)
+
+        # 4. Denoise window by window; what the last one ended on is where the next begins.
+        known = torch.empty(1, 3, 0, height, width, device=device)
+        start = 0
+        while start < len(poses):
+            stop = min(start + window - known.shape[2], len(poses))
+            first = start - known.shape[2]
+            maps = map_frames(picture, body, motion, poses, slice(first, stop))
+            pose_maps = to_pose_maps(torch.from_numpy(maps)[None].to(device))
+            num_known = known.shape[2]
+            sample = noise.expand(-1, -1, stop - start, -1, -1)
+            self.scheduler.set_timesteps(sigmas=sigmas, device=device)
+            for timestep in self.scheduler.timesteps:
+                levels = torch.full((1, stop - first), timestep.item(), device=device)
+                levels[:, :num_known] = 0
+                velocity = self.unet(torch.cat([known, sample], dim=2), levels, pose_maps, reference).sample
+                sample = self.scheduler.step(velocity[:, :, num_known:], timestep, sample, return_dict=False)[0]
+
+            # 5. Pixels out.
+            known = sample[:, :, -1:]
+            frames = ((sample[0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+            yield from frames.permute(1, 2, 3, 0).cpu().numpy()
+            start = stop
+
+    def __call__(
+        self,
+        poses: PoseSequence,
+        image: UInt8[np.ndarray, "height width 3"],
+        image_poses: PoseSequence,
+        *,
+        num_inference_steps: int = 1,
+        generator: torch.Generator | None = None,
+        window: int = 9,
+    ) -> SignerVideoOutput:
+        """Renders a clip and returns all of it.
+
+        Args:
+            poses: Driving poses, placed in the frame of `image`.
+            image: The signer's picture, RGB.
+            image_poses: The pose held in the picture, one frame.
+            num_inference_steps: Denoising steps.
+            generator: Where the noise comes from; the same state gives the same frames.
+            window: Frames denoised together, one of them known from the window before.
+
+        Raises:
+            ValueError: See `check_inputs`.
+        """
+        frames = self.stream(
+            poses,
+            image,
+            image_poses,
+            num_inference_steps=num_inference_steps,
+            generator=generator,
+            window=window,
+        )
+        return SignerVideoOutput(frames=np.stack(list(frames)))

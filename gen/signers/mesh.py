@@ -1,0 +1,36 @@
+"""Normals of a posed mesh."""
+
+import numpy as np
+from jaxtyping import Float32, Int32
+from scipy.sparse import csr_matrix
+
+
+def incidence(faces: Int32[np.ndarray, "faces 3"], num_vertices: int) -> csr_matrix:
+    """Which triangles meet in each vertex, as a matrix of vertices by triangles that sums over them."""
+    triangles = np.repeat(np.arange(len(faces)), 3)
+    ones = np.ones(3 * len(faces), np.float32)
+    return csr_matrix((ones, (faces.ravel(), triangles)), shape=(num_vertices, len(faces)))
+
+
+def vertex_normals(
+    vertices: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"], meeting: csr_matrix
+) -> Float32[np.ndarray, "vertices 3"]:
+    """Unit normals: the mean of the triangles that meet in a vertex, weighted by area.
+
+    Args:
+        vertices: Posed positions.
+        faces: Vertices of each triangle, outside counter-clockwise.
+        meeting: From `incidence`.
+    """
+    corner = vertices[faces]
+    first, second = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    across = np.stack(
+        [
+            first[:, 1] * second[:, 2] - first[:, 2] * second[:, 1],
+            first[:, 2] * second[:, 0] - first[:, 0] * second[:, 2],
+            first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0],
+        ],
+        axis=1,
+    )
+    normals = meeting @ across
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

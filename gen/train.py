@@ -1,0 +1,234 @@
+"""Trains the renderer of `signer-small`: `signloop train renderer --config NAME`."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from diffusers.training_utils import EMAModel
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from gen.conditioning import HEAD, IS_HAND, to_pose_maps, to_reference
+from gen.data import WindowDataset
+from gen.losses import add_noise, frame_loss
+from gen.models.signer_unet import SignerUNet
+from gen.pipeline_signer import SignerVideoPipeline
+
+
+@dataclass(frozen=True)
+class RendererTrainConfig:
+    """A training run. It resumes where its last checkpoint left it, with the same result as if never stopped."""
+
+    data: Path
+    """Folder made by `signloop signers make`."""
+    output: Path
+    """Folder for checkpoints, curves, sample grids and the finished pipeline."""
+    steps: int = 8000
+    """Optimiser steps."""
+    batch_size: int = 4
+    """Windows in a step."""
+    num_frames: int = 4
+    """Frames in a window."""
+    crop_size: int = 128
+    """Pixels to a side of the crops trained on; most are centred on a hand."""
+    learning_rate: float = 4e-4
+    warmup_steps: int = 200
+    ema_decay: float = 0.998
+    full_noise: float = 0.5
+    """Share of windows that start from nothing but noise, as the first step of sampling does."""
+    known_frame: float = 0.3
+    """Share of windows whose first frame is given, as in all windows of a long clip but the first."""
+    hand_weight: float = 4.0
+    """What a pixel of a hand counts for beside one elsewhere."""
+    face_weight: float = 2.0
+    """What a pixel of the head counts for beside one elsewhere."""
+    block_channels: tuple[int, ...] = (48, 96, 192, 256)
+    num_blocks: tuple[int, ...] = (1, 2, 2, 2)
+    seed: int = 0
+    workers: int = 0
+    """Processes that read data beside the one that trains."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints and sample grids."""
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "num_frames", "crop_size", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        for name in ("full_noise", "known_frame", "ema_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
+
+
+def pixel_weights(
+    maps: UInt8[Tensor, "b f h w 12"],
+    reference: UInt8[Tensor, "b h w 7"],
+    *,
+    hand_weight: float,
+    face_weight: float,
+) -> Float[Tensor, "b f h w"]:
+    """What each pixel counts for: hands most, then faces and where the picture's hands were."""
+
+    def near(mask: Tensor, reach: int) -> Tensor:
+        flat = mask.float().flatten(0, -3)[:, None]
+        return F.max_pool2d(flat, 2 * reach + 1, stride=1, padding=reach)[:, 0].reshape(mask.shape)
+
+    table = torch.from_numpy(IS_HAND).to(maps.device)
+    part = maps[..., 8].long()
+    hand = near(table[part], 5)
+    old_hand = near(table[reference[..., 6].long()], 5)[:, None]
+    head = near(part == HEAD, 5)
+    weight = 1 + (face_weight - 1) * torch.maximum(head, old_hand)
+    return torch.maximum(weight, 1 + (hand_weight - 1) * hand)
+
+
+def training_loss(
+    unet: SignerUNet, batch: dict[str, Tensor], config: RendererTrainConfig, generator: torch.Generator
+) -> Float[Tensor, ""]:
+    """Flow matching on a batch, with the error measured on the clean frames that the velocity points to."""
+    frames = batch["frames"].permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    clips, _, num_frames, height, width = frames.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    # Logit-normal noise levels (https://arxiv.org/abs/2403.03206, section 3.1), or nothing but noise.
+    sigma = torch.sigmoid(torch.randn(clips, 1, generator=generator))
+    sigma = torch.where(uniform(clips, 1) < config.full_noise, torch.ones(()), sigma).expand(-1, num_frames).clone()
+    known = uniform(clips) < config.known_frame
+    sigma[known, 0] = 0
+    noise = torch.randn(clips, 3, 1, height, width, generator=generator).expand_as(frames)
+    weight = pixel_weights(
+        batch["maps"], batch["reference"], hand_weight=config.hand_weight, face_weight=config.face_weight
+    )
+    weight[known, 0] = 0
+    clean = unet(
+        add_noise(frames, noise, sigma), 1000 * sigma, to_pose_maps(batch["maps"]), to_reference(batch["reference"])
+    ).clean
+    return frame_loss(clean, frames, weight)
+
+
+def train(config: RendererTrainConfig) -> Path:
+    """Trains, and writes the averaged weights as a pipeline that `from_pretrained` loads.
+
+    Returns:
+        The pipeline's folder, `output/pipeline`.
+
+    Raises:
+        ValueError: `data` holds no clips, or `output` holds a run with another configuration.
+    """
+    accelerator = Accelerator(mixed_precision="bf16")
+    set_seed(config.seed)
+    dataset = WindowDataset(
+        config.data / "train",
+        num_windows=config.steps * config.batch_size,
+        num_frames=config.num_frames,
+        crop_size=config.crop_size,
+        seed=config.seed,
+    )
+    unet = SignerUNet(block_channels=config.block_channels, num_blocks=config.num_blocks)
+    unet.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = get_cosine_schedule_with_warmup(optimizer, config.warmup_steps, config.steps)
+    ema = EMAModel(unet.parameters(), decay=config.ema_decay, model_cls=SignerUNet, model_config=unet.config)
+    unet, optimizer, schedule = accelerator.prepare(unet, optimizer, schedule)
+    ema.to(accelerator.device)
+    accelerator.register_for_checkpointing(ema)
+    step = _resume(accelerator, config)
+
+    loader = DataLoader(
+        Subset(dataset, range(step * config.batch_size, len(dataset))),
+        batch_size=config.batch_size,
+        num_workers=config.workers,
+        drop_last=True,
+    )
+    curve = (config.output / "curve.jsonl").open("a")
+    recent = []
+    progress = tqdm(accelerator.prepare(loader), initial=step, total=config.steps, desc="train", unit="step")
+    for batch in progress:
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        with accelerator.autocast():
+            loss = training_loss(unet, batch, config, generator)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        ema.step(unet.parameters())
+        step += 1
+        recent.append(loss.item())
+        if not math.isfinite(recent[-1]):
+            raise FloatingPointError(f"the loss is {recent[-1]} at step {step}; lower `learning_rate`.")
+        if step % 20 == 0:
+            mean = float(np.mean(recent))
+            recent.clear()
+            progress.set_postfix(loss=f"{mean:.4f}")
+            curve.write(json.dumps({"step": step, "loss": mean, "lr": schedule.get_last_lr()[0]}) + "\n")
+            curve.flush()
+        if step % config.checkpoint_every == 0 or step == config.steps:
+            _checkpoint(accelerator, config, unet, ema, step)
+    return config.output / "pipeline"
+
+
+def _resume(accelerator: Accelerator, config: RendererTrainConfig) -> int:
+    """Loads the newest checkpoint, if there is one, and returns its step."""
+    config.output.mkdir(parents=True, exist_ok=True)
+    found = sorted(config.output.glob("checkpoint-*/done"))
+    if not found:
+        return 0
+    accelerator.load_state(str(found[-1].parent))
+    return int(found[-1].read_text())
+
+
+def _checkpoint(accelerator: Accelerator, config: RendererTrainConfig, unet: torch.nn.Module, ema: EMAModel, step: int):
+    """Saves what resuming needs (the last two are kept), the pipeline with averaged weights, and a grid to look at."""
+    folder = config.output / f"checkpoint-{step:07d}"
+    accelerator.save_state(str(folder))
+    (folder / "done").write_text(str(step))
+    for old in sorted(config.output.glob("checkpoint-*"))[:-2]:
+        for file in old.iterdir():
+            file.unlink()
+        old.rmdir()
+    model = accelerator.unwrap_model(unet)
+    ema.store(model.parameters())
+    ema.copy_to(model.parameters())
+    try:
+        SignerVideoPipeline(model, FlowMatchEulerDiscreteScheduler()).save_pretrained(config.output / "pipeline")
+        iio.imwrite(config.output / f"samples-{step:07d}.png", sample_grid(model, config))
+    finally:
+        ema.restore(model.parameters())
+
+
+@torch.no_grad()
+def sample_grid(unet: SignerUNet, config: RendererTrainConfig, num_windows: int = 8) -> UInt8[np.ndarray, "h w 3"]:
+    """Validation crops, one to a column: true frame, coarse composite, and the frame made in one step and in four."""
+    folder = config.data / "validation"
+    dataset = WindowDataset(folder, num_windows=num_windows, num_frames=2, crop_size=config.crop_size, seed=1)
+    columns = []
+    for index in range(num_windows):
+        item = {name: value[None] for name, value in dataset[index].items()}
+        pose_maps, reference = to_pose_maps(item["maps"]), to_reference(item["reference"])
+        rows = [item["frames"][0, 0].numpy(), item["maps"][0, 0, ..., :3].numpy()]
+        noise = torch.randn(1, 3, 1, *pose_maps.shape[-2:], generator=torch.Generator().manual_seed(index))
+        for num_inference_steps in (1, 4):
+            scheduler = FlowMatchEulerDiscreteScheduler()
+            scheduler.set_timesteps(sigmas=np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist())
+            sample = noise.expand(-1, -1, 2, -1, -1)
+            for timestep in scheduler.timesteps:
+                with torch.autocast("cpu", torch.bfloat16):
+                    velocity = unet(sample, timestep.expand(1, 2), pose_maps, reference).sample
+                sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
+            made = ((sample[0, :, 0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+            rows.append(made)
+        columns.append(np.concatenate(rows))
+    return np.concatenate(columns, axis=1)
