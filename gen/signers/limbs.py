@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from gen.signers import rotations
 from gen.signers.body import Body
+from poses.keypoints import index
 
 UPPER_ARM_RANGE = (0.9, 1.4)
 FOREARM_RANGE = (0.85, 1.4)
@@ -27,9 +28,9 @@ class Trunk:
 
     Attributes:
         chest: Rotation of the chest.
-        shoulders: Middle between the shoulders.
+        shoulders: Middle between the shoulder points.
         hips: Rotation of the hips.
-        root: Middle between the hip joints.
+        root: Middle between the hip points.
     """
 
     chest: Float[np.ndarray, "frames 3 3"]
@@ -38,9 +39,9 @@ class Trunk:
     root: Float[np.ndarray, "frames 3"]
 
 
-def middle(body: Body, bone: str) -> Float[np.ndarray, " 3"]:
-    """Rest place halfway between a bone's left and right joint."""
-    return (body.heads[body.bone(f"{bone}.L")] + body.heads[body.bone(f"{bone}.R")]).astype(float) / 2
+def middle(body: Body, point: str) -> Float[np.ndarray, " 3"]:
+    """Rest place halfway between a keypoint of the left and the right side."""
+    return body.keypoints[index(f"right_{point}", f"left_{point}")].mean(axis=0).astype(float)
 
 
 def fit_trunk(
@@ -59,7 +60,7 @@ def fit_trunk(
         hips_seen: Whether `hips` tell anything.
         facing: Positive where the signer faces to their left: the shoulders' width does not tell which way.
     """
-    neck, pelvis = middle(body, "upperarm01"), middle(body, "upperleg01")
+    neck, pelvis = middle(body, "shoulder"), middle(body, "hip")
     line = shoulders[:, 1] - shoulders[:, 0]
     place = shoulders.mean(axis=1)
     width = np.linalg.norm(line, axis=1)
@@ -183,3 +184,29 @@ def stretched(rotation: np.ndarray, rest: np.ndarray, reach: np.ndarray) -> np.n
     along = rotations.unit(rest)
     factor = np.linalg.norm(reach, axis=-1) / np.linalg.norm(rest)
     return rotation @ (np.eye(3) + (factor - 1)[..., None, None] * np.outer(along, along))
+
+
+def shoulder_girdle(
+    body: Body, chest: Float[np.ndarray, "frames 3 3"], middle_place: np.ndarray, joint: Float[np.ndarray, "frames 3"]
+) -> tuple[Float[np.ndarray, "frames 3"], Float[np.ndarray, "frames 3 3"]]:
+    """Where the right clavicle begins, and the map of the clavicle that takes the shoulder to `joint`."""
+    start = body.heads[body.bone("clavicle.R")].astype(float)
+    usual = body.heads[body.bone("upperarm01.R")] - start
+    base = middle_place + chest @ (start - middle(body, "shoulder"))
+    girdle = rotations.between(chest @ usual, joint - base) @ chest
+    return base, stretched(girdle, usual, joint - base)
+
+
+def fit_shoulder(
+    body: Body, chest: Float[np.ndarray, "frames 3 3"], middle_place: np.ndarray, point: Float[np.ndarray, "frames 2"]
+) -> Float[np.ndarray, "frames 3"]:
+    """The right shoulder's joint that puts the shoulder's point where it was seen, x and z.
+
+    The point lies above the joint and turns with the shoulder girdle, which turns as the joint moves.
+    """
+    rest = body.keypoints[index("right_shoulder")] - body.heads[body.bone("clavicle.R")].astype(float)
+    joint = middle_place + chest @ (body.heads[body.bone("upperarm01.R")] - middle(body, "shoulder"))
+    for _ in range(5):
+        base, girdle = shoulder_girdle(body, chest, middle_place, joint)
+        joint[:, [0, 2]] += point - (base + girdle @ rest)[:, [0, 2]]
+    return joint
