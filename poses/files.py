@@ -3,13 +3,13 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Generator[Path]:
     """Gives a path beside `path` to write to; the file moves to `path` when the block ends well.
 
     An exception, Ctrl-C included, removes what was written and leaves `path` as it was. The path given has the same
@@ -35,7 +35,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
 
 
 @contextmanager
-def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+def new_directory(path: str | os.PathLike[str]) -> Generator[Path]:
     """Gives a directory beside `path` to fill; it becomes `path` when the block ends well.
 
     An exception, Ctrl-C included, removes it with all it holds and leaves `path` as it was.

@@ -11,11 +11,11 @@ _MAGIC = {
     b"\xcd\xcc\xcc\x3d": ".pose",  # its version as float32, 0.1
     b"\xcd\xcc\x4c\x3e": ".pose",  # or 0.2
     b"\x1aE\xdf\xa3": "a Matroska or WebM video",
-    b"RIFF": "an AVI video or a WebP picture",
     b"GIF8": "a GIF",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"\x93NUMPY": "a bare numpy array",
+    b"\x80\x04": "a Python pickle",
     b"\x1f\x8b": "a gzip archive",
     b"%PDF": "a PDF document",
 }
@@ -79,4 +79,6 @@ def sniff(path: str | os.PathLike[str]) -> str:
         raise PoseFileError(f"{path}: must be a pose file, but it is empty.")
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
         return "an MP4 video"
+    if head.startswith(b"RIFF"):
+        return "a WebP picture" if head[8:12] == b"WEBP" else "an AVI video"
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "something else")

@@ -72,6 +72,11 @@ class PoseSequence:
             raise ValueError(f"`fps` must be a positive number, got {self.fps!r}.")
         if self.width <= 0 or self.height <= 0:
             raise ValueError(f"`width` and `height` must be positive, got {self.width} x {self.height}.")
+        for span in self.glosses:
+            if not 0 <= span.start < span.stop <= frames:
+                raise ValueError(
+                    f"`glosses` must lie in frames 0 to {frames}, got {span.gloss!r} from {span.start} to {span.stop}."
+                )
 
     def __len__(self) -> int:
         return len(self.keypoints)

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from poses.keypoints import NUM_KEYPOINTS
 from poses.sequence import GlossSpan, PoseFileError, PoseSequence
 
 _FARTHEST = 100
 """Frame widths or heights. Estimators put lost points just outside the frame; farther ones are damage, or pixels."""
 
-_LARGEST_FRAME = 2**15
+_LARGEST_FRAME = 65_535
 _SMALLEST_FPS, _LARGEST_FPS = 0.1, 1000
 
 
@@ -35,6 +34,12 @@ def checked_sequence(
     """
     if len(keypoints) == 0:
         raise PoseFileError(f"{path}: must hold at least one frame, found none.")
+    if not (0 < width <= _LARGEST_FRAME and 0 < height <= _LARGEST_FRAME):
+        raise PoseFileError(
+            f"{path}: must state a frame size of 1 to {_LARGEST_FRAME} pixels, found {width} x {height}."
+        )
+    if not _SMALLEST_FPS <= fps <= _LARGEST_FPS:
+        raise PoseFileError(f"{path}: must state {_SMALLEST_FPS} to {_LARGEST_FPS} frames per second, found {fps:g}.")
     with np.errstate(over="ignore", invalid="ignore"):
         keypoints, confidence = keypoints.astype(np.float32), confidence.astype(np.float32)
     seen = confidence > 0
@@ -47,19 +52,7 @@ def checked_sequence(
     farthest = np.abs(keypoints).max()
     if farthest > _FARTHEST:
         raise PoseFileError(f"{path}: must hold points in or near the frame, found one {farthest:g} frame sizes away.")
-    if not (0 < width <= _LARGEST_FRAME and 0 < height <= _LARGEST_FRAME):
-        raise PoseFileError(
-            f"{path}: must state a frame size of 1 to {_LARGEST_FRAME} pixels, found {width} x {height}."
-        )
-    if not _SMALLEST_FPS <= fps <= _LARGEST_FPS:
-        raise PoseFileError(f"{path}: must state {_SMALLEST_FPS} to {_LARGEST_FPS} frames per second, found {fps:g}.")
-    for span in glosses:
-        if not 0 <= span.start < span.stop <= len(keypoints):
-            raise PoseFileError(
-                f"{path}: gloss {span.gloss[:40]!r} must lie in frames 0 to {len(keypoints)}, "
-                f"found {span.start} to {span.stop}."
-            )
-    assert keypoints.shape[1:] == (NUM_KEYPOINTS, 2)
-    return PoseSequence(
-        keypoints, confidence, fps=fps, width=width, height=height, source=str(path), language=language, glosses=glosses
-    )
+    try:
+        return PoseSequence(keypoints, confidence, fps, width, height, str(path), language, glosses)
+    except ValueError as error:
+        raise PoseFileError(f"{path}: {error}") from None

@@ -1,13 +1,14 @@
 """Opens `.npz` files of unknown origin: sizes are checked before memory is taken, and nothing is ever unpickled."""
 
 import re
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from math import prod
 from os import PathLike
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -19,6 +20,9 @@ MAX_MEMBER_BYTES = 2**30
 _MAX_RATIO = 100
 """The strongest compression believed: coordinates shrink twofold, only a bomb shrinks a hundredfold."""
 
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, OverflowError)
+"""All that `zipfile` was seen to raise on damaged files."""
+
 _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?[biufSUO]\d{0,9})', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,12}, ?)*\d{0,12})\), \} *\n"
@@ -27,28 +31,30 @@ _HEADER = re.compile(
 
 
 @contextmanager
-def open_npz(file: str | PathLike[str] | BinaryIO, name: object) -> Iterator[zipfile.ZipFile]:
-    """Opens a zip file; whatever is wrong with it, there or while reading inside the block, is a `PoseFileError`."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:
-        raise PoseFileError(
-            f"{name}: must be a whole zip file, but it is damaged ({error or 'it ends early'})."
-        ) from None
+def open_npz(file: str | PathLike[str] | BinaryIO, name: object) -> Generator[zipfile.ZipFile]:
+    """Opens a zip file.
+
+    Raises:
+        PoseFileError: It is none, its directory is damaged, or names a member twice.
+    """
+    with _damage_named(name):
+        archive = zipfile.ZipFile(file)
+    with archive:
+        if len(set(archive.namelist())) != len(archive.namelist()):
+            raise PoseFileError(f"{name}: must name each member once, found one twice.")
+        yield archive
 
 
 @contextmanager
-def open_member(archive: zipfile.ZipFile, member: str, name: object) -> Iterator[BinaryIO]:
-    """Opens one member for reading.
+def open_member(archive: zipfile.ZipFile, member: str, name: object) -> Generator[IO[bytes]]:
+    """Opens one member, for reading and nothing else: what goes wrong inside the block is taken for damage.
 
     Raises:
-        PoseFileError: The member is missing, there twice, too large, or packed in a way numpy never does.
+        PoseFileError: The member is missing, too large, packed in a way numpy never does, or damaged.
     """
-    found = [info for info in archive.infolist() if info.filename == member]
-    if len(found) != 1:
-        raise PoseFileError(f"{name}: must hold {member} once, found it {len(found)} times.")
-    (info,) = found
+    if member not in archive.namelist():
+        raise PoseFileError(f"{name}: must hold {member}, found no such member.")
+    info = archive.getinfo(member)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise PoseFileError(f"{name}: {member} must be stored or deflated, found method {info.compress_type}.")
     if info.file_size > min(MAX_MEMBER_BYTES, _MAX_RATIO * max(info.compress_size, 1000)):
@@ -56,11 +62,22 @@ def open_member(archive: zipfile.ZipFile, member: str, name: object) -> Iterator
             f"{name}: {member} must unpack to at most {MAX_MEMBER_BYTES} bytes and {_MAX_RATIO} times its packed size, "
             f"found {info.file_size} from {info.compress_size}."
         )
-    with archive.open(info) as stream:
+    with _damage_named(name), archive.open(info) as stream:
         yield stream
 
 
-def read_header(stream: BinaryIO, where: str) -> tuple[np.dtype, tuple[int, ...], bool]:
+@contextmanager
+def _damage_named(name: object) -> Generator[None]:
+    try:
+        yield
+    except PoseFileError:
+        raise
+    except _ZIP_ERRORS as error:
+        reason = " ".join(str(error).split())[:100] or "it ends early"
+        raise PoseFileError(f"{name}: must be a whole zip file, but it is damaged ({reason}).") from None
+
+
+def read_header(stream: IO[bytes], where: str) -> tuple[np.dtype, tuple[int, ...], bool]:
     """Reads a `.npy` header: dtype, shape and whether the array is stored in Fortran order.
 
     Raises:

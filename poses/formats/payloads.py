@@ -11,17 +11,14 @@ frame was decoded step by step, those of the same layout are recognised by compa
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from math import prod
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 
+from poses.formats.frame_runs import MAX_FRAMES, FrameRun, Layout, StoredArray, find_layout
 from poses.formats.npz import MAX_MEMBER_BYTES
 from poses.sequence import PoseFileError
-
-MAX_FRAMES = 2**18
-"""Three hours at 24 frames per second."""
 
 _MAX_STEPS = 2_000_000
 """Opcodes decoded one by one, in about a second. As many empty lists take 0.2 GB."""
@@ -30,8 +27,6 @@ _MAX_LAYOUTS = 16
 """Frames of different numbers of people differ in layout; more kinds than this are decoded step by step."""
 
 _BLOCK, _STOP = 0x95, ord(".")
-_AFTER_FRAME = b"}ea"
-"""What follows a frame that is complete: the next one, or the end of a batch."""
 
 
 @dataclass(eq=False)
@@ -43,63 +38,42 @@ class _Dtype:
         return np.dtype(self.byte_order + self.code)
 
 
-@dataclass(eq=False)
-class _StoredArray:
-    """An array whose bytes begin at `start` of `data`; one of objects holds its `items`, a new one nothing yet."""
+def read_unframed(stream: IO[bytes], where: str) -> bytes:
+    """Reads a pickle and takes out its framing.
 
-    dtype: np.dtype | None = None
-    shape: tuple[int, ...] = ()
-    order: str = "C"
-    data: bytes = b""
-    start: int = 0
-    items: list | None = None
-
-    @property
-    def num_bytes(self) -> int:
-        return prod(self.shape) * self.dtype.itemsize
-
-
-@dataclass(frozen=True, eq=False)
-class FrameRun:
-    """Frames of one layout, one after another in the stream.
-
-    Attributes:
-        count: How many frames.
-        values: What the first frame holds; the others hold the same with other numbers.
-    """
-
-    count: int
-    values: dict[str, object]
-    _stride: int = 0
-
-    def array(self, key: str) -> np.ndarray | None:
-        """The arrays stored under `key`, [frames, ...], or None where no plain array is."""
-        stored = self.values.get(key)
-        if isinstance(stored, np.ndarray):
-            return stored[None]
-        if isinstance(stored, int):
-            return np.full(self.count, stored)
-        if not isinstance(stored, _StoredArray) or stored.dtype is None or stored.items is not None:
-            return None
-        rows = np.ndarray((self.count, stored.num_bytes), np.uint8, stored.data, stored.start, (self._stride, 1))
-        values = np.ascontiguousarray(rows).view(stored.dtype)
-        if stored.order == "F":
-            return values.reshape(self.count, *stored.shape[::-1]).transpose(0, *range(len(stored.shape), 0, -1))
-        return values.reshape(self.count, *stored.shape)
-
-
-def read_frame_payloads(stream: BinaryIO, where: str) -> list[FrameRun]:
-    """Decodes a pickled object array of one dictionary a frame.
+    Since protocol 4 it is cut into blocks of 64 KB, each with a header that may lie between any two opcodes. Without
+    them, frames of one layout are alike to the byte.
 
     Args:
         stream: The pickle, without the `.npy` header.
         where: File and member, for error messages.
 
     Raises:
+        PoseFileError: The last block is not whole.
+    """
+    data = bytearray(stream.read(2))
+    head = stream.read(9)
+    while len(head) == 9 and head[0] == _BLOCK:
+        size = int.from_bytes(head[1:], "little")
+        block = stream.read(min(size, MAX_MEMBER_BYTES))
+        if len(block) != size:
+            raise PoseFileError(f"{where}: the pickle ends early.")
+        data += block
+        head = stream.read(9)
+    return bytes(data + head + stream.read())
+
+
+def decode_frame_payloads(data: bytes, where: str) -> list[FrameRun]:
+    """Decodes a pickled object array of one dictionary a frame.
+
+    Args:
+        data: What `read_unframed` gives.
+        where: File and member, for error messages.
+
+    Raises:
         PoseFileError: It holds anything but dictionaries of plain arrays, or is damaged.
     """
     try:
-        data = _read_unframed(stream)
         try:
             return _Decoder(data, find_runs=True).decode()
         except _InsideRunError:
@@ -116,20 +90,6 @@ class _RefusedError(Exception):
 
 class _InsideRunError(Exception):
     """The stream refers to something inside frames that were taken as a run."""
-
-
-def _read_unframed(stream: BinaryIO) -> bytes:
-    # Since protocol 4 the stream is cut into blocks of 64 KB, each with a header that may lie between any two opcodes.
-    data = bytearray(stream.read(2))
-    head = stream.read(9)
-    while len(head) == 9 and head[0] == _BLOCK:
-        size = int.from_bytes(head[1:], "little")
-        block = stream.read(min(size, MAX_MEMBER_BYTES))
-        if len(block) != size:
-            raise _RefusedError("the pickle ends early.")
-        data += block
-        head = stream.read(9)
-    return bytes(data + head + stream.read())
 
 
 # Decoding. What follows mirrors the opcodes of pickle protocols 2 to 5 as documented in the standard library's
@@ -160,46 +120,6 @@ class _OpenFrame:
     repeats: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class _Layout:
-    """A frame with its numbers left out.
-
-    Attributes:
-        stride: Bytes of the frame.
-        pieces: The bytes between the numbers, with their offset in the frame.
-        puts: Offsets of memo indices, with the index relative to the memo's size where the frame begins.
-        memo_entries: How many entries a frame adds to the memo.
-        values: The frame, arrays placed relative to its start.
-    """
-
-    stride: int
-    pieces: list[tuple[int, bytes]]
-    puts: np.ndarray
-    memo_entries: int
-    values: dict[str, object]
-
-    def run(self, data: bytes, at: int, memo_size: int) -> FrameRun | None:
-        """The frames of this layout that lie one after another from `at`."""
-        stop, last = at, min(len(data) - self.stride, at + MAX_FRAMES * self.stride)
-        while stop < last and all(data.startswith(piece, stop + offset) for offset, piece in self.pieces):
-            stop += self.stride
-        count = (stop - at) // self.stride
-        if count and data[stop] not in _AFTER_FRAME:
-            count -= 1
-        if count and len(self.puts):
-            stored = [np.ndarray((count,), "<u4", data, at + offset, (self.stride,)) for offset in self.puts[:, 0]]
-            frames = memo_size + self.memo_entries * np.arange(count)
-            right = (np.stack(stored, axis=1) == frames[:, None] + self.puts[:, 1]).all(axis=1)
-            count = count if right.all() else int(right.argmin())
-        if not count:
-            return None
-        values = {
-            key: replace(value, start=at + value.start) if isinstance(value, _StoredArray) else value
-            for key, value in self.values.items()
-        }
-        return FrameRun(count, values, self.stride)
-
-
 class _Decoder:
     def __init__(self, data: bytes, find_runs: bool):
         self.data = data
@@ -210,7 +130,7 @@ class _Decoder:
         self.skipped_entries = 0
         self.find_runs = find_runs
         self.frame: _OpenFrame | None = None
-        self.layouts: list[_Layout] = []
+        self.layouts: list[Layout] = []
 
     def decode(self) -> list[FrameRun]:
         if self.data[0] != 0x80 or not 2 <= self.data[1] <= 5:
@@ -228,7 +148,7 @@ class _Decoder:
 
     def result(self) -> list[FrameRun]:
         (array,) = self.stack
-        if not isinstance(array, _StoredArray) or array.items is None:
+        if not isinstance(array, StoredArray) or array.items is None:
             raise _RefusedError("must be an array of dictionaries, found something else.")
         runs = []
         for frame in array.items:
@@ -246,6 +166,9 @@ class _Decoder:
             raise _RefusedError("the pickle ends early.")
         self.at += size
         return taken
+
+    def skip_block_header(self) -> None:
+        self.take(8)
 
     def take_int(self, size: int) -> int:
         return int.from_bytes(self.take(size), "little")
@@ -292,13 +215,13 @@ class _Decoder:
         if index not in self.memo and self.skipped_entries:
             raise _InsideRunError
         value = self.memo[index]
-        if self.frame is not None and (index >= self.frame.memo_size or isinstance(value, (list, dict, _StoredArray))):
+        if self.frame is not None and (index >= self.frame.memo_size or isinstance(value, (list, dict, StoredArray))):
             self.frame.repeats = False  # it means another object, or the same one changed, in the next frame
         self.stack.append(value)
 
     def name(self, module: str, name: str) -> None:
         if (module, name) not in _GLOBALS:
-            raise _RefusedError(f"names {module[:40]}.{name[:40]}, which is not part of an array.")
+            raise _RefusedError(f"names {f'{module}.{name}'[:80]!r}, which is not part of an array.")
         self.stack.append(_GLOBALS[module, name])
 
     def stack_name(self) -> None:
@@ -319,16 +242,16 @@ class _Decoder:
             if state[1] not in ("<", ">", "|", "=") or state[2:5] != (None, None, None):
                 raise _RefusedError("must hold arrays of plain numbers, found a structured dtype.")
             value.byte_order = state[1]
-        elif isinstance(value, _StoredArray) and value.dtype is None:
+        elif isinstance(value, StoredArray) and not value.filled:
             _, shape, dtype, fortran_order, content = state
             self.fill(value, shape, dtype, "F" if fortran_order else "C", content)
         else:
             raise _RefusedError("sets the state of something that is not a new array.")
 
-    def fill(self, array: _StoredArray, shape: tuple, dtype: _Dtype, order: str, content: object) -> None:
+    def fill(self, array: StoredArray, shape: tuple, dtype: _Dtype, order: str, content: object) -> None:
         if not (isinstance(shape, tuple) and len(shape) <= 4 and all(isinstance(n, int) and n >= 0 for n in shape)):
             raise _RefusedError("must hold arrays of at most 4 dimensions, found another shape.")
-        array.dtype, array.shape, array.order = dtype.numpy(), shape, order
+        array.filled, array.dtype, array.shape, array.order = True, dtype.numpy(), shape, order
         if array.dtype.hasobject:
             if not isinstance(content, list):
                 raise _RefusedError("must hold its objects in a list, found something else.")
@@ -381,47 +304,29 @@ class _Decoder:
         if frame is None or frame.value is not self.stack[-1]:
             return
         self.frame = None
-        if learn and self.find_runs and frame.repeats and self.data[self.at] in _AFTER_FRAME:
-            self.learn(frame)
-
-    def learn(self, frame: _OpenFrame) -> None:
-        """Remembers the layout of a frame, so that the next ones of the same layout need no decoding."""
-        values, holes = {}, [(offset, 4) for offset, _ in frame.puts]
-        for key, value in frame.value.items():
-            if isinstance(value, _StoredArray):
-                if value.data is not self.data or value.start < frame.start or value.items is not None:
-                    return
-                value = replace(value, start=value.start - frame.start)
-                holes.append((value.start, value.num_bytes))
-            elif not isinstance(value, int):
-                return
-            values[key] = value
-        pieces, begin, stride = [], 0, self.at - frame.start
-        for offset, size in [*sorted(holes), (stride, 0)]:
-            if offset > begin:
-                pieces.append((begin, self.data[frame.start + begin : frame.start + offset]))
-            begin = offset + size
-        puts = np.array(frame.puts, np.int64).reshape(-1, 2)
-        layout = _Layout(stride, pieces, puts, self.memo_size() - frame.memo_size, values)
-        self.layouts = [layout, *self.layouts[: _MAX_LAYOUTS - 1]]
+        if learn and self.find_runs and frame.repeats:
+            entries = self.memo_size() - frame.memo_size
+            layout = find_layout(self.data, frame.start, self.at, frame.value, frame.puts, entries)
+            if layout is not None:
+                self.layouts = [layout, *self.layouts[: _MAX_LAYOUTS - 1]]
 
 
-def _new_array(decoder: _Decoder, arguments: tuple) -> _StoredArray:
+def _new_array(decoder: _Decoder, arguments: tuple) -> StoredArray:
     if arguments[0] is not _NDARRAY:
         raise _RefusedError("must hold plain numpy arrays, found another class.")
-    return _StoredArray()
+    return StoredArray()
 
 
-def _array_from_buffer(decoder: _Decoder, arguments: tuple) -> _StoredArray:
+def _array_from_buffer(decoder: _Decoder, arguments: tuple) -> StoredArray:
     content, dtype, shape, order = arguments
-    array = _StoredArray()
+    array = StoredArray()
     decoder.fill(array, shape, dtype, "F" if order == "F" else "C", content)
     return array
 
 
-def _scalar(decoder: _Decoder, arguments: tuple) -> _StoredArray:
+def _scalar(decoder: _Decoder, arguments: tuple) -> StoredArray:
     dtype, content = arguments
-    array = _StoredArray()
+    array = StoredArray()
     decoder.fill(array, (), dtype, "C", content)
     return array
 
@@ -509,5 +414,5 @@ _OPCODES: dict[int, Callable[[_Decoder], None]] = {
     0x93: _Decoder.stack_name,
     ord("R"): _Decoder.reduce,
     ord("b"): _Decoder.build,
-    _BLOCK: lambda decoder: decoder.take(8),
+    _BLOCK: _Decoder.skip_block_header,
 }

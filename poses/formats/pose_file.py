@@ -102,7 +102,7 @@ def read_pose(path: str | os.PathLike[str]) -> PoseSequence:
     else:
         raise PoseFileError(
             f"{path}: must hold the points of MediaPipe Holistic, OpenPose or COCO-WholeBody, "
-            f"found {', '.join(sorted(name[:40] for name in components)[:8])}."
+            f"found {', '.join(repr(name[:40]) for name in sorted(components)[:8])}."
         )
     width, height = header.dimensions.width, header.dimensions.height
     size = np.array([max(width, 1), max(height, 1)], np.float32)

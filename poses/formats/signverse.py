@@ -8,31 +8,23 @@ which carries defects; those that matter for one signer are repaired here.
 
 import os
 import re
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from poses.files import new_file
 from poses.formats.checks import checked_sequence
-from poses.formats.npz import open_member, open_npz, read_array, read_header
-from poses.formats.payloads import MAX_FRAMES, FrameRun, read_frame_payloads
+from poses.formats.frame_runs import MAX_FRAMES, FrameRun
+from poses.formats.signverse_files import LARGEST_FPS_ERROR, Clip, read_clip
 from poses.keypoints import NUM_KEYPOINTS, PARTS, index
 from poses.sequence import GlossSpan, PoseFileError, PoseSequence
-
-CORPUS_FPS = 24
-"""The rate of the whole corpus; the scheme with one file a frame does not state it."""
 
 _VISIBLE = 0.3
 """The score above which easy-dwpose calls a body joint visible."""
 
 _MAX_PEOPLE_BYTES = 2**29
-_MAX_FRAME_FILE_BYTES = 2**24
-_LARGEST_FPS_ERROR = 0.005
-_FRAME_NAME = re.compile(r"(?:(.*)/)?(\d{8})\.npz")
 _POINTS = {name: part.stop - part.start for name, part in PARTS.items()}
 _CODES = np.arange(_POINTS["body"], dtype=np.float32)
 
@@ -101,7 +93,7 @@ def read_people(path: str | os.PathLike[str], *, max_people: int | None = None, 
     Raises:
         PoseFileError: It is something else, or is damaged.
     """
-    clip = _read_clip(Path(path))
+    clip = read_clip(Path(path))
     counts = [_num_people(run, path) for run in clip.runs]
     frames, fps, repairs = _frame_numbers(clip, path)
     num_frames, people = int(frames[-1]) + 1, max(counts)
@@ -153,7 +145,7 @@ def write_signverse(
         ValueError: The frame rate is not near a whole number, or `path` is taken.
     """
     fps = round(poses.fps)
-    if abs(fps - poses.fps) > _LARGEST_FPS_ERROR * poses.fps:
+    if abs(fps - poses.fps) > LARGEST_FPS_ERROR * poses.fps:
         raise ValueError(
             f"{path}: SignVerse-2M files hold whole frame rates, got {poses.fps:g} per second; "
             "resample the poses, or write a .pose file."
@@ -195,144 +187,7 @@ def _payloads(poses: PoseSequence, body_confidence: bool) -> Iterator[dict[str, 
         yield payload
 
 
-@dataclass(frozen=True, eq=False)
-class _Clip:
-    """What a file or folder holds, before any repair."""
-
-    runs: list[FrameRun]
-    indices: np.ndarray
-    num_stored_indices: int
-    fps: float
-    language: str = ""
-    glosses: tuple[GlossSpan, ...] = ()
-
-
-def _read_clip(path: Path) -> _Clip:
-    if not path.exists():
-        raise PoseFileError(f"{path}: no such file or folder.")
-    if path.is_dir():
-        for file in (path / "poses.npz", path / "npz" / "poses.npz"):
-            if file.is_file():
-                return _read_clip(file)
-        folder = path / "npz" if (path / "npz").is_dir() else path
-        return _read_frame_folder(folder, path)
-    with open_npz(path, path) as archive:
-        names = archive.namelist()
-        if "frame_payloads.npy" in names:
-            return _read_poses(archive, path)
-        if any(_FRAME_NAME.fullmatch(name) for name in names):
-            return _read_frame_archive(archive, path)
-    raise PoseFileError(
-        f"{path}: must be a SignVerse-2M file with frame_payloads, or a zip of 00000001.npz and so on; "
-        f"found {', '.join(name[:40] for name in names[:5]) or 'an empty zip'}."
-    )
-
-
-def _read_poses(archive: zipfile.ZipFile, path: Path) -> _Clip:
-    with open_member(archive, "frame_payloads.npy", path) as stream:
-        where = f"{path}: frame_payloads.npy"
-        dtype, _, _ = read_header(stream, where)
-        if not dtype.hasobject:
-            raise PoseFileError(f"{where} must be an array of dictionaries, found numbers.")
-        runs = read_frame_payloads(stream, where)
-    names = set(archive.namelist())
-    total = sum(run.count for run in runs)
-    if total == 0:
-        raise PoseFileError(f"{path}: must hold at least one frame, found none.")
-    fps = float(_number(archive, "fps", path))
-    if "exact_fps.npy" in names:
-        exact = float(_number(archive, "exact_fps", path))
-        if not abs(exact - fps) <= _LARGEST_FPS_ERROR * fps:
-            raise PoseFileError(f"{path}: exact_fps must be within 0.5 % of fps, found {exact:g} and {fps:g}.")
-        fps = exact
-    stored = read_array(archive, "frame_indices.npy", path)
-    if stored.dtype.kind not in "iu" or stored.ndim != 1 or len(stored) not in (0, total, 2 * total):
-        raise PoseFileError(
-            f"{path}: frame_indices.npy must hold no, {total} or {2 * total} whole numbers, "
-            f"found {stored.dtype} {list(stored.shape)}."
-        )
-    indices = stored[:: len(stored) // total].astype(np.int64) if len(stored) else np.arange(1, total + 1)
-    language = "".join(_texts(archive, "sign_language", path)) if "sign_language.npy" in names else ""
-    glosses = _read_glosses(archive, path) if "glosses.npy" in names else ()
-    return _Clip(runs, indices, len(stored), fps, language, glosses)
-
-
-def _read_glosses(archive: zipfile.ZipFile, path: Path) -> tuple[GlossSpan, ...]:
-    glosses, spans = _texts(archive, "glosses", path), read_array(archive, "gloss_spans.npy", path)
-    if spans.dtype.kind not in "iu" or spans.shape != (len(glosses), 2):
-        raise PoseFileError(
-            f"{path}: gloss_spans.npy must hold two whole numbers for each of {len(glosses)} glosses, "
-            f"found {spans.dtype} {list(spans.shape)}."
-        )
-    return tuple(GlossSpan(gloss, *span) for gloss, span in zip(glosses, spans.tolist(), strict=True))
-
-
-def _number(archive: zipfile.ZipFile, key: str, path: Path) -> int | float:
-    value = read_array(archive, f"{key}.npy", path)
-    if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
-        raise PoseFileError(f"{path}: {key}.npy must be one number, found {value.dtype} {list(value.shape)}.")
-    return value.item()
-
-
-def _texts(archive: zipfile.ZipFile, key: str, path: Path) -> list[str]:
-    value = read_array(archive, f"{key}.npy", path)
-    try:
-        texts = value.reshape(-1).tolist() if value.dtype.kind == "U" else None
-        "".join(texts or ()).encode("utf-8")
-    except ValueError:
-        texts = None
-    if texts is None:
-        raise PoseFileError(f"{path}: {key}.npy must be text, found {value.dtype} that isn't.")
-    return texts
-
-
-def _read_frame_folder(folder: Path, path: Path) -> _Clip:
-    files = sorted(file for file in folder.iterdir() if _FRAME_NAME.fullmatch(file.name))
-    if not files:
-        raise PoseFileError(f"{path}: must hold poses.npz, or 00000001.npz and so on; found neither.")
-    marker = folder / ".complete"
-    fps = _marked_fps(marker.read_bytes()) if marker.is_file() else CORPUS_FPS
-    return _frames_clip(((file.name, file) for file in files), fps, path)
-
-
-def _read_frame_archive(archive: zipfile.ZipFile, path: Path) -> _Clip:
-    names = sorted(name for name in archive.namelist() if _FRAME_NAME.fullmatch(name))
-    folders = {name.rpartition("/")[0] for name in names}
-    if len(folders) != 1:
-        raise PoseFileError(f"{path}: must hold the frames of one video, found {len(folders)} folders of frames.")
-    marker = f"{folders.pop()}/.complete".removeprefix("/")
-    fps = CORPUS_FPS
-    if marker in archive.namelist():
-        with open_member(archive, marker, path) as stream:
-            fps = _marked_fps(stream.read())
-
-    def files() -> Iterator[tuple[str, BytesIO]]:
-        for name in names:
-            with open_member(archive, name, path) as stream:
-                yield name, BytesIO(stream.read(_MAX_FRAME_FILE_BYTES))
-
-    return _frames_clip(files(), fps, path)
-
-
-def _marked_fps(marker: bytes) -> int:
-    found = re.search(rb"^fps=(\d{1,4})\s*$", marker[:10_000], re.MULTILINE)
-    return int(found[1]) if found else CORPUS_FPS
-
-
-def _frames_clip(files: Iterable[tuple[str, Path | BytesIO]], fps: float, path: Path) -> _Clip:
-    runs, indices = [], []
-    for name, file in files:
-        where = f"{path}: {name}"
-        with open_npz(file, where) as archive:
-            values = {member.removesuffix(".npy"): read_array(archive, member, where) for member in archive.namelist()}
-        runs.append(FrameRun(1, values))
-        indices.append(int(_FRAME_NAME.fullmatch(name)[2]))
-        if len(runs) > MAX_FRAMES:
-            raise PoseFileError(f"{path}: must hold at most {MAX_FRAMES} frames, found more.")
-    return _Clip(runs, np.array(indices), len(indices), fps)
-
-
-def _frame_numbers(clip: _Clip, path: object) -> tuple[np.ndarray, float, tuple[str, ...]]:
+def _frame_numbers(clip: Clip, path: object) -> tuple[np.ndarray, float, tuple[str, ...]]:
     """Where each stored frame belongs in the clip, the clip's frame rate, and the repair where one was needed."""
     steps = np.diff(clip.indices)
     if len(steps) and steps.min() < 1:
@@ -345,20 +200,18 @@ def _frame_numbers(clip: _Clip, path: object) -> tuple[np.ndarray, float, tuple[
 
 def _num_people(run: FrameRun, path: object) -> int:
     people = sum(1 for key in run.values if re.fullmatch(r"person_\d+_body_keypoints", key))
-    stated = run.array("num_persons")
-    if stated is None or stated.ndim != 1 or not (stated == people).all():
+    stated = _stated(run, "num_persons", path)
+    if (stated != people).any():
         raise PoseFileError(
-            f"{path}: each frame must hold as many people as num_persons says, found {people} where it says "
-            f"{'nothing' if stated is None else stated.flat[0]}."
+            f"{path}: each frame must hold as many people as num_persons says, "
+            f"found {people} where it says {stated[0]}."
         )
     return people
 
 
 def _frame_size(runs: list[FrameRun], path: object) -> tuple[int, int]:
-    sizes = [run.array(key) for key in ("frame_width", "frame_height") for run in runs]
-    if any(size is None or size.ndim != 1 or size.dtype.kind not in "iu" for size in sizes):
-        raise PoseFileError(f"{path}: each frame must hold frame_width and frame_height as whole numbers.")
-    widths, heights = np.concatenate(sizes[: len(runs)]), np.concatenate(sizes[len(runs) :])
+    widths = np.concatenate([_stated(run, "frame_width", path) for run in runs])
+    heights = np.concatenate([_stated(run, "frame_height", path) for run in runs])
     changed = (widths != widths[0]) | (heights != heights[0])
     if changed.any():
         at = changed.argmax()
@@ -369,20 +222,36 @@ def _frame_size(runs: list[FrameRun], path: object) -> tuple[int, int]:
     return int(widths[0]), int(heights[0])
 
 
+def _stated(run: FrameRun, key: str, path: object) -> np.ndarray:
+    """A whole number that each frame states, [frames]."""
+    stated = run.array(key)
+    if stated is None or stated.ndim != 1 or stated.dtype.kind not in "iu":
+        raise PoseFileError(f"{path}: each frame must state {key} as a whole number, found {_found(stated)}.")
+    return stated
+
+
 def _part(run: FrameRun, person: int, part: str, path: object) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints and raw scores of a part of one stored person, [frames, points, 2] and [frames, points]."""
-    prefix = f"person_{person:03d}_{part}"
-    points, scores = run.array(f"{prefix}_keypoints"), run.array(f"{prefix}_scores")
-    if points is None and scores is None and part.endswith("hand"):
-        return np.zeros((run.count, _POINTS[part], 2), np.float32), np.zeros((run.count, _POINTS[part]), np.float32)
-    for name, array, shape in (("keypoints", points, (_POINTS[part], 2)), ("scores", scores, (_POINTS[part],))):
-        if array is None or array.dtype.kind != "f" or array.shape[1:] != shape:
-            found = "none" if array is None else f"{array.dtype} {list(array.shape[1:])}"
-            raise PoseFileError(f"{path}: {prefix}_{name} must be float {list(shape)}, found {found}.")
+    prefix, num_points = f"person_{person:03d}_{part}", _POINTS[part]
+    if part.endswith("hand") and f"{prefix}_keypoints" not in run.values and f"{prefix}_scores" not in run.values:
+        return np.zeros((run.count, num_points, 2), np.float32), np.zeros((run.count, num_points), np.float32)
+    points = _floats(run, f"{prefix}_keypoints", (num_points, 2), path)
+    scores = _floats(run, f"{prefix}_scores", (num_points,), path)
     if not np.isfinite(scores).all():
         raise PoseFileError(f"{path}: {prefix}_scores must be finite, found NaN or infinity.")
-    with np.errstate(over="ignore"):
-        return points.astype(np.float32, copy=False), scores.astype(np.float32, copy=False)
+    return points, scores
+
+
+def _floats(run: FrameRun, key: str, shape: tuple[int, ...], path: object) -> np.ndarray:
+    array = run.array(key)
+    if array is None or array.dtype.kind != "f" or array.shape[1:] != shape:
+        raise PoseFileError(f"{path}: {key} must be float {list(shape)}, found {_found(array)}.")
+    with np.errstate(over="ignore"):  # what becomes infinite is refused later
+        return array.astype(np.float32, copy=False)
+
+
+def _found(array: np.ndarray | None) -> str:
+    return "none" if array is None else f"{array.dtype} {list(array.shape[1:])}"
 
 
 def _body_scores_are_codes(runs: list[FrameRun], counts: list[int], people: int, path: object) -> bool:

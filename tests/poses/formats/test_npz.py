@@ -99,15 +99,10 @@ def test_refuses_a_member_that_is_missing_or_there_twice(tmp_path):
         archive.writestr("a.npy", _npy(np.zeros(1)))
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("a.npy", _npy(np.ones(1)))
-    with (
-        pytest.raises(PoseFileError, match=r"must hold a\.npy once, found it 2 times"),
-        open_npz(path, path) as archive,
-    ):
-        read_array(archive, "a.npy", path)
-    with (
-        pytest.raises(PoseFileError, match=r"must hold b\.npy once, found it 0 times"),
-        open_npz(path, path) as archive,
-    ):
+    with pytest.raises(PoseFileError, match="must name each member once, found one twice"), open_npz(path, path):
+        pass
+    np.savez(path, a=np.zeros(1))
+    with pytest.raises(PoseFileError, match=r"hold b\.npy, found no such member"), open_npz(path, path) as archive:
         read_array(archive, "b.npy", path)
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from poses.formats.payloads import read_frame_payloads
+from poses.formats.frame_runs import FrameRun
+from poses.formats.payloads import decode_frame_payloads, read_unframed
 from poses.sequence import PoseFileError
 
 
@@ -21,9 +22,14 @@ def _objects(frames: list) -> np.ndarray:
     return array
 
 
+def _runs(stream: bytes) -> list[FrameRun]:
+    where = "clip.npz: frame_payloads.npy"
+    return decode_frame_payloads(read_unframed(io.BytesIO(stream), where), where)
+
+
 def _decode(stream: bytes) -> list[dict[str, np.ndarray]]:
     frames = []
-    for run in read_frame_payloads(io.BytesIO(stream), "clip.npz: frame_payloads.npy"):
+    for run in _runs(stream):
         arrays = {key: run.array(key) for key in run.values}
         frames += [{key: array[i] for key, array in arrays.items()} for i in range(run.count)]
     return frames
@@ -74,7 +80,7 @@ def test_decodes_every_kind_of_array(protocol):
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_like_frames_are_taken_in_one_go(publish, protocol):
     payloads = publish([1] * 1500).payloads
-    runs = read_frame_payloads(io.BytesIO(pickle.dumps(_objects(payloads), protocol)), "")
+    runs = _runs(pickle.dumps(_objects(payloads), protocol))
     assert sum(run.count for run in runs) == 1500
     assert len(runs) < 12
 
@@ -209,10 +215,10 @@ def test_the_streams_are_hostile(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("os.system", r"names \w+\.system, which is not part of an array"),
+        ("os.system", r"names '\w+\.system', which is not part of an array"),
         ("NEWOBJ", r"opcode 0x81 at byte \d+ is not part of an array"),
         ("call of text", "calls something that is not part of an array"),
-        ("a matrix", r"names numpy\.matrix"),
+        ("a matrix", r"names 'numpy\.matrix'"),
         ("a huge array", "must hold 18446744056529682436 bytes, found 1"),
         ("a block beyond the end", "the pickle ends early"),
         ("a structured dtype", "found a structured dtype"),

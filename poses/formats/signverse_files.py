@@ -1,0 +1,179 @@
+"""Finds and opens what SignVerse-2M stores of one video: `poses.npz`, or one `.npz` a frame. Repairs nothing."""
+
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from poses.formats.frame_runs import MAX_FRAMES, FrameRun
+from poses.formats.npz import open_member, open_npz, read_array, read_header
+from poses.formats.payloads import decode_frame_payloads, read_unframed
+from poses.sequence import GlossSpan, PoseFileError
+
+CORPUS_FPS = 24
+"""The rate of the whole corpus; the scheme with one file a frame does not state it."""
+
+LARGEST_FPS_ERROR = 0.005
+"""How far `exact_fps` may be from the whole number that `fps` is, as a fraction."""
+
+_MAX_FRAME_FILE_BYTES = 2**24
+_MAX_FRAMES_BYTES = 2**29
+_FRAME_NAME = re.compile(r"(?:.*/)?(\d{8})\.npz")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What a file or folder holds.
+
+    Attributes:
+        runs: The frames in order.
+        indices: Which frame of the video each is.
+        num_stored_indices: How many indices the file holds: none, one a frame, or two.
+        fps: Frames of the video per second.
+    """
+
+    runs: list[FrameRun]
+    indices: np.ndarray
+    num_stored_indices: int
+    fps: float
+    language: str = ""
+    glosses: tuple[GlossSpan, ...] = ()
+
+
+def read_clip(path: Path) -> Clip:
+    """Opens a `poses.npz`, a folder or zip file of one `.npz` a frame, or a video's folder with either inside.
+
+    Raises:
+        PoseFileError: It is something else, or is damaged.
+    """
+    if not path.exists():
+        raise PoseFileError(f"{path}: no such file or folder.")
+    if path.is_dir():
+        for file in (path / "poses.npz", path / "npz" / "poses.npz"):
+            if file.is_file():
+                return read_clip(file)
+        folder = path / "npz" if (path / "npz").is_dir() else path
+        return _read_frame_folder(folder, path)
+    with open_npz(path, path) as archive:
+        names = archive.namelist()
+        if "frame_payloads.npy" in names:
+            return _read_poses(archive, path)
+        if any(_FRAME_NAME.fullmatch(name) for name in names):
+            return _read_frame_archive(archive, path)
+    raise PoseFileError(
+        f"{path}: must be a SignVerse-2M file with frame_payloads, or a zip of 00000001.npz and so on; "
+        f"found {', '.join(repr(name[:40]) for name in names[:5]) or 'an empty zip'}."
+    )
+
+
+def _read_poses(archive: zipfile.ZipFile, path: Path) -> Clip:
+    with open_member(archive, "frame_payloads.npy", path) as stream:
+        where = f"{path}: frame_payloads.npy"
+        dtype, _, _ = read_header(stream, where)
+        if not dtype.hasobject:
+            raise PoseFileError(f"{where} must be an array of dictionaries, found numbers.")
+        data = read_unframed(stream, where)
+    runs = decode_frame_payloads(data, where)
+    names = set(archive.namelist())
+    total = sum(run.count for run in runs)
+    if total == 0:
+        raise PoseFileError(f"{path}: must hold at least one frame, found none.")
+    fps = float(_number(archive, "fps", path))
+    if "exact_fps.npy" in names:
+        exact = float(_number(archive, "exact_fps", path))
+        if not abs(exact - fps) <= LARGEST_FPS_ERROR * fps:
+            raise PoseFileError(f"{path}: exact_fps must be within 0.5 % of fps, found {exact:g} and {fps:g}.")
+        fps = exact
+    stored = read_array(archive, "frame_indices.npy", path)
+    if stored.dtype.kind not in "iu" or stored.ndim != 1 or len(stored) not in (0, total, 2 * total):
+        raise PoseFileError(
+            f"{path}: frame_indices.npy must hold no, {total} or {2 * total} whole numbers, "
+            f"found {stored.dtype} {list(stored.shape)}."
+        )
+    indices = stored[:: len(stored) // total].astype(np.int64) if len(stored) else np.arange(1, total + 1)
+    language = "".join(_texts(archive, "sign_language", path)) if "sign_language.npy" in names else ""
+    glosses = _read_glosses(archive, path) if "glosses.npy" in names else ()
+    return Clip(runs, indices, len(stored), fps, language, glosses)
+
+
+def _read_glosses(archive: zipfile.ZipFile, path: Path) -> tuple[GlossSpan, ...]:
+    glosses, spans = _texts(archive, "glosses", path), read_array(archive, "gloss_spans.npy", path)
+    if spans.dtype.kind not in "iu" or spans.shape != (len(glosses), 2):
+        raise PoseFileError(
+            f"{path}: gloss_spans.npy must hold two whole numbers for each of {len(glosses)} glosses, "
+            f"found {spans.dtype} {list(spans.shape)}."
+        )
+    return tuple(GlossSpan(gloss, *span) for gloss, span in zip(glosses, spans.tolist(), strict=True))
+
+
+def _number(archive: zipfile.ZipFile, key: str, path: Path) -> int | float:
+    value = read_array(archive, f"{key}.npy", path)
+    if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+        raise PoseFileError(f"{path}: {key}.npy must be one number, found {value.dtype} {list(value.shape)}.")
+    return value.item()
+
+
+def _texts(archive: zipfile.ZipFile, key: str, path: Path) -> list[str]:
+    value = read_array(archive, f"{key}.npy", path)
+    try:
+        texts = value.reshape(-1).tolist() if value.dtype.kind == "U" else None
+        "".join(texts or ()).encode("utf-8")
+    except ValueError:
+        texts = None
+    if texts is None:
+        raise PoseFileError(f"{path}: {key}.npy must be text, found {value.dtype} that isn't.")
+    return texts
+
+
+def _read_frame_folder(folder: Path, path: Path) -> Clip:
+    files = sorted(file for file in folder.iterdir() if _FRAME_NAME.fullmatch(file.name))
+    if not files:
+        raise PoseFileError(f"{path}: must hold poses.npz, or 00000001.npz and so on; found neither.")
+    marker = folder / ".complete"
+    fps = _marked_fps(marker.read_bytes()) if marker.is_file() else CORPUS_FPS
+    return _frames_clip(((file.name, file) for file in files), fps, path)
+
+
+def _read_frame_archive(archive: zipfile.ZipFile, path: Path) -> Clip:
+    names = sorted(name for name in archive.namelist() if _FRAME_NAME.fullmatch(name))
+    folders = {name.rpartition("/")[0] for name in names}
+    if len(folders) != 1:
+        raise PoseFileError(f"{path}: must hold the frames of one video, found {len(folders)} folders of frames.")
+    marker = f"{folders.pop()}/.complete".removeprefix("/")
+    fps = CORPUS_FPS
+    if marker in archive.namelist():
+        with open_member(archive, marker, path) as stream:
+            fps = _marked_fps(stream.read())
+
+    def files() -> Iterator[tuple[str, BytesIO]]:
+        for name in names:
+            with open_member(archive, name, path) as stream:
+                data = stream.read(_MAX_FRAME_FILE_BYTES)
+            yield name, BytesIO(data)
+
+    return _frames_clip(files(), fps, path)
+
+
+def _marked_fps(marker: bytes) -> int:
+    found = re.search(rb"^fps=(\d{1,4})\s*$", marker[:10_000], re.MULTILINE)
+    return int(found[1]) if found else CORPUS_FPS
+
+
+def _frames_clip(files: Iterable[tuple[str, Path | BytesIO]], fps: float, path: Path) -> Clip:
+    runs, indices, num_bytes = [], [], 0
+    for name, file in files:
+        where = f"{path}: {name}"
+        with open_npz(file, where) as archive:
+            values = {member.removesuffix(".npy"): read_array(archive, member, where) for member in archive.namelist()}
+        runs.append(FrameRun(1, values))
+        indices.append(int(Path(name).stem))
+        num_bytes += sum(value.nbytes for value in values.values())
+        if len(runs) > MAX_FRAMES or num_bytes > _MAX_FRAMES_BYTES:
+            raise PoseFileError(
+                f"{path}: must hold at most {MAX_FRAMES} frames and {_MAX_FRAMES_BYTES} bytes of points."
+            )
+    return Clip(runs, np.array(indices), len(indices), fps)
