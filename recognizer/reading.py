@@ -1,12 +1,14 @@
 """Reading glosses from poses, with how sure each is and when it was signed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import torch
+from transformers.utils import logging
 
 from poses.sequence import PoseSequence
 from recognizer.decoding import decode
@@ -72,8 +74,21 @@ def load_recognizer(path: str | Path | None = None) -> Recognizer:
     ]
     if missing:
         raise ValueError(f"`path` must be a folder with a recognizer, got {str(folder)!r} without {missing[0]}.")
-    model = SignRecognizerForCTC.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    with _no_progress_bar():
+        model = SignRecognizerForCTC.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
     return Recognizer(model, SignRecognizerProcessor.from_pretrained(folder, local_files_only=True))
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Loading half a million weights takes no time worth a bar."""
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
 
 
 @overload
