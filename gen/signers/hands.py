@@ -45,6 +45,11 @@ LIMIT_SPREAD = np.radians(3)
 CALM_SPREAD = np.radians(12)
 """How far angles stray from their mean over neighbouring frames, radians."""
 
+STRETCH_SPREAD = 0.12
+STRETCH_RANGE = (0.75, 1.35)
+STRETCH_FRAMES = 10
+"""How far lengths of finger segments stray from the model's; how many frames of evidence a clip is at most."""
+
 SWITCH_COST = 20.0
 """Cost of a palm's turn between frames, per square radian, against squared errors in units of their spread."""
 
@@ -296,6 +301,7 @@ def fit_hands(
     if strain is not None:
         cost = cost + strain(palms)
     chosen = pose[_smoothest(cost, palms, track) * num_hands + np.arange(num_hands)]
+    chosen = _stretch_segments(model, chosen, points, confidence, track)
     calm_angles, calm_palm = _calm(chosen, track)
     precision = 1 / spread**2 + 1 / CALM_SPREAD**2
     goal = _Goal(
@@ -484,6 +490,53 @@ def _jacobian(posed: _Posed) -> np.ndarray:
     across = (axis[..., 1] * arm[..., 2] - axis[..., 2] * arm[..., 1]) * _MOVES
     up = (axis[..., 0] * arm[..., 1] - axis[..., 1] * arm[..., 0]) * _MOVES
     jacobian[:, :, 0, 6:], jacobian[:, :, 1, 6:] = np.swapaxes(across, 1, 2), np.swapaxes(up, 1, 2)
+    return jacobian
+
+
+def _stretch_segments(
+    model: HandModel, pose: HandPose, points: np.ndarray, confidence: np.ndarray, track: np.ndarray
+) -> HandPose:
+    """Gives each track the lengths of finger segments and palm that bring its hands closest to the points."""
+    posed = pose_hands(model, pose)
+    error = points - posed.points[..., _SEEN] - pose.place[:, None]
+    far = (error**2).sum(-1) / OUTLIER_M**2
+    weight = confidence / (1 + far) ** 2 / POINT_NOISE_M**2
+    jacobian = _stretch_jacobian(model, pose, posed)
+    weighted = jacobian * weight[..., None, None]
+    slope = np.einsum("npai,npa->ni", weighted, error)
+    flat = (len(points), 42, jacobian.shape[-1])
+    curvature = np.swapaxes(weighted.reshape(flat), 1, 2) @ jacobian.reshape(flat)
+    stretch = pose.stretch.copy()
+    for number in np.unique(track):
+        mine = track == number
+        # Frames of a clip err alike: many of them are worth no more than a few.
+        worth = min(1.0, STRETCH_FRAMES / mine.sum())
+        prior = np.eye(flat[-1]) / STRETCH_SPREAD**2
+        change = np.linalg.solve(curvature[mine].sum(0) * worth + prior, slope[mine].sum(0) * worth)
+        stretch[mine] = np.clip(stretch[mine] * np.exp(change), *STRETCH_RANGE)
+    return replace(pose, stretch=stretch)
+
+
+def _stretch_jacobian(model: HandModel, pose: HandPose, posed: _Posed) -> np.ndarray:
+    """Change [hands, 21, 2, 17] of the points in the picture as the logarithms of the stretch factors grow."""
+    jacobian = np.zeros((len(pose.angles), 21, 2, 17))
+    ends = np.concatenate([model.joints[:, 1:], model.points[[4, 8, 12, 16, 20]][:, None]], axis=1)
+    for finger in range(5):
+        for segment in range(3):
+            start = model.joints[finger, segment]
+            along = rotations.unit(ends[finger, segment] - start)
+            direction = posed.linear[:, finger, segment] @ along
+            first = 4 * finger + 2 + segment
+            lengths = np.full(3 - segment, (ends[finger, segment] - start) @ along)
+            lengths[0] = (model.points[first] - start) @ along
+            moved = direction[:, None, _SEEN] * lengths[:, None]
+            jacobian[:, first : 4 * finger + 5, :, 3 * finger + segment] = moved
+    fixed = model.points.copy()
+    for finger in range(5):
+        fixed[4 * finger + 2 : 4 * finger + 5] = model.joints[finger, 0]
+    for i in (0, 1):
+        direction = posed.palm @ model.palm[:, i]
+        jacobian[:, :, :, 15 + i] = direction[:, None, _SEEN] * (fixed @ model.palm[:, i])[:, None]
     return jacobian
 
 
