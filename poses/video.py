@@ -244,11 +244,14 @@ def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
     if demuxer == "mov":
         _check_complete(path)
     with _open_video(path, demuxer) as file:
-        declared, height, width, _ = file.properties().shape
+        try:
+            declared, height, width, _ = file.properties().shape
+        except (AttributeError, av.FFmpegError, MemoryError):  # imageio asks the decoder without looking for one
+            raise ValueError(f"{path}: expected a video, found one whose pictures no decoder here can read.") from None
         _check_size(path, width, height)
         try:
             metadata = file.metadata()
-        except (TypeError, ZeroDivisionError):  # imageio turns a missing rate into a float without looking
+        except (TypeError, ZeroDivisionError):  # imageio turns the rate into a float without looking for one
             metadata = {"fps": 0.0}
         fps = metadata["fps"]
         if not (math.isfinite(fps) and fps > 0):
@@ -265,7 +268,7 @@ def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
 
 def _open_video(path: Path, demuxer: str) -> Any:
     try:
-        return _imopen(path, "r", plugin="pyav", format=demuxer)
+        return _imopen(path, "r", plugin="pyav", format=demuxer, metadata_errors="replace")
     except (OSError, IndexError):
         raise ValueError(f"{path}: expected a video, found a damaged file or one without pictures in it.") from None
 

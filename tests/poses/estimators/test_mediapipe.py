@@ -1,0 +1,84 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from poses.estimators import create_estimator, extract_poses
+from poses.keypoints import index
+from poses.video import read_frames, read_info
+
+ROOT = Path(__file__).parents[3]
+VIDEOS = ROOT.parent / "shared" / "data"
+PROTOBUF = "ignore:SymbolDatabase.GetPrototype"  # its warning filter is set when the estimator is made
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    loaded = create_estimator("mediapipe")
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def person():
+    from skimage.data import astronaut
+
+    return astronaut()
+
+
+@pytest.mark.filterwarnings(PROTOBUF)
+def test_a_person_is_found_with_left_and_right_her_own(estimator, person):
+    poses = extract_poses([person, person], fps=25, estimator=estimator, source="astronaut")
+    x, y = poses.keypoints[1].T
+    seen = poses.confidence[1]
+    assert x[index("right_shoulder")] < x[index("nose")] < x[index("left_shoulder")]
+    assert x[index("right_eye")] < x[index("left_eye")]
+    assert x[index("face_jaw_0")] < x[index("face_jaw_16")]
+    assert y[index("nose")] < y[index("face_jaw_8")] < y[index("neck")]
+    assert np.abs(poses.keypoints[1, index("face_nose_bridge_3")] - poses.keypoints[1, index("nose")]).max() < 0.03
+    assert (seen[60:] == 1).all()
+    assert seen[18:60].max() == 0
+    assert seen[index("nose")] > 0.9
+
+
+@pytest.mark.filterwarnings(PROTOBUF)
+def test_a_second_video_is_not_coloured_by_the_first(estimator, person):
+    alone = extract_poses([person], fps=25, estimator=estimator)
+    after = extract_poses([person[:, ::-1].copy(), person], fps=25, estimator=estimator)
+    again = extract_poses([person], fps=25, estimator=estimator)
+    np.testing.assert_array_equal(alone.keypoints, again.keypoints)
+    assert len(after) == 2
+
+
+@pytest.mark.filterwarnings(PROTOBUF)
+def test_an_empty_room_is_refused(estimator):
+    with pytest.raises(ValueError, match=r"^room\.mp4: expected a person, found none in any of 2 frames"):
+        extract_poses([np.full((64, 64, 3), 90, np.uint8)] * 2, fps=25, estimator=estimator, source="room.mp4")
+
+
+def test_nothing_is_written_to_the_screen():
+    program = (
+        "import numpy as np; from poses.estimators import create_estimator\n"
+        "estimator = create_estimator('mediapipe')\n"
+        "estimator.estimate(np.zeros((64, 64, 3), np.uint8)); estimator.reset()\n"
+        "estimator.estimate(np.zeros((64, 64, 3), np.uint8)); estimator.close()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@pytest.mark.filterwarnings(PROTOBUF)
+@pytest.mark.skipif(not (VIDEOS / "isl51").is_dir(), reason="../shared/data is not here")
+def test_each_hand_belongs_to_its_own_wrist(estimator):
+    path = VIDEOS / "isl51" / "videos" / "a.mp4"
+    frames = (frame for frame, _ in zip(read_frames(path), range(40), strict=False))
+    poses = extract_poses(frames, fps=read_info(path).fps, estimator=estimator, source=path.name)
+    wrists = poses.pixels()[:, index("left_hand_wrist", "right_hand_wrist")]
+    arms = poses.pixels()[:, index("left_wrist", "right_wrist")]
+    both = (poses.confidence[:, index("left_hand_wrist", "right_hand_wrist")] > 0).all(axis=1)
+    assert both.sum() > 5
+    own = np.linalg.norm(wrists - arms, axis=-1)[both].mean()
+    crossed = np.linalg.norm(wrists - arms[:, ::-1], axis=-1)[both].mean()
+    assert own < crossed / 2
