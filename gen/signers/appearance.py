@@ -31,7 +31,8 @@ HAIR_COLOURS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 IRIS_COLOURS: tuple[Colour, ...] = (
-    (0.20, 0.12, 0.07), (0.30, 0.19, 0.10), (0.42, 0.32, 0.16), (0.30, 0.42, 0.52), (0.32, 0.42, 0.30), (0.45, 0.50, 0.53),
+    (0.20, 0.12, 0.07), (0.30, 0.19, 0.10), (0.42, 0.32, 0.16),
+    (0.30, 0.42, 0.52), (0.32, 0.42, 0.30), (0.45, 0.50, 0.53),
 )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ def sample_signer(seed: int) -> Signer:
         seed=int(rng.integers(2**31)),
         skin=skin,
         lips=_lips(rng, skin, feminine),
-        iris=IRIS_COLOURS[int(rng.choice(6, p=[0.6, 0.2, 0.1, 0.04, 0.04, 0.02] if darkness > 0.35 else None))],
+        iris=IRIS_COLOURS[int(rng.choice(6, p=[0.65, 0.25, 0.1, 0, 0, 0] if darkness > 0.35 else None))],
         brow=float(rng.uniform(0.7, 1.5)),
         freckles=float(max(0.0, rng.uniform(-1.2, 1)) if darkness < 0.35 else 0.0),
         wrinkles=float(np.clip((age - 0.7) * 3.5, 0, 1)),
@@ -334,11 +335,13 @@ def _built_in() -> dict[str, Signer]:
             hair=Hair("short", HAIR_COLOURS[0], volume_m=0.017),
             glasses=(0.08, 0.08, 0.09),
             clothes=Clothes(
-                Fabric("plain", (0.92, 0.92, 0.91), decal="buttons"), jacket=Fabric("melange", (0.25, 0.27, 0.30)),
-                neckline="polo", sleeve=1.85,
+                Fabric("plain", (0.92, 0.92, 0.91), decal="buttons"),
+                jacket=Fabric("melange", (0.25, 0.27, 0.30)),
+                neckline="polo",
+                sleeve=1.85,
             ),
             scene=Scene(kind="room", seed=11, colour=(0.80, 0.78, 0.73), second=(0.45, 0.36, 0.28)),
-        ),  # fmt: skip
+        ),
         "lucia": person(
             BodyShape(gender=0.95, age=0.62, weight=0.4, african=0.15, asian=0.15, caucasian=0.7),
             seed=4,
@@ -346,7 +349,11 @@ def _built_in() -> dict[str, Signer]:
             lips=(0.66, 0.22, 0.22),
             makeup=0.6,
             hair=Hair("long", HAIR_COLOURS[2], length_m=0.28, volume_m=0.016),
-            clothes=Clothes(Fabric("stripes", (0.90, 0.89, 0.86), (0.15, 0.2, 0.42), 0.05), neckline="boat", sleeve=1.3),
+            clothes=Clothes(
+                Fabric("stripes", (0.90, 0.89, 0.86), (0.15, 0.2, 0.42), 0.05),
+                neckline="boat",
+                sleeve=1.3,
+            ),
             scene=Scene(kind="texture", seed=7, colour=(0.70, 0.62, 0.53), second=(0.60, 0.52, 0.44)),
         ),
         "margaret": person(
@@ -356,7 +363,9 @@ def _built_in() -> dict[str, Signer]:
             iris=IRIS_COLOURS[5],
             wrinkles=0.9,
             hair=Hair("bob", HAIR_COLOURS[9], length_m=0.05, volume_m=0.02),
-            clothes=Clothes(Fabric("plain", (0.45, 0.16, 0.30), decal="buttons"), neckline="v", neck_depth_m=0.08, sleeve=1.85),
+            clothes=Clothes(
+                Fabric("plain", (0.45, 0.16, 0.30), decal="buttons"), neckline="v", neck_depth_m=0.08, sleeve=1.85
+            ),
             scene=Scene(kind="room", seed=23, colour=(0.66, 0.72, 0.68), second=(0.40, 0.30, 0.24)),
         ),
         "omar": person(
@@ -384,7 +393,9 @@ def _built_in() -> dict[str, Signer]:
             skin=(0.87, 0.69, 0.57),
             freckles=0.5,
             hair=Hair("curls", HAIR_COLOURS[7], volume_m=0.03),
-            clothes=Clothes(Fabric("checks", (0.62, 0.16, 0.15), (0.12, 0.12, 0.15), 0.07, "buttons"), neckline="polo", sleeve=1.2),
+            clothes=Clothes(
+                Fabric("checks", (0.62, 0.16, 0.15), (0.12, 0.12, 0.15), 0.07, "buttons"), neckline="polo", sleeve=1.2
+            ),
             scene=Scene(kind="room", seed=31, colour=(0.75, 0.77, 0.82), second=(0.52, 0.50, 0.48)),
         ),
         "david": person(
@@ -396,7 +407,9 @@ def _built_in() -> dict[str, Signer]:
             wrinkles=0.4,
             hair=Hair("bald", HAIR_COLOURS[8]),
             beard="moustache",
-            clothes=Clothes(Fabric("bars", (0.80, 0.84, 0.88), (0.45, 0.56, 0.70), 0.022, "buttons"), neckline="polo", sleeve=1.85),
+            clothes=Clothes(
+                Fabric("bars", (0.80, 0.84, 0.88), (0.45, 0.56, 0.70), 0.022, "buttons"), neckline="polo", sleeve=1.85
+            ),
             scene=Scene(kind="gradient", seed=19, colour=(0.58, 0.64, 0.70), second=(0.42, 0.47, 0.54)),
         ),
         "mina": person(
@@ -410,7 +423,7 @@ def _built_in() -> dict[str, Signer]:
             clothes=Clothes(Fabric("dots", (0.16, 0.14, 0.17), (0.88, 0.86, 0.82), 0.045), neckline="crew", sleeve=0.5),
             scene=Scene(kind="plain", seed=29, colour=(0.55, 0.62, 0.55)),
         ),
-    }  # fmt: skip
+    }
 
 
 BUILT_IN_SIGNERS = MappingProxyType(_built_in())

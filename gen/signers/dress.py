@@ -5,14 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 from scipy.sparse import csr_matrix, diags, identity, vstack
-from scipy.spatial import cKDTree
 
 from gen.signers.appearance import Appearance, Clothes, Signer
 from gen.signers.body import PARTS, Body
 from gen.signers.hair import grow_hair, scalp
 from gen.signers.textures import (
     FABRIC_EXTENT_M,
-    FACE_EXTENT_M,
     face_uv,
     paint_decal,
     paint_eye,
@@ -34,7 +32,7 @@ SHINE = np.array(
     ],
     np.float32,
 )  # fmt: skip
-"""For each of `SURFACES`: strength of the highlight, its sharpness (how often it is squared), how far light wraps around."""
+"""For each of `SURFACES`: how strong the highlight is, how often squared (sharper), how far light wraps around."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +114,6 @@ def _weld(pieces: list[_Piece]) -> np.ndarray:
 def _paint(body: Body, appearance: Appearance) -> np.ndarray:
     clothes, seed = appearance.clothes, appearance.seed
     cloth = paint_fabric(clothes.top, seed)
-    jacket = clothes.jacket or clothes.top
-    jacket_cloth = paint_fabric(jacket, seed + 1)
     plain = np.ones_like(cloth)
     painted = {
         "skin": paint_skin(seed),
@@ -127,11 +123,12 @@ def _paint(body: Body, appearance: Appearance) -> np.ndarray:
         "top": paint_decal(cloth, clothes.top, seed),
         "sleeve": cloth,
         "bottom": paint_fabric(clothes.top if clothes.dress else clothes.bottom, seed if clothes.dress else seed + 2),
-        "jacket": paint_decal(jacket_cloth, jacket, seed + 1),
-        "jacket_sleeve": jacket_cloth,
     }
+    if clothes.jacket:
+        painted["jacket_sleeve"] = paint_fabric(clothes.jacket, seed + 1)
+        painted["jacket"] = paint_decal(painted["jacket_sleeve"], clothes.jacket, seed + 1)
     textures = np.stack([painted.get(surface, plain) for surface in SURFACES])
-    return np.round(255 * np.sqrt(np.clip(textures, 0, 2) / 2)).astype(np.uint8)
+    return (255 * np.sqrt(np.clip(textures, 0, 2) / 2) + 0.5).astype(np.uint8)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -287,10 +284,11 @@ class _Wardrobe:
         self._clothes = clothes
         points = body.vertices
         self._reach = {side: _along_arm(body, side) for side in "LR"}
+        starts = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
         arm_bones = {
-            side: [i for i, n in enumerate(body.bone_names) if n.endswith(side) and n[:5] in ("upper", "lower", "wrist", "finge", "metac")
-                   and "leg" not in n] for side in "LR"
-        }  # fmt: skip
+            side: [i for i, name in enumerate(body.bone_names) if name.startswith(starts) and name.endswith(side)]
+            for side in "LR"
+        }
         self._arm_weight = {side: body.weights[:, bones].sum(axis=1) for side, bones in arm_bones.items()}
         self._neck = body.heads[body.bone("neck01")]
         self._hip_z = body.heads[body.bone("upperleg01.L")][2]
@@ -442,8 +440,8 @@ def _sleeve_uv(body: Body, side: str, at: np.ndarray, along: np.ndarray) -> np.n
 def _anchors(body: Body, bones: list[str], count: int) -> np.ndarray:
     """Vertices spread over what some bones move, expressions leaving them alone."""
     held = body.weights[:, [body.bone(name) for name in bones]].sum(axis=1) > 0.97
-    still = np.abs(body.expressions).max(axis=(0, 2)) < 1e-4
-    candidates = np.flatnonzero(held & still)
+    candidates = np.flatnonzero(held)
+    candidates = candidates[np.abs(body.expressions[:, candidates]).max(axis=(0, 2)) < 1e-4]
     chosen = [candidates[body.vertices[candidates, 2].argmax()]]
     nearest = np.full(len(candidates), np.inf)
     for _ in range(count - 1):

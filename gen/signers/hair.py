@@ -169,10 +169,10 @@ def _cover(body: Body, skull: _Skull, hair: Hair, rng: np.random.Generator) -> M
     locks = _smooth_around(rng.normal(size=len(azimuth)), 2)
     lock_pattern = np.cumsum(rng.normal(0, 0.25, (rows, 1)), axis=0) * 0.1 + locks[None]
     if style == "afro":
-        bumps = 1 + 0.05 * _bumps(directions, rng, 14) + 0.04 * _bumps(directions, rng, 38)
+        bumps = 1 + 0.05 * _bumps(directions, rng, 14.0) + 0.04 * _bumps(directions, rng, 38.0)
         thick = volume * bumps * np.clip(above / 0.03, 0.05, 1) ** 0.5
     elif style == "curls":
-        bumps = 1 + 0.22 * np.tanh(_bumps(directions, rng, 22)) + 0.12 * np.tanh(_bumps(directions, rng, 44))
+        bumps = 1 + 0.22 * np.tanh(_bumps(directions, rng, 22.0)) + 0.12 * np.tanh(_bumps(directions, rng, 44.0))
         thick = volume * bumps * (0.15 + 0.85 * edge)
     elif cap:
         thick = np.full_like(x, 0.011) + 0.008 * np.clip(z, 0, 1)
@@ -240,7 +240,7 @@ def _hang(body, skull, hair, azimuth, points, height, cut, rng):
     for column in range(len(azimuth)):
         at = max(int(first[column]), 1)
         crown = points[: at + 1, column]
-        falls = side[column] > (62 if not scarf else 0)
+        falls = scarf or side[column] > 62
         if not falls:
             keep = points[:, column]
             tail = np.repeat(keep[-1:], total - len(keep), axis=0)
@@ -270,16 +270,14 @@ def _hang(body, skull, hair, azimuth, points, height, cut, rng):
             np.arange(total) > at, frame, np.maximum(field[:, column], np.where(side[column] > 70, 0.01, -1))
         )
         field[:, column] = np.minimum(field[:, column], height_column - ends[column])
+    _push_out(body, out.reshape(-1, 3), skull, scarf)
     if scarf:
-        # The face stays free: an oval around it.
-        x = out[..., 0]
-        z = out[..., 2] - skull.eye_z
+        # The face stays free: an oval around it, down to the chin.
+        x, y, z = out[..., 0], out[..., 1], out[..., 2] - skull.eye_z
         chin = skull.chin_z - skull.eye_z
-        middle, half_high = 0.5 * (0.058 + chin + 0.004), 0.5 * (0.058 - chin - 0.004)
+        middle, half_high = 0.5 * (0.058 + chin - 0.008), 0.5 * (0.058 - chin + 0.008)
         oval = np.hypot(x / 0.060, (z - middle) / half_high) - 1
-        front = np.cos(azimuth)[None] > 0.15
-        field = np.where(front, np.minimum(oval * 0.06, z - ends[None]), z - ends[None])
-    _push_out(body, out.reshape(-1, 3), 0.012 if not scarf else 0.02, skull)
+        field = np.where(y < skull.ear_y, np.minimum(oval * 0.06, z - ends[None]), z - ends[None])
     return out, field
 
 
@@ -295,9 +293,11 @@ def _gather(skull: _Skull, start: np.ndarray, down: np.ndarray, azimuth: float) 
     return np.concatenate([horizontal, (start[2] - down)[:, None]], axis=1)
 
 
-def _push_out(body: Body, points: np.ndarray, margin: float, skull: _Skull):
-    """Moves points outside of neck and torso, in place."""
-    parts = [PARTS.index(name) for name in ("torso", "neck", "left_upper_arm", "right_upper_arm")]
+def _push_out(body: Body, points: np.ndarray, skull: _Skull, scarf: bool):
+    """Moves points outside of neck and torso, in place; a scarf also goes around the chin."""
+    names = ["torso", "neck", "left_upper_arm", "right_upper_arm", *(["head"] if scarf else [])]
+    margin = 0.016 if scarf else 0.012
+    parts = [PARTS.index(name) for name in names]
     faces = body.faces[np.isin(body.part, parts)]
     used = np.unique(faces)
     across = np.cross(
@@ -430,10 +430,10 @@ def _glasses(body: Body, skull: _Skull, colour: Colour) -> Mesh:
         eye = body.heads[body.bone(f"eye.{side}")]
         turn = np.linspace(0, 2 * np.pi, 33)
         front = eye[1] - 0.034
-        path = np.stack(
-            [eye[0] + sign * 0.003 + 0.026 * np.cos(turn), front + 0.10 * np.abs(0.026 * np.cos(turn) * sign + 0.026) ** 1.2, eye[2] - 0.003 + 0.019 * np.sin(turn)],
-            axis=1,
-        )  # fmt: skip
+        across, up = 0.026 * np.cos(turn), 0.019 * np.sin(turn)
+        # The lenses wrap around the face.
+        depth = front + 0.10 * np.abs(across * sign + 0.026) ** 1.2
+        path = np.stack([eye[0] + sign * 0.003 + across, depth, eye[2] - 0.003 + up], axis=1)
         parts.append(_tube(path, 0.0016, linear))
         outer = path[np.argmax(sign * path[:, 0])]
         rim.append(path[np.argmin(sign * path[:, 0])])

@@ -1,6 +1,6 @@
 """Renders dressed figures: shading, shadows and contact darkening as Warp kernels over the rasterizer's pixels."""
 
-from typing import Any, Protocol, no_type_check
+from typing import Any, Protocol, no_type_check, runtime_checkable
 
 import numpy as np
 import warp as wp
@@ -12,7 +12,7 @@ from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels
 from gen.signers.scenery import paint_scene
 from gen.signers.textures import to_linear
 
-SHADOW_SIZE = 320
+SHADOW_SIZE = 288
 """Pixels along each side of the shadow map."""
 
 
@@ -24,6 +24,7 @@ _FACE_BITS = wp.constant(wp.int64(32))
 _FACE_MASK = wp.constant(wp.int64(0xFFFFFFFF))
 
 
+@runtime_checkable
 class Projection(Protocol):
     """What a camera must offer."""
 
@@ -33,6 +34,7 @@ class Projection(Protocol):
 
 
 @wp.struct
+@no_type_check
 class _Lighting:
     towards_key: wp.vec3
     key: wp.vec3
@@ -190,6 +192,7 @@ def _shade(
     shadow: wp.array2d(dtype=wp.int64),
     offsets: wp.array(dtype=wp.vec2),
     background: wp.array2d(dtype=wp.vec3),
+    encoded_background: wp.array3d(dtype=wp.uint8),
     supersample: int,
     frame: wp.array3d(dtype=wp.uint8),
     alpha: wp.array2d(dtype=wp.uint8),
@@ -197,15 +200,34 @@ def _shade(
     row, column = wp.tid()
     total = wp.vec3(0.0, 0.0, 0.0)
     covered = wp.float32(0.0)
+    # Where the samples of a pixel see one smooth surface, the diagonal ones stand for all.
+    first = nearest[row * supersample, column * supersample]
+    smooth = wp.bool(True)
+    empty = wp.bool(True)
+    for sample in range(supersample * supersample):
+        key = nearest[row * supersample + sample // supersample, column * supersample + sample % supersample]
+        if key != _EMPTY:
+            empty = False
+        if wp.abs(_depth(key) - _depth(first)) > 0.006:
+            smooth = False
+    if empty:
+        for channel in range(3):
+            frame[row, column, channel] = encoded_background[row, column, channel]
+        alpha[row, column] = wp.uint8(0)
+        return
+    count = wp.float32(0.0)
     metre = 1.0 / lighting.metres_per_pixel
     half = wp.normalize(lighting.towards_key + wp.vec3(0.0, 0.0, -1.0))
     for sample in range(supersample * supersample):
         y = row * supersample + sample // supersample
         x = column * supersample + sample % supersample
         key = nearest[y, x]
+        shaded = not smooth or y - row * supersample == x - column * supersample
+        if shaded:
+            count += 1.0
         if key == _EMPTY:
             total += background[row, column]
-        else:
+        elif shaded:
             covered += 1.0
             found = wp.int32(key & _FACE_MASK)
             i, j, k = faces[found, 0], faces[found, 1], faces[found, 2]
@@ -224,10 +246,7 @@ def _shade(
             layer = surface[found]
             # Both sides of cloth and hair are seen; skin seen from behind lies inside the body.
             if normal[2] > 0.0:
-                if layer >= 4:
-                    normal = -normal
-                else:
-                    normal = wp.normalize(wp.vec3(normal[0], normal[1], -0.02))
+                normal = wp.where(layer >= 4, -normal, wp.normalize(wp.vec3(normal[0], normal[1], -0.02)))
             texture = _sample_texture(textures, layer, uv[i] * a + uv[j] * b + uv[k] * c)
             albedo = wp.cw_mul(colour[i] * a + colour[j] * b + colour[k] * c, texture)
             depth = _depth(key)
@@ -261,10 +280,15 @@ def _shade(
             rim = grazing * grazing * grazing * grazing * 0.25
             result += (lighting.key * (gleam * arriving) + lighting.sky * rim) * (shine[layer][0] * open)
             total += result
-    count = float(supersample * supersample)
     for channel in range(3):
         frame[row, column, channel] = wp.uint8(_encode(total[channel] / count) * 255.0 + 0.5)
     alpha[row, column] = wp.uint8(255.0 * covered / count + 0.5)
+
+
+def encode(linear: Float32[np.ndarray, "*any 3"]) -> UInt8[np.ndarray, "*any 3"]:
+    """Linear light to sRGB."""
+    c = np.clip(linear, 0, 1)
+    return np.uint8(np.where(c <= 0.0031308, 12.92 * c, 1.055 * c ** (1 / 2.4) - 0.055) * 255 + 0.5)
 
 
 def _rings() -> np.ndarray:
@@ -313,6 +337,7 @@ def render_layers(
     frames = np.empty((len(vertices), height, width, 3), np.uint8)
     alpha = np.empty((len(vertices), height, width), np.uint8)
     background = _share(paint_scene(figure.appearance.scene, height, width).copy(), wp.vec3)
+    encoded_background = _share(encode(paint_scene(figure.appearance.scene, height, width)), wp.uint8)
     shared = [
         _share(figure.faces, wp.int32),
         _share(figure.surface, wp.int32),
@@ -358,6 +383,7 @@ def render_layers(
             shadow,
             offsets,
             background,
+            encoded_background,
             supersample,
             _share(frame, wp.uint8),
             _share(mask, wp.uint8),

@@ -72,9 +72,9 @@ def paint_scene(scene: Scene, height: int, width: int) -> Float32[np.ndarray, "h
     return painting
 
 
-def _noise(rng: np.random.Generator, height: int, width: int, cells: float) -> np.ndarray:
+def _noise(rng: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
     """Smooth noise of unit spread, about `cells` bumps high."""
-    rows = max(2, round(cells))
+    rows = max(2, cells)
     columns = max(2, round(cells * width / height))
     return cv2.resize(
         rng.normal(size=(rows, columns)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
@@ -106,8 +106,8 @@ def _texture(painting: np.ndarray, rng: np.random.Generator, second: np.ndarray)
 def _rectangle(painting: np.ndarray, x0: float, y0: float, x1: float, y1: float, colour):
     """Fills a rectangle given in heights of the frame, x from its middle."""
     height, width = painting.shape[:2]
-    left, right = (int(round(x * height + width / 2)) for x in (x0, x1))
-    top, bottom = (int(round(y * height)) for y in (y0, y1))
+    left, right = (round(x * height + width / 2) for x in (x0, x1))
+    top, bottom = (round(y * height) for y in (y0, y1))
     painting[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = np.clip(colour, 0, 1)
 
 
@@ -118,7 +118,7 @@ def _room(painting: np.ndarray, rng: np.random.Generator, second: np.ndarray):
     painting *= (1 + 0.025 * _noise(rng, height, width, 24))[..., None]
     if rng.random() < 0.35:  # a corner of the room
         corner = rng.uniform(-0.5, 0.5) * half * 1.8
-        _rectangle(painting, corner, 0, half + 1, 1, wall * rng.uniform(0.75, 0.95))
+        _rectangle(painting, corner, 0.0, half + 1, 1.0, wall * rng.uniform(0.75, 0.95))
     if rng.random() < 0.6:
         skirting = rng.uniform(0.74, 1.02)
         _rectangle(painting, -half, skirting, half, 1.1, second)
@@ -198,7 +198,7 @@ def _bokeh(painting: np.ndarray, rng: np.random.Generator, second: np.ndarray):
 def degrade(
     frames: UInt8[np.ndarray, "frames height width 3"], seed: int, *, strength: float = 1.0
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-    """What a camera does to a clip: a slight blur, sensor noise, exposure, sometimes JPEG blocks; one setting a clip."""
+    """What a camera does to a clip: slight blur, sensor noise, exposure, sometimes JPEG blocks; one setting a clip."""
     rng = np.random.default_rng([seed, 0xCA])
     blur = rng.uniform(0, 0.7) * strength
     noise = rng.uniform(0, 5) * strength

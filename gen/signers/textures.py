@@ -91,7 +91,7 @@ def paint_decal(cloth: Texture, fabric: Fabric, seed: int) -> Texture:
             )
             cv2.circle(front, at(0, top + 0.05), round(0.025 * per_m), contrast, -1)
         else:
-            corners = rng.uniform(-0.07, 0.07, (5, 2)) + (0, top + 0.06)
+            corners = rng.uniform(-0.07, 0.07, (5, 2)) + np.array([0, top + 0.06])
             cv2.fillPoly(
                 front, [np.array([at(*c) for c in corners], np.int32)], to_linear(fabric.second).tolist(), cv2.LINE_AA
             )
@@ -198,7 +198,7 @@ def paint_face(body: Body, appearance: Appearance) -> Texture:
         lids = points(f"{side}_eyelid", range(6))
         blend((0.25 + 0.3 * appearance.makeup) * spot(lids.mean(0), 0.016), (0.72, 0.64, 0.64))
         if appearance.wrinkles > 0.2:
-            below = lids.mean(0) + (0, 0.014 * per_m)
+            below = lids.mean(0) + np.array([0, 0.014 * per_m])
             blend(0.35 * appearance.wrinkles * spot(below, 0.009), (0.75, 0.68, 0.7))
     if appearance.freckles > 0:
         middle = points("nose_bridge", [2])[0]
@@ -317,16 +317,10 @@ def _paint_brows(face, rng, appearance, points, skin, per_m):
         brow = points(f"{side}_brow", range(5))
         brow = brow[np.argsort(outward * brow[:, 0])]  # from the nose outwards
         curve = _smooth(brow) - np.stack([np.zeros(40), np.linspace(0.0028, 0, 40) * per_m], axis=1)
-        thick = (
-            0.0052
-            * appearance.brow
-            * per_m
-            * np.interp(np.linspace(0, 1, len(curve)), [0, 0.25, 0.65, 1], [0.7, 1, 0.85, 0.3])
-        )
-        cv2.fillPoly(
-            mask, [np.int32(np.concatenate([curve - np.stack([0 * thick, thick / 2], 1), (curve + np.stack([0 * thick, thick / 2], 1))[::-1]]))],
-            0.55, cv2.LINE_AA,
-        )  # fmt: skip
+        shape = np.interp(np.linspace(0, 1, len(curve)), [0, 0.25, 0.65, 1], [0.7, 1, 0.85, 0.3])
+        thick = 0.0052 * appearance.brow * per_m * shape
+        half = np.stack([np.zeros_like(thick), thick / 2], axis=1)
+        cv2.fillPoly(mask, [np.int32(np.concatenate([curve - half, (curve + half)[::-1]]))], 0.55, cv2.LINE_AA)
         for at in np.linspace(0, len(curve) - 1.01, 60):
             base = curve[int(at)] + rng.normal(0, 0.32, 2) * (1, thick[int(at)])
             lean = 0.3 + 0.9 * at / len(curve)
