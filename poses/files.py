@@ -7,6 +7,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+_LONGEST_NAME = 255
+"""Bytes in the name of a file, on every common file system."""
+
 
 @contextmanager
 def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Generator[Path]:
@@ -81,6 +84,8 @@ def _check_directory(path: Path) -> None:
 
 
 def _check_folder(path: Path) -> None:
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise ValueError(f"{path.name[:40]}...: its name must be at most {_LONGEST_NAME} bytes long.")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise ValueError(f"{path}: its folder does not exist.")

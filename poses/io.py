@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from poses.formats.pose_file import read_pose, write_pose
+from poses.formats.signverse import read_signverse, write_signverse
 from poses.sequence import PoseFileError, PoseSequence
 
 _MAGIC = {
@@ -28,14 +30,13 @@ def load_poses(path: str | os.PathLike[str]) -> PoseSequence:
         PoseFileError: It is none of these, is damaged, or shows nobody.
     """
     kind = sniff(path)
-    if kind == "SignVerse-2M":
-        from poses.formats.signverse import read_signverse
-
-        return read_signverse(path)
-    if kind == ".pose":
-        from poses.formats.pose_file import read_pose
-
-        return read_pose(path)
+    try:
+        if kind == "SignVerse-2M":
+            return read_signverse(path)
+        if kind == ".pose":
+            return read_pose(path)
+    except OSError as error:
+        raise PoseFileError(f"{path}: cannot be read ({error.strerror}).") from None
     hint = "; extract its poses first" if "video" in kind or kind == "a GIF" else ""
     raise PoseFileError(f"{path}: must be a SignVerse-2M or .pose file, found {kind}{hint}.")
 
@@ -48,12 +49,8 @@ def save_poses(poses: PoseSequence, path: str | os.PathLike[str], *, overwrite: 
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".npz":
-        from poses.formats.signverse import write_signverse
-
         write_signverse(poses, path, overwrite=overwrite)
     elif suffix == ".pose":
-        from poses.formats.pose_file import write_pose
-
         write_pose(poses, path, overwrite=overwrite)
     else:
         raise ValueError(f"{path}: must end in .npz (SignVerse-2M) or .pose, got {suffix or 'no suffix'!r}.")
@@ -65,11 +62,10 @@ def sniff(path: str | os.PathLike[str]) -> str:
     Raises:
         PoseFileError: It does not exist, cannot be read, or is empty.
     """
-    path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         return "SignVerse-2M"
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             head = stream.read(16)
     except FileNotFoundError:
         raise PoseFileError(f"{path}: no such file or folder.") from None

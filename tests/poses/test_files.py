@@ -47,6 +47,15 @@ def test_new_file_takes_the_longest_name_there_is(tmp_path):
     assert path.exists()
 
 
+def test_a_longer_name_is_refused_before_any_work(tmp_path):
+    for new in (new_file, new_directory):
+        with (
+            pytest.raises(ValueError, match=r"^x{40}\.\.\.: its name must be at most 255 bytes"),
+            new(tmp_path / ("x" * 256)),
+        ):
+            pass
+
+
 def test_new_file_refuses_what_is_there(tmp_path):
     (tmp_path / "clip.npz").write_text("mine")
     with pytest.raises(ValueError, match=r"clip\.npz: already there"), new_file(tmp_path / "clip.npz"):

@@ -85,6 +85,8 @@ def test_missing_empty_and_unreadable_files(tmp_path):
         load_poses(tmp_path / "clip.npz")
     with pytest.raises(PoseFileError, match="cannot be read"):
         load_poses(tmp_path / "clip.npz" / "inside")
+    with pytest.raises(PoseFileError, match=r"cannot be read \(File name too long\)"):
+        load_poses(tmp_path / ("x" * 300))
     with pytest.raises(PoseFileError, match=r"must hold poses\.npz"):
         load_poses(tmp_path)
 
