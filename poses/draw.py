@@ -90,8 +90,8 @@ def _wan_animate_strokes(height: int, width: int) -> Strokes:
 PRESETS = MappingProxyType(
     {
         "mimicmotion": Preset(
-            source="https://github.com/Tencent/MimicMotion/blob/main/mimicmotion/dwpose/util.py, shared by "
-            "ControlNeXt-SVD-v2, as packaged in easy-dwpose 1.0.2",
+            source="https://github.com/Tencent/MimicMotion/blob/62f91e1f4ab750e1ab0d96c08f2d199b6e84e8b1/mimicmotion/"
+            "dwpose/util.py, shared by ControlNeXt-SVD-v2 and easy-dwpose 1.0.2",
             short_side=2160,
             body_fades=True,
             parts_fade="round",
@@ -105,7 +105,8 @@ PRESETS = MappingProxyType(
             library="controlnet_aux.dwpose.util",
         ),
         "stableanimator": Preset(
-            source="StableAnimator's DWPose/dwpose_utils: as mimicmotion, red and blue swapped twice",
+            source="https://github.com/Francis-Rings/StableAnimator/blob/020e7f23a768410e0183ce943397d96a609f4ec1/DWPose/"
+            "skeleton_extraction.py: as mimicmotion, red and blue swapped once more when its frames are saved",
             short_side=2160,
             body_fades=True,
             parts_fade="round",
@@ -140,7 +141,8 @@ PRESETS = MappingProxyType(
             pupils=True,
         ),
         "vace-pose": Preset(
-            source="VACE's `pose` task, vace/annotators/pose.py: body and face, hands off",
+            source="https://github.com/ali-vilab/VACE/blob/48eb44f1c4be87cc65a98bff985a26976841e9f3/vace/annotators/"
+            "pose.py, PoseBodyFaceAnnotator, its `pose` task: hands are off",
             short_side=1024,
             multiple=64,
             parts=("body", "face"),
@@ -186,7 +188,8 @@ def draw_poses(
 
     Args:
         poses: What to draw.
-        preset: A name of `PRESETS`.
+        preset: A name of `PRESETS`. Those that draw large and shrink lose parts of fingers below about 512 pixels, as
+            the code they follow does.
         height: Pixels.
         width: Pixels.
 
