@@ -1,6 +1,5 @@
 """Losses of the renderer: pure functions of arrays."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -10,6 +10,8 @@ Shapes below: b clips, f frames, c channels, h x w pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -121,8 +123,8 @@ class SignerUNet(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = False
-    _no_split_modules = ["Stage"]
-    _repeated_blocks = ["ResidualBlock"]
+    _no_split_modules: ClassVar = ["Stage"]
+    _repeated_blocks: ClassVar = ["ResidualBlock"]
 
     @register_to_config
     def __init__(
@@ -152,7 +154,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
             Stage(channels, blocks, time_channels, frames)
             for channels, blocks, frames in zip(block_channels, num_blocks, temporal, strict=True)
         )
-        pairs = list(zip(block_channels[:-1], block_channels[1:], strict=True))
+        pairs = list(pairwise(block_channels))
         self.downsample = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
         self.up = nn.ModuleList(
