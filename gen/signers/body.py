@@ -1,5 +1,6 @@
 """A signer's body: mesh, bones, skinning, facial actions, and where the 128 DWPose points lie on it."""
 
+import csv
 from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -152,12 +153,8 @@ def load_body(shape: BodyShape = BodyShape()) -> Body:
     coordinates = (mixture(shape, tensors["variations"]) - mixture(BodyShape(), tensors["variations"])) @ tensors["mix"]
     points = tensors["mean"] + np.tensordot(coordinates.astype(np.float32), template.basis, axes=1)
     vertices, heads = points[: -len(bone_names)], points[-len(bone_names) :]
-    anchor = np.where(
-        tensors["keypoint_vertex"][:, None] < 0,
-        heads[tensors["keypoint_bone"]],
-        vertices[tensors["keypoint_vertex"]],
-    )
-    keypoints = anchor + tensors["keypoint_offset"]
+    anchor = np.where(template.anchor[:, None] < 0, heads[template.keypoint_bones], vertices[template.anchor])
+    keypoints = anchor + template.offset
     keypoints[index("neck")] = keypoints[index("right_shoulder", "left_shoulder")].mean(axis=0)
     return Body(
         vertices=vertices,
@@ -171,7 +168,7 @@ def load_body(shape: BodyShape = BodyShape()) -> Body:
         part=template.part,
         expressions=template.expressions,
         keypoints=keypoints,
-        keypoint_bones=tensors["keypoint_bone"].astype(np.int32),
+        keypoint_bones=template.keypoint_bones,
         keypoint_expressions=template.keypoint_expressions,
     )
 
@@ -186,6 +183,9 @@ class _Template:
     weights: np.ndarray
     part: np.ndarray
     expressions: np.ndarray
+    keypoint_bones: np.ndarray
+    anchor: np.ndarray
+    offset: np.ndarray
     keypoint_expressions: np.ndarray
 
 
@@ -197,9 +197,7 @@ def _template() -> _Template:
     np.put_along_axis(weights, tensors["weight_bones"].astype(int), tensors["weights"].astype(np.float32), axis=1)
     expressions = np.zeros((len(FACIAL_ACTIONS), num_vertices, 3), np.float32)
     expressions[:, tensors["action_vertices"]] = tensors["actions"]
-    on_skin = tensors["keypoint_vertex"] >= 0
-    keypoint_expressions = np.zeros((len(FACIAL_ACTIONS), NUM_KEYPOINTS, 3), np.float32)
-    keypoint_expressions[:, on_skin] = expressions[:, tensors["keypoint_vertex"][on_skin]]
+    keypoint_bones, anchor, offset = _keypoint_table(bone_names)
     return _Template(
         basis=tensors["basis"].astype(np.float32),
         faces=tensors["faces"].astype(np.int32),
@@ -207,8 +205,24 @@ def _template() -> _Template:
         weights=weights / weights.sum(axis=1, keepdims=True),
         part=tensors["part"].astype(np.int32),
         expressions=expressions,
-        keypoint_expressions=keypoint_expressions,
+        keypoint_bones=keypoint_bones,
+        anchor=anchor,
+        offset=offset,
+        keypoint_expressions=np.where(anchor[:, None] < 0, 0, expressions[:, anchor]).astype(np.float32),
     )
+
+
+def _keypoint_table(bone_names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each of the 128 points its bone, its vertex (-1: the bone's joint), and how far off these it lies."""
+    bones, anchor = np.zeros(NUM_KEYPOINTS, np.int32), np.full(NUM_KEYPOINTS, -1, np.int32)
+    offset = np.zeros((NUM_KEYPOINTS, 3), np.float32)
+    with Path(__file__).with_name("keypoints.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            number = index(row["keypoint"])
+            bones[number] = bone_names.index(row["bone"])
+            anchor[number] = int(row["vertex"] or -1)
+            offset[number] = [float(row[f"{axis}_mm"]) / 1000 for axis in "xyz"]
+    return bones, anchor, offset
 
 
 def skin(

@@ -400,7 +400,8 @@ def _refine(
     diagonal = np.arange(curvature.shape[-1])
     for _ in range(iterations):
         damped = curvature.copy()
-        damped[:, diagonal, diagonal] *= 1 + damping[:, None]
+        # A hand of which no point was seen has no say in where it is; it must stay solvable.
+        damped[:, diagonal, diagonal] = (1 + damping[:, None]) * damped[:, diagonal, diagonal] + 1e-3
         step = -np.linalg.solve(damped, gradient[..., None])[..., 0]
         trial = HandPose(
             place=pose.place + step[:, :2],

