@@ -6,11 +6,13 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 from scipy.sparse import csr_matrix, diags, identity, vstack
 
-from gen.signers.appearance import Appearance, Clothes, Signer
+from gen.signers.appearance import Appearance, Signer
 from gen.signers.body import PARTS, Body
-from gen.signers.hair import grow_hair, scalp
+from gen.signers.clothes import sew
+from gen.signers.hair import Mesh, grow_hair, scalp
+from gen.signers.mesh import incidence, vertex_normals
+from gen.signers.pieces import SURFACES, Piece, compact, split
 from gen.signers.textures import (
-    FABRIC_EXTENT_M,
     face_uv,
     paint_decal,
     paint_eye,
@@ -21,9 +23,6 @@ from gen.signers.textures import (
     to_linear,
 )
 from poses.keypoints import index
-
-SURFACES = ("skin", "face", "eye", "mouth", "hair", "top", "sleeve", "bottom", "jacket", "jacket_sleeve", "plastic")
-"""What a triangle is made of: the number of its texture and of its row in `SHINE`."""
 
 SHINE = np.array(
     [
@@ -64,26 +63,11 @@ class Figure:
     appearance: Appearance
 
 
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """A mesh that becomes part of a figure."""
-
-    binding: csr_matrix
-    origin: np.ndarray
-    """Vertices that share a place share this number."""
-    faces: np.ndarray
-    surface: np.ndarray
-    colour: np.ndarray
-    uv: np.ndarray
-    offset: np.ndarray
-    cut: np.ndarray
-
-
 def dress(signer: Signer, body: Body) -> Figure:
     """Puts a signer's skin, face, hair and clothes on the body."""
     appearance = signer.appearance
-    clothes = _Wardrobe(body, appearance.clothes)
-    pieces = [_skin_piece(body, appearance, clothes), *clothes.pieces()]
+    clothes, bare = sew(body, appearance.clothes)
+    pieces = [_skin_piece(body, appearance, bare), *clothes]
     pieces += [_bind_rigidly(body, mesh) for mesh in grow_hair(body, appearance)]
     starts = np.cumsum([0] + [piece.binding.shape[0] for piece in pieces[:-1]])
     return Figure(
@@ -102,7 +86,7 @@ def dress(signer: Signer, body: Body) -> Figure:
     )
 
 
-def _weld(pieces: list[_Piece]) -> np.ndarray:
+def _weld(pieces: list[Piece]) -> np.ndarray:
     welds, start = [], 0
     for piece in pieces:
         _, first, inverse = np.unique(piece.origin, return_index=True, return_inverse=True)
@@ -131,34 +115,10 @@ def _paint(body: Body, appearance: Appearance) -> np.ndarray:
     return (255 * np.sqrt(np.clip(textures, 0, 2) / 2) + 0.5).astype(np.uint8)
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals of a mesh at rest."""
-    across = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], across)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-
-
-def smoothing_matrix(faces: np.ndarray, count: int, steps: int, strength: float = 0.6) -> csr_matrix:
-    """The linear map that moves every vertex towards its neighbours, `steps` times."""
-    rows = np.concatenate([faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()])
-    columns = np.concatenate([faces[:, [1, 2, 0]].ravel(), faces[:, [0, 1, 2]].ravel()])
-    neighbours = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(count, count))
-    neighbours.data[:] = 1
-    degree = np.maximum(np.asarray(neighbours.sum(axis=1)).ravel(), 1)
-    step = (1 - strength) * identity(count, format="csr") + strength * (diags(1 / degree) @ neighbours)
-    result = identity(count, format="csr", dtype=np.float32)
-    for _ in range(steps):
-        result = step @ result
-    return result.tocsr()
-
-
-def _skin_piece(body: Body, appearance: Appearance, clothes: "_Wardrobe") -> _Piece:
+def _skin_piece(body: Body, appearance: Appearance, bare: np.ndarray) -> Piece:
     """The body itself, without what clothes hide."""
     points, faces = body.vertices, body.faces
-    normals = vertex_normals(points, faces)
-    seen = clothes.bare(faces)
+    normals = vertex_normals(points, faces, incidence(faces, len(points)))
     surface = np.full(len(faces), SURFACES.index("skin"))
     colour = _skin_colour(body, appearance, normals)
     uv = np.stack([np.arctan2(points[:, 0], -points[:, 1]) * 0.3, points[:, 2]], axis=1) * 3
@@ -176,7 +136,7 @@ def _skin_piece(body: Body, appearance: Appearance, clothes: "_Wardrobe") -> _Pi
     surface[socket | tongue | cavity] = SURFACES.index("mouth")
     special = eyeball | socket | tongue | cavity
     # Corners that lie on two surfaces need one vertex for each.
-    faces, origin = _split(faces, np.where(special, 2 + surface, np.where(face, 1, 0)))
+    faces, origin = split(faces, np.where(special, 2 + surface, np.where(face, 1, 0)))
     kind = np.zeros(len(origin), int)
     kind[faces] = surface[:, None]
     uv, colour = uv[origin], colour[origin]
@@ -193,9 +153,9 @@ def _skin_piece(body: Body, appearance: Appearance, clothes: "_Wardrobe") -> _Pi
         colour[mine] = 1.0
     for faces_of, shade in ((socket, (0.35, 0.12, 0.10)), (cavity, (0.10, 0.02, 0.02)), (tongue, (0.42, 0.13, 0.13))):
         colour[np.unique(faces[faces_of])] = shade
-    faces, surface = faces[seen], surface[seen]
-    return _compact(
-        _Piece(
+    faces, surface = faces[bare], surface[bare]
+    return compact(
+        Piece(
             binding=identity(len(points), format="csr", dtype=np.float32)[origin],
             origin=origin,
             faces=faces,
@@ -205,28 +165,6 @@ def _skin_piece(body: Body, appearance: Appearance, clothes: "_Wardrobe") -> _Pi
             offset=np.zeros(len(origin)),
             cut=np.ones(len(origin)),
         )
-    )
-
-
-def _split(faces: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gives each group of faces vertices of its own; returns the new faces and each new vertex's origin."""
-    keys = faces.astype(np.int64) * 64 + group[:, None]
-    unique, new = np.unique(keys, return_inverse=True)
-    return new.reshape(faces.shape), (unique // 64).astype(int)
-
-
-def _compact(piece: _Piece) -> _Piece:
-    """Drops vertices that no face uses."""
-    used, faces = np.unique(piece.faces, return_inverse=True)
-    return _Piece(
-        binding=piece.binding[used],
-        origin=piece.origin[used],
-        faces=faces.reshape(-1, 3),
-        surface=piece.surface,
-        colour=piece.colour[used],
-        uv=piece.uv[used],
-        offset=piece.offset[used],
-        cut=piece.cut[used],
     )
 
 
@@ -276,167 +214,6 @@ def _skin_colour(body: Body, appearance: Appearance, normals: np.ndarray) -> np.
     return colour
 
 
-class _Wardrobe:
-    """Clothes as shells over the body, with fields that say where each garment ends."""
-
-    def __init__(self, body: Body, clothes: Clothes):
-        self._body = body
-        self._clothes = clothes
-        points = body.vertices
-        self._reach = {side: _along_arm(body, side) for side in "LR"}
-        starts = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
-        arm_bones = {
-            side: [i for i, name in enumerate(body.bone_names) if name.startswith(starts) and name.endswith(side)]
-            for side in "LR"
-        }
-        self._arm_weight = {side: body.weights[:, bones].sum(axis=1) for side, bones in arm_bones.items()}
-        self._neck = body.heads[body.bone("neck01")]
-        self._hip_z = body.heads[body.bone("upperleg01.L")][2]
-        self._waist_z = body.heads[body.bone("spine04")][2]
-        self._knee_z = body.heads[body.bone("lowerleg01.L")][2]
-        self._normals = vertex_normals(points, body.faces)
-        self._fields = self._garments()
-
-    def _garments(self) -> list[tuple[str, str, np.ndarray, float]]:
-        """Torso surface, sleeve surface, field and offset of every garment, innermost first."""
-        clothes, z = self._clothes, self._body.vertices[:, 2]
-        hem = self._hip_z - 0.06
-        garments = []
-        arm = np.maximum(self._arm_weight["L"], self._arm_weight["R"])
-
-        def legs(field: np.ndarray) -> np.ndarray:
-            return np.where(arm > 0.2, -1.0, field)
-
-        if clothes.dress:
-            garments.append(
-                ("bottom", "bottom", np.minimum(legs(hem + 0.02 - z), z - self._knee_z), 0.012 + clothes.looseness_m)
-            )
-        else:
-            garments.append(("bottom", "bottom", legs(self._waist_z - z), 0.007))
-        top = np.minimum.reduce(
-            [self._neckline(clothes.neckline, clothes.neck_depth_m), self._sleeve(clothes.sleeve), z - hem]
-        )
-        garments.append(("top", "sleeve", top, 0.008 + clothes.looseness_m))
-        if clothes.jacket:
-            opening = 0.035 + 0.10 * np.clip((self._neck[2] - 0.02 - z) / 0.5, 0, 1)
-            front = self._normals[:, 1] < 0.25
-            open_front = np.where(front, np.abs(self._body.vertices[:, 0]) - opening, 0.1)
-            jacket = np.minimum.reduce([self._neckline("crew", 0.0), self._sleeve(1.93), z - hem + 0.05, open_front])
-            garments.append(("jacket", "jacket_sleeve", jacket, 0.018 + clothes.looseness_m))
-        return garments
-
-    def bare(self, faces: np.ndarray) -> np.ndarray:
-        """Faces of the body that aren't safely under a garment."""
-        covered = np.max([field for _, _, field, _ in self._fields], axis=0)
-        return (covered[faces] < 0.03).any(axis=1)
-
-    def pieces(self) -> list[_Piece]:
-        """The garments' meshes."""
-        return [self._shell(*garment) for garment in self._fields]
-
-    def _neckline(self, name: str, depth: float) -> np.ndarray:
-        """Above zero below the neckline; metres, about."""
-        x, y, z = self._body.vertices.T
-        neck = self._neck
-        # An opening around the neck's foot: above a ring that rises towards the nape, and no wider than the neck.
-        ring = neck[2] + 0.006 + np.clip(0.75 * (y - neck[1]), -0.045, 0.05) - 0.6 * depth
-        front = np.clip((neck[1] + 0.01 - y) / 0.06, 0, 1)
-        across = np.abs(x)
-        half_width = 0.072 + 0.5 * depth
-        if name == "v":
-            ring += 0.6 * depth - front * np.clip(depth + 0.02, 0, None) * np.clip(1 - across / 0.085, 0, 1)
-            half_width = 0.078
-        elif name == "scoop":
-            ring += 0.6 * depth - front * depth * np.sqrt(np.clip(1 - (across / 0.10) ** 2, 0, 1)) - 0.008
-            half_width = 0.095
-        elif name == "boat":
-            ring -= 0.012 - 0.004 * front
-            half_width = 0.125
-        elif name == "polo":
-            ring += 0.022 - front * np.clip(0.05 - across * 2.0, 0, 0.08)
-        elif name == "turtle":
-            ring += 0.06 - front * 0.012
-        return np.maximum(ring - z, across - half_width)
-
-    def _sleeve(self, end: float) -> np.ndarray:
-        """Above zero before the sleeves' ends."""
-        field = np.full(len(self._body.vertices), 1.0)
-        for side in "LR":
-            on_arm = self._arm_weight[side] > 0.2
-            upper, fore = self._reach[side][1:]
-            stop = end * upper if end <= 1 else upper + (end - 1) * fore
-            field = np.where(on_arm, np.minimum(field, stop - self._reach[side][0]), field)
-        return field
-
-    def _shell(self, torso: str, sleeve: str, field: np.ndarray, offset: float) -> _Piece:
-        body = self._body
-        points = body.vertices
-        head = np.isin(body.part, [PARTS.index("head")])
-        faces = body.faces[(field[body.faces] > 0).any(axis=1) & ~head]
-        smoothing = smoothing_matrix(faces, len(points), steps=3)
-        smooth = smoothing @ points
-        used = np.unique(faces)
-        # Smoothing shrinks; cloth hangs outside of what it covers.
-        shrunk = np.clip(((points - smooth) * self._normals).sum(axis=1), 0, 0.02)
-        shrunk = smoothing_matrix(faces, len(points), steps=6) @ shrunk
-        rng = np.random.default_rng(len(used))
-        folds = np.zeros(len(points))
-        for _ in range(5):
-            direction = rng.normal(size=3)
-            direction *= rng.uniform(25, 60) / np.linalg.norm(direction)
-            folds += np.sin(points @ direction + rng.uniform(0, 6)) / 5
-        swing = 0.35 * self._clothes.looseness_m * folds
-        arm = np.maximum(self._arm_weight["L"], self._arm_weight["R"])
-        on_arm = arm[faces].mean(axis=1) > 0.5
-        split_faces, origin = _split(faces, on_arm.astype(int))
-        surface = np.where(on_arm, SURFACES.index(sleeve), SURFACES.index(torso))
-        kind = np.zeros(len(origin), bool)
-        kind[split_faces[on_arm]] = True
-        at = points[origin]
-        spine_y = self._neck[1]
-        around = np.arctan2(at[:, 0], -(at[:, 1] - spine_y - 0.02)) / (2 * np.pi) * 0.95
-        uv = np.stack([0.5 + around, self._neck[2] - 0.02 - at[:, 2]], axis=1)
-        for side in "LR":
-            mine = kind & (self._arm_weight[side][origin] > 0.4)
-            uv[mine] = _sleeve_uv(body, side, at[mine], self._reach[side][0][origin[mine]])
-        return _Piece(
-            binding=smoothing[origin],
-            origin=origin,
-            faces=split_faces,
-            surface=surface,
-            colour=np.ones((len(origin), 3)),
-            uv=uv / FABRIC_EXTENT_M,
-            offset=(offset + shrunk + swing)[origin],
-            cut=field[origin],
-        )
-
-
-def _along_arm(body: Body, side: str) -> tuple[np.ndarray, float, float]:
-    """How far along the arm each vertex lies, and the lengths of upper arm and forearm; metres."""
-    shoulder, elbow, wrist = (body.heads[body.bone(f"{name}.{side}")] for name in ("upperarm01", "lowerarm01", "wrist"))
-    upper, fore = np.linalg.norm(elbow - shoulder), np.linalg.norm(wrist - elbow)
-    on_upper = (body.vertices - shoulder) @ (elbow - shoulder) / upper
-    on_fore = upper + (body.vertices - elbow) @ (wrist - elbow) / fore
-    bend = np.clip((on_upper - upper + 0.03) / 0.06, 0, 1)
-    return on_upper * (1 - bend) + on_fore * bend, float(upper), float(fore)
-
-
-def _sleeve_uv(body: Body, side: str, at: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Around the arm, mirrored so that there is no seam, and along it; metres."""
-    shoulder, wrist = (body.heads[body.bone(f"{name}.{side}")] for name in ("upperarm01", "wrist"))
-    axis = (wrist - shoulder) / np.linalg.norm(wrist - shoulder)
-    front = np.array([0.0, -1.0, 0.0]) + axis * axis[1]
-    front /= np.linalg.norm(front)
-    other = np.cross(axis, front)
-    elbow = body.heads[body.bone(f"lowerarm01.{side}")]
-    line = shoulder + np.outer(np.clip(along / np.linalg.norm(wrist - shoulder), 0, 1), wrist - shoulder)
-    line += (elbow - 0.5 * (shoulder + wrist)) * (1 - np.abs(2 * along / np.linalg.norm(wrist - shoulder) - 1)).clip(0)[
-        :, None
-    ]
-    away = at - line
-    return np.stack([np.abs(np.arctan2(away @ other, away @ front)) * 0.045, along], axis=1)
-
-
 def _anchors(body: Body, bones: list[str], count: int) -> np.ndarray:
     """Vertices spread over what some bones move, expressions leaving them alone."""
     held = body.weights[:, [body.bone(name) for name in bones]].sum(axis=1) > 0.97
@@ -460,13 +237,13 @@ def _follow(body: Body, anchors: np.ndarray, points: np.ndarray) -> csr_matrix:
     return csr_matrix((weights.ravel(), (rows, columns)), shape=(len(points), len(body.vertices)))
 
 
-def _bind_rigidly(body: Body, mesh) -> _Piece:
+def _bind_rigidly(body: Body, mesh: Mesh) -> Piece:
     """Binds hair and what is worn on the head: to the head, and below the chin more and more to the chest."""
     head = _follow(body, _anchors(body, ["head"], 24), mesh.points)
     chest = _follow(body, _anchors(body, ["spine01", "spine02"], 24), mesh.points)
     follow = diags(mesh.follow_head)
     binding = (follow @ head + (identity(len(mesh.points)) - follow) @ chest).tocsr()
-    return _Piece(
+    return Piece(
         binding=binding,
         origin=mesh.origin,
         faces=mesh.faces,

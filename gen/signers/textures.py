@@ -316,7 +316,7 @@ def _paint_brows(face, rng, appearance, points, skin, per_m):
     for side, outward in (("right", -1), ("left", 1)):
         brow = points(f"{side}_brow", range(5))
         brow = brow[np.argsort(outward * brow[:, 0])]  # from the nose outwards
-        curve = _smooth(brow) - np.stack([np.zeros(40), np.linspace(0.0028, 0, 40) * per_m], axis=1)
+        curve = _smooth(brow) - np.stack([np.zeros(40), np.linspace(0.0012, 0, 40) * per_m], axis=1)
         shape = np.interp(np.linspace(0, 1, len(curve)), [0, 0.25, 0.65, 1], [0.7, 1, 0.85, 0.3])
         thick = 0.0052 * appearance.brow * per_m * shape
         half = np.stack([np.zeros_like(thick), thick / 2], axis=1)

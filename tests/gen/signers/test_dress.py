@@ -18,8 +18,9 @@ from gen.signers.appearance import (
     sample_signer,
 )
 from gen.signers.body import BodyShape, load_body
-from gen.signers.dress import SHINE, SURFACES, dress, vertex_normals
+from gen.signers.dress import SHINE, dress
 from gen.signers.hair import grow_hair
+from gen.signers.pieces import SURFACES, refine
 from gen.signers.textures import paint_fabric
 from poses.keypoints import index
 
@@ -166,10 +167,31 @@ def test_cloth_repeats_without_a_seam():
         assert seam < 1.5 * inside.max() + 1e-6
 
 
-def test_normals_of_a_ball_point_outwards():
-    points = np.float32([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
-    faces = np.array([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]])
-    np.testing.assert_allclose(vertex_normals(points, faces), points, atol=1e-6)
+def test_refined_faces_cover_what_they_covered_without_gaps():
+    points = np.float64([[0, 0], [4, 0], [0, 4], [4, 4], [8, 4], [8, 0]])
+    faces = np.array([[0, 1, 2], [1, 3, 2], [1, 4, 3], [1, 5, 4]])
+    refined, pairs = refine(faces, len(points), np.array([False, True, False, False]))
+    points = np.concatenate([points, points[pairs].mean(axis=1)])
+    assert len(refined) == 2 + 4 + 2 + 1
+    corners = points[refined]
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    areas = 0.5 * (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
+    assert (areas > 0).all()
+    assert areas.sum() == 32
+    inside = np.sort(refined[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    _, uses = np.unique(inside, axis=0, return_counts=True)
+    assert set(uses) == {1, 2}
+    assert (uses == 1).sum() == 7
+
+
+@pytest.mark.parametrize("wanted", list(itertools.product([False, True], repeat=2)))
+def test_refining_neighbours_agree_on_their_edge(wanted):
+    faces = np.array([[0, 1, 2], [2, 1, 3]])
+    refined, pairs = refine(faces, 4, np.array(wanted))
+    assert len(pairs) == [0, 3, 5][sum(wanted)]
+    edges = np.sort(refined[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    assert np.unique(edges, axis=0, return_counts=True)[1].max() <= 2
+    assert len(refined) == [2, 6, 8][sum(wanted)]
 
 
 def test_unknown_words_are_refused():
