@@ -9,7 +9,6 @@ frame was decoded step by step, those of the same layout are recognised by compa
 """
 
 import re
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO
@@ -80,7 +79,7 @@ def decode_frame_payloads(data: bytes, where: str) -> list[FrameRun]:
             return _Decoder(data, find_runs=False).decode()
     except _RefusedError as error:
         raise PoseFileError(f"{where}: {error}") from None
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError, struct.error):
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise PoseFileError(f"{where} must be a pickled array of dictionaries, but it is damaged.") from None
 
 
@@ -115,7 +114,7 @@ class _Global:
 class _OpenFrame:
     start: int
     memo_size: int
-    value: dict = field(default_factory=dict)
+    value: dict
     puts: list[tuple[int, int]] = field(default_factory=list)
     repeats: bool = True
 

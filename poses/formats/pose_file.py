@@ -27,18 +27,8 @@ _OPENPOSE_HAND = (
     "BASE", "T_STT", "T_BCMC", "T_MCP", "T_IP", "I_CMC", "I_MCP", "I_PIP", "I_DIP", "M_CMC", "M_MCP", "M_PIP", "M_DIP",
     "R_CMC", "R_MCP", "R_PIP", "R_DIP", "P_CMC", "P_MCP", "P_PIP", "P_DIP",
 )  # fmt: skip
-_OPENPOSE_FACE = tuple(
-    f"{group}_{i}"
-    for group, start, stop in (
-        ("FB", 0, 17),
-        ("FEB", 17, 27),
-        ("FN", 27, 36),
-        ("FE", 36, 48),
-        ("FLO", 48, 60),
-        ("FLI", 60, 68),
-    )
-    for i in range(start, stop)
-)
+_FACE_GROUPS = {"FB": (0, 17), "FEB": (17, 27), "FN": (27, 36), "FE": (36, 48), "FLO": (48, 60), "FLI": (60, 68)}
+_OPENPOSE_FACE = tuple(f"{group}_{i}" for group, ends in _FACE_GROUPS.items() for i in range(*ends))
 
 
 def _openpose_body(name: str) -> str:
@@ -150,13 +140,11 @@ def _read(path: Path) -> "tuple[PoseHeader, float, np.ndarray, np.ndarray]":
     try:
         header = PoseHeader.read(reader)
         version = round(header.version, 3)
-        if version not in (0.1, 0.2):
-            raise PoseFileError(f"{path}: must be a .pose file of version 0.1 or 0.2, found {header.version:g}.")
-        _, frames, people = struct.unpack_from("<fIH" if version == 0.2 else "<HHH", data, reader.read_offset)
-    except (struct.error, TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, PoseFileError):
-            raise
+        _, frames, people = struct.unpack_from("<HHH" if version == 0.1 else "<fIH", data, reader.read_offset)
+    except (struct.error, TypeError, ValueError, OverflowError):
         raise PoseFileError(f"{path}: must be a whole .pose file, but its header is damaged.") from None
+    if version not in (0.1, 0.2):
+        raise PoseFileError(f"{path}: must be a .pose file of version 0.1 or 0.2, found {header.version:g}.")
     formats = {component.format for component in header.components}
     if not formats or not formats <= {"XYC", "XYZC"} or len(formats) > 1:
         raise PoseFileError(f"{path}: must hold points as XYC or XYZC, found {sorted(formats)[:3]}.")

@@ -91,7 +91,7 @@ def _hostile(seeds: dict[str, bytes], random: np.random.Generator) -> tuple[str,
 def _check(path, data: bytes) -> bool:
     """Whether the file was read; anything but a clip or one line of reason fails."""
     path.write_bytes(data)
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         poses = load_poses(path)
     except PoseFileError as error:
@@ -100,7 +100,7 @@ def _check(path, data: bytes) -> bool:
             raise AssertionError(f"must be one line that names the file: {reason!r}") from error
         return False
     finally:
-        assert time.perf_counter() - begin < 2
+        assert time.process_time() - begin < 2  # of CPU: other work may keep the clock running
     assert isinstance(poses, PoseSequence)
     return True
 
