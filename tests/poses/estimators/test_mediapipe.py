@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_nothing_is_written_to_the_screen():
 @pytest.mark.skipif(not (VIDEOS / "isl51").is_dir(), reason="../shared/data is not here")
 def test_each_hand_belongs_to_its_own_wrist(estimator):
     path = VIDEOS / "isl51" / "videos" / "a.mp4"
-    frames = (frame for frame, _ in zip(read_frames(path), range(40), strict=False))
+    frames = islice(read_frames(path), 26, 36)
     poses = extract_poses(frames, fps=read_info(path).fps, estimator=estimator, source=path.name)
     wrists = poses.pixels()[:, index("left_hand_wrist", "right_hand_wrist")]
     arms = poses.pixels()[:, index("left_wrist", "right_wrist")]
