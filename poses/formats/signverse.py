@@ -133,10 +133,11 @@ def write_signverse(
     """Writes a `poses.npz` as SignVerse-2M does, with the same keys, types and order.
 
     As there, a body joint keeps only whether it is seen with more than 0.3. Three keys are added where they say
-    something: `glosses` with `gloss_spans`, `sign_language`, and `exact_fps`, since the format's `fps` is whole.
+    something: `glosses` with `gloss_spans`, `sign_language`, and `exact_fps`, since the format's own `fps` is a whole
+    number, the nearest one.
 
     Args:
-        poses: What to write. Its frame rate must be within 0.5 % of a whole number.
+        poses: What to write. Its frame rate must be within 5 % of a whole number, as all from 10 on are.
         path: The file, which appears when it is complete.
         overwrite: Whether a file that is already there may be replaced.
         body_confidence: Write true confidences of the body instead. Our reader knows them apart, others do not.
@@ -145,7 +146,7 @@ def write_signverse(
         ValueError: The frame rate is not near a whole number, or `path` is taken.
     """
     fps = round(poses.fps)
-    if abs(fps - poses.fps) > LARGEST_FPS_ERROR * poses.fps:
+    if abs(fps - poses.fps) > LARGEST_FPS_ERROR * fps:
         raise ValueError(
             f"{path}: SignVerse-2M files hold whole frame rates, got {poses.fps:g} per second; "
             "resample the poses, or write a .pose file."

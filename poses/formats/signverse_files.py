@@ -17,8 +17,8 @@ from poses.sequence import GlossSpan, PoseFileError
 CORPUS_FPS = 24
 """The rate of the whole corpus; the scheme with one file a frame does not state it."""
 
-LARGEST_FPS_ERROR = 0.005
-"""How far `exact_fps` may be from the whole number that `fps` is, as a fraction."""
+LARGEST_FPS_ERROR = 0.05
+"""How far `exact_fps` may be from the whole number that `fps` is, as a fraction: any rate from 10 on can be written."""
 
 _MAX_FRAME_FILE_BYTES = 2**24
 _MAX_FRAMES_BYTES = 2**29
@@ -86,7 +86,9 @@ def _read_poses(archive: zipfile.ZipFile, path: Path) -> Clip:
     if "exact_fps.npy" in names:
         exact = float(_number(archive, "exact_fps", path))
         if not abs(exact - fps) <= LARGEST_FPS_ERROR * fps:
-            raise PoseFileError(f"{path}: exact_fps must be within 0.5 % of fps, found {exact:g} and {fps:g}.")
+            raise PoseFileError(
+                f"{path}: exact_fps must be within {LARGEST_FPS_ERROR:.0%} of fps, found {exact:g} and {fps:g}."
+            )
         fps = exact
     stored = read_array(archive, "frame_indices.npy", path)
     if stored.dtype.kind not in "iu" or stored.ndim != 1 or len(stored) not in (0, total, 2 * total):

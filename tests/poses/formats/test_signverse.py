@@ -21,7 +21,7 @@ ROUND_TRIP = settings(max_examples=25, deadline=None, suppress_health_check=[Hea
 @given(
     seed=st.integers(0, 2**32 - 1),
     num_frames=st.integers(1, 40),
-    fps=st.sampled_from([24.0, 25.0, 29.97, 30000 / 1001, 60.0]),
+    fps=st.sampled_from([24.0, 25.0, 29.97, 30000 / 1001, 60.0, 12.5, 10.49, 1.0]),
     body_confidence=st.booleans(),
     language=st.sampled_from(["", "ase"]),
     glosses=st.lists(st.text(min_size=1, max_size=8).filter(lambda text: not text.endswith("\0")), max_size=3),
@@ -187,8 +187,8 @@ def test_a_video_folder_holds_poses_npz(publish, save_poses_npz, tmp_path):
 
 
 def test_fractional_rates_are_refused_unless_close(make_poses, tmp_path):
-    with pytest.raises(ValueError, match=r"whole frame rates, got 12\.5 per second; resample"):
-        write_signverse(make_poses(fps=12.5), tmp_path / "clip.npz")
+    with pytest.raises(ValueError, match=r"whole frame rates, got 7\.5 per second; resample"):
+        write_signverse(make_poses(fps=7.5), tmp_path / "clip.npz")
     assert not any(tmp_path.iterdir())
 
 
@@ -260,7 +260,7 @@ def test_a_changing_frame_size_is_refused(publish, save_poses_npz):
         ({"fps": np.asarray("24")}, r"fps\.npy must be one number, found <U2"),
         ({"fps": np.zeros((0,), np.int32)}, r"fps\.npy must be one number"),
         ({"fps": None}, r"must hold fps\.npy, found no such"),
-        ({"exact_fps": np.asarray(12.5)}, r"exact_fps must be within 0\.5 % of fps, found 12\.5 and 24"),
+        ({"exact_fps": np.asarray(12.5)}, r"exact_fps must be within 5% of fps, found 12\.5 and 24"),
         ({"exact_fps": np.asarray(np.nan)}, r"exact_fps\.npy must be one number"),
         ({"frame_indices": np.arange(7)}, r"must hold no, 2 or 4 whole numbers, found int64 \[7\]"),
         ({"frame_indices": np.array([2, 1])}, r"frame_indices must rise, found \[2, 1\]"),
