@@ -206,7 +206,7 @@ def pose_hands(model: HandModel, pose: HandPose) -> _Posed:
             for angle in group:
                 axis = model.axes[first + angle]
                 axes[:, first + angle] = rotation @ axis
-                rotation = rotation @ rotations.about(np.broadcast_to(axis, (num_hands, 3)), turn[:, first + angle])
+                rotation = rotation @ rotations.about(axis, turn[:, first + angle])
             joints[:, finger, segment] = joint
             map_ = rotation @ segment_map[:, finger, segment] * scale
             linear[:, finger, segment] = map_
@@ -231,6 +231,7 @@ def _moved_by() -> tuple[np.ndarray, np.ndarray]:
 
 
 _JOINT, _MOVES = _moved_by()
+_MOVING_ANGLE, _MOVED_POINT = np.nonzero(_MOVES)
 _SEEN = [0, 2]
 """The camera sees x and z."""
 
@@ -295,7 +296,7 @@ def fit_hands(
     )
     pose = _search_fingers(model, pose, repeat(points), repeat(confidence))
     goal = _Goal(repeat(size), repeat(usual), repeat(spread))
-    pose, cost = _refine(model, pose, repeat(points), repeat(confidence), goal, iterations=8)
+    pose, cost = _refine(model, pose, repeat(points), repeat(confidence), goal, iterations=5)
     cost = cost.reshape(num_starts, num_hands)
     palms = pose.palm.reshape(num_starts, num_hands, 3, 3)
     if strain is not None:
@@ -307,7 +308,7 @@ def fit_hands(
     goal = _Goal(
         size, (usual / spread**2 + calm_angles / CALM_SPREAD**2) / precision, np.sqrt(1 / precision), calm_palm
     )
-    return _refine(model, chosen, points, confidence, goal, iterations=4)[0]
+    return _refine(model, chosen, points, confidence, goal, iterations=3)[0]
 
 
 def _palm_starts(model: HandModel, points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -441,41 +442,49 @@ def _normal_equations(model: HandModel, pose: HandPose, target, weight, goal: _G
     jacobian, weighted = (values.reshape(len(target), 42, size) for values in (jacobian, weighted))
     gradient = np.einsum("npi,np->ni", weighted, error.reshape(len(target), 42))
     curvature = np.swapaxes(weighted, 1, 2) @ jacobian
-    add = _Adder(cost, gradient, curvature)
-    add(2, np.log(pose.scale / goal.size), SIZE_SPREAD)
-    if goal.palm is not None:
-        turned = rotations.to_vector(pose.palm @ np.swapaxes(goal.palm, 1, 2))
-        for i in range(3):
-            add(3 + i, turned[:, i], CALM_SPREAD)
-    for i in range(len(ANGLES)):
-        angle = pose.angles[:, i]
-        add(6 + i, angle - goal.angles[:, i], goal.spread[:, i])
-        beyond = angle - np.clip(angle, model.low[i], model.high[i])
-        add(6 + i, beyond, np.where(beyond == 0, np.inf, LIMIT_SPREAD))
-    for first in _FIRST_ANGLE[1:]:
-        add.pair(first + 9, first + 8, pose.angles[:, first + 3] - TIP_SHARE * pose.angles[:, first + 2], TIP_SPREAD)
+    residual, precision = _strays(model, pose, goal)
+    cost += (precision * residual**2).sum(1)
+    gradient += precision * residual
+    diagonal = np.arange(size)
+    curvature[:, diagonal, diagonal] += precision
+    coupled = _tip_residual(pose.angles)
+    cost += (coupled**2).sum(1) / TIP_SPREAD**2
+    gradient += coupled @ _TIP_SLOPE / TIP_SPREAD**2
+    curvature += _TIP_SLOPE.T @ _TIP_SLOPE / TIP_SPREAD**2
     return cost, gradient, curvature
 
 
-class _Adder:
-    """Adds squared prior residuals to normal equations in place."""
+def _strays(model: HandModel, pose: HandPose, goal: _Goal) -> tuple[np.ndarray, np.ndarray]:
+    """How far each parameter is from its goal, and how much that counts; joint limits add to the angles'."""
+    num_hands, size = len(pose.angles), 6 + len(ANGLES)
+    residual, precision = np.zeros((num_hands, size)), np.zeros((num_hands, size))
+    residual[:, 2], precision[:, 2] = np.log(pose.scale / goal.size), 1 / SIZE_SPREAD**2
+    if goal.palm is not None:
+        residual[:, 3:6] = rotations.to_vector(pose.palm @ np.swapaxes(goal.palm, 1, 2))
+        precision[:, 3:6] = 1 / CALM_SPREAD**2
+    inside = np.clip(pose.angles, model.low, model.high)
+    beyond = (inside != pose.angles) / LIMIT_SPREAD**2
+    usual = 1 / goal.spread**2
+    # Two pulls, to the goal and to the limit, are one to the point between them.
+    residual[:, 6:] = pose.angles - (usual * goal.angles + beyond * inside) / (usual + beyond)
+    precision[:, 6:] = usual + beyond
+    return residual, precision
 
-    def __init__(self, cost, gradient, curvature):
-        self.cost, self.gradient, self.curvature = cost, gradient, curvature
 
-    def __call__(self, parameter: int, residual: np.ndarray, spread: np.ndarray | float):
-        precision = 1 / np.square(spread)
-        self.cost += precision * residual**2
-        self.gradient[:, parameter] += precision * residual
-        self.curvature[:, parameter, parameter] += precision
+def _tip_slope() -> np.ndarray:
+    """How `_tip_residual` grows with the parameters."""
+    slope = np.zeros((4, 6 + len(ANGLES)))
+    for row, first in zip(slope, _FIRST_ANGLE[1:], strict=True):
+        row[6 + first + 3], row[6 + first + 2] = 1, -TIP_SHARE
+    return slope
 
-    def pair(self, parameter: int, other: int, residual: np.ndarray, spread: float):
-        """A residual that grows with `parameter` and falls with TIP_SHARE of `other`."""
-        for i, slope_i in ((parameter, 1), (other, -TIP_SHARE)):
-            self.gradient[:, i] += slope_i * residual / spread**2
-            for j, slope_j in ((parameter, 1), (other, -TIP_SHARE)):
-                self.curvature[:, i, j] += slope_i * slope_j / spread**2
-        self.cost += residual**2 / spread**2
+
+_TIP_SLOPE = _tip_slope()
+
+
+def _tip_residual(angles: np.ndarray) -> np.ndarray:
+    """How much more the last joint of each finger bends than it usually does, given the one before."""
+    return angles @ _TIP_SLOPE[:, 6:].T
 
 
 def _jacobian(posed: _Posed) -> np.ndarray:
@@ -486,11 +495,11 @@ def _jacobian(posed: _Posed) -> np.ndarray:
     x, y, z = np.moveaxis(posed.points, -1, 0)
     jacobian[:, :, 1, 3], jacobian[:, :, 0, 4] = y, z
     jacobian[:, :, 1, 4], jacobian[:, :, 0, 5] = -x, -y
-    arm = posed.points[:, None] - posed.joints[:, _JOINT[:, 0], _JOINT[:, 1]][:, :, None]
-    axis = posed.axes[:, :, None]
-    across = (axis[..., 1] * arm[..., 2] - axis[..., 2] * arm[..., 1]) * _MOVES
-    up = (axis[..., 0] * arm[..., 1] - axis[..., 1] * arm[..., 0]) * _MOVES
-    jacobian[:, :, 0, 6:], jacobian[:, :, 1, 6:] = np.swapaxes(across, 1, 2), np.swapaxes(up, 1, 2)
+    arm = posed.points[:, _MOVED_POINT] - posed.joints[:, *_JOINT[_MOVING_ANGLE].T]
+    axis = posed.axes[:, _MOVING_ANGLE]
+    columns = 6 + _MOVING_ANGLE
+    jacobian[:, _MOVED_POINT, 0, columns] = axis[..., 1] * arm[..., 2] - axis[..., 2] * arm[..., 1]
+    jacobian[:, _MOVED_POINT, 1, columns] = axis[..., 0] * arm[..., 1] - axis[..., 1] * arm[..., 0]
     return jacobian
 
 
@@ -543,7 +552,7 @@ def _stretch_jacobian(model: HandModel, pose: HandPose, posed: _Posed) -> np.nda
 
 def _smoothest(cost: np.ndarray, palms: np.ndarray, track: np.ndarray) -> np.ndarray:
     """The start of each hand with least cost, jumps of the palm between frames included (Viterbi)."""
-    num_starts, num_hands = cost.shape
+    num_hands = cost.shape[1]
     # Angle between rotations from the trace of their quotient.
     trace = np.einsum("anij,bnij->abn", palms[:, 1:], palms[:, :-1])
     jump = SWITCH_COST * np.square(np.arccos(np.clip((trace - 1) / 2, -1, 1)))

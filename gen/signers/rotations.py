@@ -6,19 +6,17 @@ from jaxtyping import Float
 
 def from_vector(vector: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3 3"]:
     """Rotation about `vector` by its length in radians."""
-    angle = np.linalg.norm(vector, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(vector, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*vector.shape, 3)
-    # np.sinc has the limits at angle 0; its argument is in half turns.
-    sine = np.sinc(angle / np.pi)
-    cosine = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    return np.eye(3, dtype=vector.dtype) + sine * cross + cosine * (cross @ cross)
+    angle = np.linalg.norm(vector, axis=-1)
+    return about(vector / np.maximum(angle, 1e-12)[..., None], angle)
 
 
 def about(axis: Float[np.ndarray, "*any 3"], angle: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any 3 3"]:
-    """Rotation about unit `axis` by `angle` radians."""
-    return from_vector(axis * np.asarray(angle)[..., None])
+    """Rotation about unit `axis` by `angle` radians; one axis serves many angles."""
+    x, y, z = np.moveaxis(axis, -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*axis.shape, 3)
+    angle = np.asarray(angle)[..., None, None]
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
 
 
 def to_vector(rotation: Float[np.ndarray, "*any 3 3"]) -> Float[np.ndarray, "*any 3"]:
