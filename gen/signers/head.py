@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.ndimage import gaussian_filter1d
 
 from gen.signers import rotations
-from gen.signers.body import FACIAL_ACTIONS, Body
+from gen.signers.body import Body
+from gen.signers.face import fit_expression
 from poses.keypoints import FACE, PARTS, index
 
 HEAD_POINTS = (*index("nose", "right_eye", "left_eye", "right_ear", "left_ear"), *range(*PARTS["face"].indices(128)))
@@ -27,9 +27,6 @@ SIZE_SPREAD = 0.04
 
 SIZE_RANGE = (0.75, 1.35)
 """Smallest and largest head against the body's."""
-
-EXPRESSION_RIDGE = 0.15
-"""Cost of a facial action at full strength, against squared errors of the face points in units of their spread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +76,9 @@ def fit_head(
         rotation, scale, place = _refine(rest, seen, weight, rotation, scale, place, prior, spread)
         clear = weight.sum(axis=1) > 1.5
         prior = np.full(len(seen), np.clip(np.median(scale[clear]), *SIZE_RANGE) if clear.any() else 1.0)
-    expression = _fit_expression(body, rest, rotation, scale, place, seen[:, 5:], sure[:, 5:])
-    return HeadPose(rotation, scale, place, expression)
+    view = rotation[:, [0, 2]] * scale[:, None, None]
+    error = seen[:, 5:] - rest[5:] @ np.swapaxes(view, 1, 2) - place[:, None]
+    return HeadPose(rotation, scale, place, fit_expression(body, view, error, sure[:, 5:]))
 
 
 def _first_guess(rest, seen, weight):
@@ -132,42 +130,3 @@ def _refine(rest, seen, weight, rotation, scale, place, prior, size_spread, iter
         turn = turn * np.minimum(1, 0.5 / np.maximum(np.linalg.norm(turn, axis=1, keepdims=True), 1e-9))
         rotation = rotations.from_vector(turn) @ rotation
     return rotation, scale, place
-
-
-def _fit_expression(body, rest, rotation, scale, place, seen, sure):
-    """Facial actions between 0 and 1 that move the rest face's points to the seen ones, by coordinate descent."""
-    view = rotation[:, [0, 2]] * scale[:, None, None]
-    error = seen - np.einsum("nij,kj->nki", view, rest[5:]) - place[:, None]
-    error = _without_identity(error, sure)
-    basis = np.einsum("nij,akj->naki", view, body.keypoint_expressions[:, PARTS["face"]])
-    precision = np.repeat(sure / POINT_NOISE_M**2, 2, axis=1)
-    basis = basis.reshape(len(error), len(FACIAL_ACTIONS), -1)
-    weighted = basis * precision[:, None]
-    curvature = weighted @ np.swapaxes(basis, 1, 2)
-    slope = np.einsum("nap,np->na", weighted, error.reshape(len(error), -1))
-    ridge = EXPRESSION_RIDGE / 0.1
-    curvature[:, range(len(FACIAL_ACTIONS)), range(len(FACIAL_ACTIONS))] += ridge
-    expression = np.zeros((len(error), len(FACIAL_ACTIONS)))
-    for _ in range(12):
-        for action in range(len(FACIAL_ACTIONS)):
-            pull = slope[:, action] - np.einsum("na,na->n", curvature[:, action], expression)
-            expression[:, action] = np.clip(expression[:, action] + pull / curvature[:, action, action], 0, 1)
-    return gaussian_filter1d(expression, 0.7, axis=0, mode="nearest")
-
-
-def _without_identity(error: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """Takes away what is the same all along: a face that differs from the model's is no expression.
-
-    What lips do is kept apart from where the mouth is: only their common offset is taken away.
-    """
-    frames = (sure > 0).all(axis=1)
-    if not frames.any():
-        return error
-    share = frames.sum() / (frames.sum() + 8)
-    usual = np.median(error[frames], axis=0) * share
-    lips = [FACE.index(name) for name in FACE if "lip" in name]
-    usual[lips] = usual[lips].mean(axis=0)
-    for side in ("right", "left"):
-        lids = [FACE.index(f"{side}_eyelid_{i}") for i in range(6)]
-        usual[lids] = usual[lids].mean(axis=0)
-    return error - usual
