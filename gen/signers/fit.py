@@ -5,17 +5,16 @@ World axes: x to the signer's left, y away from the camera, z up, metres. The ca
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from scipy.ndimage import gaussian_filter1d
 
 from gen.signers import rotations
 from gen.signers.body import Body, keypoints_of, skin
 from gen.signers.hands import HandPose, fit_hands, hand_model, pose_hands
 from gen.signers.head import HeadPose, fit_head
 from gen.signers.limbs import (
+    GIVING_UP_S,
     Arm,
     Trunk,
     fit_arm,
@@ -27,6 +26,7 @@ from gen.signers.limbs import (
     stretched,
     turn_arm,
 )
+from gen.signers.timeline import bridge, ease, interpolate, smooth
 from poses.keypoints import HAND, index
 from poses.sequence import PoseSequence
 
@@ -36,6 +36,12 @@ _MIRROR = {"right": np.array([1.0, 1.0, 1.0]), "left": np.array([-1.0, 1.0, 1.0]
 
 LEAST_CONFIDENCE = 0.05
 """A body point less sure than this is taken as not seen."""
+
+LEAST_HAND_CONFIDENCE = 0.15
+"""A hand less sure than this, mean over its points, is taken as not seen."""
+
+LONGEST_GAP_S = 0.6
+"""Points that are not seen for as long as this move on in between; for longer, they go to where they are at rest."""
 
 TWIST_LIMIT = np.radians(90)
 BEND_LIMIT = np.radians(65)
@@ -141,6 +147,7 @@ def pose_keypoints(body: Body, motion: BodyMotion, frames: slice = slice(None)) 
 class _Plan:
     """What one clip tells before hands are fitted; arms and hands of the left side mirrored."""
 
+    fps: float
     camera: Camera
     trunk: Trunk
     head: HeadPose
@@ -162,42 +169,46 @@ def _plan(clip: PoseSequence, body: Body) -> _Plan:
     shoulders = _shoulders(body, points, seen)
     hips = at("right_hip", "left_hip")
     hips_seen = bool(seen[:, index("right_hip", "left_hip")].all(axis=1).mean() > 0.5)
-    nose = at("nose")
-    facing = (
-        gaussian_filter1d(nose[:, 0] - shoulders[:, :, 0].mean(1), 3.0) if seen[:, 0].any() else np.zeros(len(clip))
-    )
-    trunk = fit_trunk(body, shoulders, hips, hips_seen, facing)
+    nose_seen = seen[:, index("nose")].any()
+    facing = at("nose")[:, 0] - shoulders[:, :, 0].mean(axis=1) if nose_seen else np.zeros(len(clip))
+    trunk = fit_trunk(body, shoulders, hips, hips_seen, smooth(facing, 0.12, clip.fps), clip.fps)
+    longest = round(LONGEST_GAP_S * clip.fps)
     arms, arm_seen, hand_seen, hand_points, hand_confidence = {}, [], [], {}, {}
     for i, side in enumerate(SIDES):
-        mirror = _MIRROR[side][[0, 2]]
+        mirror = _MIRROR[side]
+        flat = mirror[[0, 2]]
         hand = index(*(f"{side}_hand_{name}" for name in HAND))
-        chest = trunk.chest * _MIRROR[side][:, None] * _MIRROR[side]
-        shoulder = fit_shoulder(body, chest, trunk.shoulders * _MIRROR[side], shoulders[:, i] * mirror)
-        of_hand = confidence[:, hand[0]] > 0
-        wrist_body, of_body = at(f"{side}_wrist"), seen[:, index(f"{side}_wrist")]
-        wrist = np.where(of_hand[:, None], points[:, hand[0]], wrist_body)
-        wrist_seen = of_hand | of_body
-        if wrist_seen.any():
-            wrist = _interpolate(wrist, wrist_seen)
-        elbow_seen = seen[:, index(f"{side}_elbow")]
+        chest = trunk.chest * mirror[:, None] * mirror
+        shoulder = fit_shoulder(body, chest, trunk.shoulders * mirror, shoulders[:, i] * flat)
+        of_hand = confidence[:, hand].mean(axis=1) > LEAST_HAND_CONFIDENCE
+        of_root = of_hand & (confidence[:, hand[0]] > 0)
+        wrist_seen = of_root | seen[:, index(f"{side}_wrist")]
+        # The hand's own wrist is the surer one.
+        wrist = np.where(of_root[:, None], points[:, hand[0]], at(f"{side}_wrist"))
+        wrist = interpolate(wrist, wrist_seen) if wrist_seen.any() else wrist
+        elbow_seen = bridge(seen[:, index(f"{side}_elbow")], longest)
         arms[side] = fit_arm(
-            body,
-            shoulder,
-            at(f"{side}_elbow") * mirror,
-            wrist * mirror,
-            _bridge(elbow_seen),
-            _bridge(wrist_seen),
+            body, shoulder, at(f"{side}_elbow") * flat, wrist * flat, elbow_seen, bridge(wrist_seen, longest), clip.fps
         )
         arm_seen.append(wrist_seen)
         hand_seen.append(of_hand)
-        hand_points[side] = points[:, hand] * mirror
+        hand_points[side] = points[:, hand] * flat
         hand_confidence[side] = confidence[:, hand].astype(float)
-    head = fit_head(body, points, np.where(seen, np.maximum(confidence, 0), 0))
-    return _Plan(camera, trunk, head, arms, np.stack(arm_seen, 1), hand_points, hand_confidence, np.stack(hand_seen, 1))
+    return _Plan(
+        clip.fps,
+        camera,
+        trunk,
+        fit_head(body, points, np.where(seen, confidence, 0)),
+        arms,
+        np.stack(arm_seen, axis=1),
+        hand_points,
+        hand_confidence,
+        np.stack(hand_seen, axis=1),
+    )
 
 
 def _fit_camera(clip: PoseSequence, body: Body) -> Camera:
-    """Size from the shoulders, or from head or trunk where these are wider apart than the shoulders tell."""
+    """Size from the shoulders, or from head, trunk or hands where these are larger than the shoulders tell."""
     aspect = clip.width / clip.height
     points = clip.keypoints * np.array([1, 1 / aspect], np.float32)
     seen = clip.confidence > LEAST_CONFIDENCE
@@ -207,12 +218,14 @@ def _fit_camera(clip: PoseSequence, body: Body) -> Camera:
         (("right_eye", "left_eye"), 0.75, 0.5),
         (("face_jaw_0", "face_jaw_16"), 0.75, 0.5),
         (("neck", "right_hip"), 0.75, 0.5),
+        (("right_hand_wrist", "right_hand_middle_mcp"), 0.7, 0.9),
+        (("left_hand_wrist", "left_hand_middle_mcp"), 0.7, 0.9),
     ):
         pair = index(*names)
         both = seen[:, pair].all(axis=1)
         if both.any():
             length = np.quantile(np.linalg.norm(points[both, pair[0]] - points[both, pair[1]], axis=-1), quantile)
-            rest = np.linalg.norm((body.keypoints[pair[0]] - body.keypoints[pair[1]])[[0, 2]])
+            rest = np.linalg.norm(body.keypoints[pair[0]] - body.keypoints[pair[1]])
             ratios.append(share * float(length) / float(rest))
     scale = max(ratios, default=0.0)
     if scale <= 1e-6:
@@ -235,24 +248,8 @@ def _fill(points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.nd
     seen[:, :18] = confidence[:, :18] > LEAST_CONFIDENCE
     points = points.copy()
     for k in np.flatnonzero(seen.any(axis=0) & ~seen.all(axis=0)):
-        points[:, k] = _interpolate(points[:, k], seen[:, k])
+        points[:, k] = interpolate(points[:, k], seen[:, k])
     return points, seen
-
-
-def _interpolate(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Straight lines across gaps, the nearest value at the ends."""
-    frames = np.arange(len(values))
-    return np.stack([np.interp(frames, frames[seen], column[seen]) for column in values.T], axis=-1)
-
-
-def _bridge(seen: np.ndarray, longest: int = 15) -> np.ndarray:
-    """Where a point was seen, short gaps included."""
-    frames = np.flatnonzero(seen)
-    bridged = seen.copy()
-    for start, stop in pairwise(frames):
-        if stop - start <= longest:
-            bridged[start:stop] = True
-    return bridged
 
 
 def _shoulders(body: Body, points: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -282,6 +279,7 @@ def _fit_all_hands(plans: list[_Plan], body: Body) -> dict[tuple[int, str], Hand
     sure = np.concatenate([plans[i].hand_confidence[side][f] for (i, side), f in zip(jobs, frames, strict=True)])
     fore = np.concatenate([plans[i].arms[side].fore[f] for (i, side), f in zip(jobs, frames, strict=True)])
     track = np.repeat(np.arange(len(jobs)), [f.sum() for f in frames])
+    time_s = np.concatenate([np.flatnonzero(f) / plans[i].fps for (i, _), f in zip(jobs, frames, strict=True)])
     along = _rest_forearm(body)
 
     def strain(palms: np.ndarray) -> np.ndarray:
@@ -293,7 +291,7 @@ def _fit_all_hands(plans: list[_Plan], body: Body) -> dict[tuple[int, str], Hand
             + (np.maximum(bend - BEND_LIMIT, 0) / 0.2) ** 2
         )
 
-    pose = fit_hands(model, points, sure, track, strain)
+    pose = fit_hands(model, points, sure, track, time_s=time_s, strain=strain)
     return {job: pose[track == number] for number, job in enumerate(jobs)}
 
 
@@ -402,7 +400,7 @@ def _place_arm(bones: _Bones, plan: _Plan, side: str, hand: HandPose | None, see
     body, letter = bones.body, _LETTER[side]
     mirror = _MIRROR[side]
     arm = plan.arms[side]
-    hand = _whole(body, arm, hand, seen)
+    hand = _whole(body, arm, hand, seen, plan.fps)
     arm = _keep_clear(body, plan, side, arm, hand)
 
     def put(name: str, linear: np.ndarray, position: np.ndarray | None = None):
@@ -447,31 +445,31 @@ def _place_arm(bones: _Bones, plan: _Plan, side: str, hand: HandPose | None, see
             )
 
 
-def _whole(body: Body, arm: Arm, hand: HandPose | None, seen: np.ndarray) -> HandPose:
+def _whole(body: Body, arm: Arm, hand: HandPose | None, seen: np.ndarray, fps: float) -> HandPose:
     """A hand in every frame: as fitted, carried across gaps, relaxed and in line with the forearm where never seen."""
     num_frames = len(seen)
     model = hand_model(body)
+    one = np.ones((num_frames, 1))
+    relaxed = HandPose(arm.wrist[:, [0, 2]], one[:, 0], arm.fore, one * model.usual, one * np.ones(17))
     if hand is None:
-        many = np.ones((num_frames, 1))
-        return HandPose(arm.wrist[:, [0, 2]], many[:, 0], arm.fore, many * model.usual, many * np.ones(17))
-    frames = np.arange(num_frames)
-    known = np.flatnonzero(seen)
+        return relaxed
+    share = ease(bridge(seen, round(LONGEST_GAP_S * fps)), round(GIVING_UP_S * fps))
 
-    def carry(values: np.ndarray) -> np.ndarray:
-        flat = values.reshape(len(known), -1)
-        return np.stack([np.interp(frames, known, column) for column in flat.T], axis=-1).reshape(
-            num_frames, *values.shape[1:]
-        )
+    def carry(values: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        full = np.zeros((num_frames, *values.shape[1:]))
+        full[seen] = values
+        weight = share.reshape(-1, *[1] * (values.ndim - 1))
+        return weight * interpolate(full, seen) + (1 - weight) * rest
 
-    local = np.swapaxes(arm.fore[known], 1, 2) @ hand.palm
-    palm = arm.fore @ rotations.nearest(carry(local))
-    palm[known] = hand.palm
+    # Where the hand is not seen it turns along with the forearm.
+    turned = np.swapaxes(arm.fore[seen], 1, 2) @ hand.palm
+    palm = arm.fore @ rotations.nearest(carry(turned, np.eye(3)))
+    palm[seen] = hand.palm
+    place = relaxed.place.copy()
+    place[seen] = hand.place
+    scale = carry(hand.scale, np.median(hand.scale))
     return HandPose(
-        arm.wrist[:, [0, 2]] if len(known) < 1 else np.where(seen[:, None], carry(hand.place), arm.wrist[:, [0, 2]]),
-        carry(hand.scale),
-        palm,
-        carry(hand.angles),
-        carry(hand.stretch),
+        place, scale, palm, carry(hand.angles, model.usual), np.repeat(hand.stretch[:1], num_frames, axis=0)
     )
 
 
@@ -489,11 +487,11 @@ def _keep_clear(body: Body, plan: _Plan, side: str, arm: Arm, hand: HandPose) ->
     points = posed.points + wrist[:, None]
     front = _front(body, plan, points * _MIRROR[side])
     push = np.maximum((points[..., 1] + CLEARANCE_M - front).max(axis=1), 0)
-    push = gaussian_filter1d(push, 2.0, mode="nearest")
+    push = smooth(push, 0.08, plan.fps)
     wrist[:, 1] -= push
     elbow = arm.elbow.copy()
     elbow[:, 1] -= 0.35 * push
-    return turn_arm(body, arm.shoulder, elbow, wrist)
+    return turn_arm(body, arm.shoulder, elbow, wrist, plan.fps)
 
 
 def _front(body: Body, plan: _Plan, points: np.ndarray) -> np.ndarray:

@@ -7,14 +7,14 @@ World axes: x to the signer's left, y away from the camera, z up, metres. The ca
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.ndimage import gaussian_filter1d
 
 from gen.signers import rotations
 from gen.signers.body import Body
+from gen.signers.timeline import smooth
 from poses.keypoints import HAND, index
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -50,8 +50,14 @@ STRETCH_RANGE = (0.75, 1.35)
 STRETCH_FRAMES = 10
 """How far lengths of finger segments stray from the model's; how many frames of evidence a clip is at most."""
 
+CALM_S = 0.04
+"""The time over which that mean is taken."""
+
+GAP_S = 0.1
+"""A hand not seen for as long as this may have turned any way."""
+
 SWITCH_COST = 20.0
-"""Cost of a palm's turn between frames, per square radian, against squared errors in units of their spread."""
+"""Cost of a palm's turn within `CALM_S`, per square radian, against squared errors in units of their spread."""
 
 # Degrees: lowest, highest, usual value, spread about it.
 _RANGES = {
@@ -238,6 +244,9 @@ _SEEN = [0, 2]
 
 _PALM = [0, 5, 9, 13, 17]
 
+_BLOCK = 256
+"""Hands worked on at once: few enough for the processor's caches."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Goal:
@@ -255,12 +264,17 @@ class _Goal:
     spread: np.ndarray
     palm: np.ndarray | None = None
 
+    def __getitem__(self, hands: slice) -> "_Goal":
+        return _Goal(*(None if (value := getattr(self, f.name)) is None else value[hands] for f in fields(self)))
+
 
 def fit_hands(
     model: HandModel,
     points: Float[np.ndarray, "hands 21 2"],
     confidence: Float[np.ndarray, "hands 21"],
     track: Int[np.ndarray, " hands"],
+    *,
+    time_s: Float[np.ndarray, " hands"] | None = None,
     strain: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> HandPose:
     """Poses that put a hand's points where they were seen.
@@ -272,47 +286,57 @@ def fit_hands(
         model: The hand.
         points: Where the points were seen, x and z in metres.
         confidence: How sure they are.
-        track: Which hands are the same hand in consecutive frames: equal numbers, in order of time.
+        track: Which hands are the same hand of a clip: equal numbers, in order of time.
+        time_s: When each hand was seen; 25 times a second where it is not given.
         strain: Cost to the arm of palm rotations [starts, hands, 3, 3], as [starts, hands].
 
     Returns:
         The poses.
     """
-    size, starts = _palm_starts(model, points, confidence)
+    step_s = _steps(track, np.arange(len(points)) / 25 if time_s is None else time_s)
+    size, place, palms = _palm_starts(model, points, confidence)
     size = _by_track(size, confidence.mean(axis=1), track)
-    num_starts, num_hands = len(starts), len(points)
-
-    def repeat(values: np.ndarray) -> np.ndarray:
-        return np.concatenate([values] * num_starts)
-
+    num_hands = len(points)
     usual = np.tile(model.usual, (num_hands, 1))
     spread = np.tile(model.spread, (num_hands, 1))
-    pose = HandPose(
-        place=repeat(points[:, 0]),
-        scale=repeat(size),
-        palm=np.concatenate(starts),
-        angles=repeat(usual),
-        stretch=np.ones((num_starts * num_hands, 17)),
-    )
-    pose = _search_fingers(model, pose, repeat(points), repeat(confidence))
-    goal = _Goal(repeat(size), repeat(usual), repeat(spread))
-    pose, cost = _refine(model, pose, repeat(points), repeat(confidence), goal, iterations=5)
-    cost = cost.reshape(num_starts, num_hands)
-    palms = pose.palm.reshape(num_starts, num_hands, 3, 3)
-    if strain is not None:
-        cost = cost + strain(palms)
-    chosen = pose[_smoothest(cost, palms, track) * num_hands + np.arange(num_hands)]
-    chosen = _stretch_segments(model, chosen, points, confidence, track)
-    calm_angles, calm_palm = _calm(chosen, track)
+    goal = _Goal(size, usual, spread)
+    tries, costs = [], []
+    for start in palms:
+        pose = HandPose(place(size, start), size, start, usual, np.ones((num_hands, 17)))
+        pose = _search_fingers(model, pose, points, confidence)
+        pose, cost = _refine(model, pose, points, confidence, goal, iterations=5)
+        tries.append(pose)
+        costs.append(cost)
+    palms = np.stack([pose.palm for pose in tries])
+    cost = np.stack(costs) + (0 if strain is None else strain(palms))
+    best = _smoothest(cost, palms, step_s)
+    pose = _pick(tries, best)
+    pose = _stretch_segments(model, pose, points, confidence, track)
+    calm_angles, calm_palm = _calm(pose, step_s)
     precision = 1 / spread**2 + 1 / CALM_SPREAD**2
     goal = _Goal(
         size, (usual / spread**2 + calm_angles / CALM_SPREAD**2) / precision, np.sqrt(1 / precision), calm_palm
     )
-    return _refine(model, chosen, points, confidence, goal, iterations=3)[0]
+    return _refine(model, pose, points, confidence, goal, iterations=3)[0]
 
 
-def _palm_starts(model: HandModel, points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Size of each hand, and the two palm rotations that look alike.
+def _pick(tries: list[HandPose], best: np.ndarray) -> HandPose:
+    """Of each hand the try with the number in `best`."""
+    hands = np.arange(len(best))
+    return HandPose(*(np.stack([getattr(pose, f.name) for pose in tries])[best, hands] for f in fields(HandPose)))
+
+
+def _steps(track: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+    """Seconds from each hand to the next; infinite where that is another hand's, or after a gap."""
+    step_s = np.diff(time_s)
+    usual = np.median(step_s[track[1:] == track[:-1]]) if (track[1:] == track[:-1]).any() else 0.0
+    return np.where((track[1:] == track[:-1]) & (step_s <= max(GAP_S, 1.5 * usual)), step_s, np.inf)
+
+
+def _palm_starts(
+    model: HandModel, points: np.ndarray, confidence: np.ndarray
+) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], np.ndarray], list[np.ndarray]]:
+    """Size of each hand, its place given size and rotation, and the two palm rotations that look alike.
 
     A palm is nearly flat, so its picture is an affine map of it. One direction in the palm is always parallel to the
     picture and shows the true size: the larger singular value. The smaller one tells the tilt, but not which way.
@@ -321,7 +345,8 @@ def _palm_starts(model: HandModel, points: np.ndarray, confidence: np.ndarray) -
     weight = confidence[:, _PALM, None] + 1e-4
     weight = weight / weight.sum(axis=1, keepdims=True)
     source = flat - (weight * flat).sum(axis=1, keepdims=True)
-    target = points[:, _PALM] - (weight * points[:, _PALM]).sum(axis=1, keepdims=True)
+    seen_middle = (weight * points[:, _PALM]).sum(axis=1)
+    target = points[:, _PALM] - seen_middle[:, None]
     spread = np.swapaxes(source * weight, 1, 2) @ source
     affine = np.linalg.solve(spread, np.swapaxes(source * weight, 1, 2) @ target)  # [hands, palm, picture]
     palm_axes, size, picture_axes = np.linalg.svd(affine)
@@ -336,7 +361,13 @@ def _palm_starts(model: HandModel, points: np.ndarray, confidence: np.ndarray) -
         )
         in_world = np.stack([first, second, np.cross(first, second)], axis=-1)
         starts.append(in_world @ np.swapaxes(in_palm, 1, 2) @ model.palm.T)
-    return size[:, 0], starts
+
+    def place(scale: np.ndarray, palm: np.ndarray) -> np.ndarray:
+        """Where the wrist is if the middle of the palm is where it was seen."""
+        middle = (weight * model.points[_PALM]).sum(axis=1)
+        return seen_middle - scale[:, None] * (palm @ middle[..., None])[:, _SEEN, 0]
+
+    return size[:, 0], place, starts
 
 
 def _frame_in_plane(x1, y1, x2, y2) -> np.ndarray:
@@ -382,12 +413,12 @@ def _search_fingers(model: HandModel, pose: HandPose, points: np.ndarray, confid
     usual = (((grid - model.usual) / model.spread) ** 2).T
     view = pose.palm[:, _SEEN, :] * pose.scale[:, None, None]
     angles = pose.angles.copy()
-    for finger, first in enumerate(_FIRST_ANGLE):
-        last = first + (5 if finger == 0 else 4)
-        drawn = shapes[:, finger].reshape(-1, 3) @ np.swapaxes(view, 1, 2)
-        error = ((drawn.reshape(len(view), len(grid), 3, 2) - seen[:, None, finger]) ** 2).sum(-1)
-        cost = (error * weight[:, None, finger]).sum(-1) / (2 * POINT_NOISE_M) ** 2 + usual[first:last].sum(0)
-        angles[:, first:last] = grid[cost.argmin(axis=1), first:last]
+    for start, (finger, first) in product(range(0, len(view), _BLOCK), enumerate(_FIRST_ANGLE)):
+        block, last = slice(start, start + _BLOCK), first + (5 if finger == 0 else 4)
+        drawn = shapes[:, finger].reshape(-1, 3) @ np.swapaxes(view[block], 1, 2)
+        error = ((drawn.reshape(-1, len(grid), 3, 2) - seen[block, None, finger]) ** 2).sum(-1)
+        cost = (error * weight[block, None, finger]).sum(-1) / (2 * POINT_NOISE_M) ** 2 + usual[first:last].sum(0)
+        angles[block, first:last] = grid[cost.argmin(axis=1), first:last]
     return replace(pose, angles=angles)
 
 
@@ -395,6 +426,17 @@ def _refine(
     model: HandModel, pose: HandPose, points: np.ndarray, confidence: np.ndarray, goal: _Goal, *, iterations: int
 ) -> tuple[HandPose, np.ndarray]:
     """Levenberg-Marquardt on all hands, each with its own damping. Returns poses and costs."""
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(points), _BLOCK)]
+    done = [_refine_block(model, pose[b], points[b], confidence[b], goal[b], iterations) for b in blocks]
+    poses, costs = zip(*done, strict=True)
+    return HandPose(*(np.concatenate([getattr(p, f.name) for p in poses]) for f in fields(HandPose))), np.concatenate(
+        costs
+    )
+
+
+def _refine_block(
+    model: HandModel, pose: HandPose, points: np.ndarray, confidence: np.ndarray, goal: _Goal, iterations: int
+) -> tuple[HandPose, np.ndarray]:
     weight = confidence / POINT_NOISE_M**2
     damping = np.full(len(points), 1e-2)
     cost, gradient, curvature = _normal_equations(model, pose, points, weight, goal)
@@ -550,13 +592,12 @@ def _stretch_jacobian(model: HandModel, pose: HandPose, posed: _Posed) -> np.nda
     return jacobian
 
 
-def _smoothest(cost: np.ndarray, palms: np.ndarray, track: np.ndarray) -> np.ndarray:
+def _smoothest(cost: np.ndarray, palms: np.ndarray, step_s: np.ndarray) -> np.ndarray:
     """The start of each hand with least cost, jumps of the palm between frames included (Viterbi)."""
     num_hands = cost.shape[1]
     # Angle between rotations from the trace of their quotient.
     trace = np.einsum("anij,bnij->abn", palms[:, 1:], palms[:, :-1])
-    jump = SWITCH_COST * np.square(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
-    jump[:, :, track[1:] != track[:-1]] = 0
+    jump = np.square(np.arccos(np.clip((trace - 1) / 2, -1, 1))) * SWITCH_COST * np.minimum(CALM_S / step_s, 1)
     total = cost.copy()
     came_from = np.zeros(cost.shape, int)
     for hand in range(1, num_hands):
@@ -570,11 +611,13 @@ def _smoothest(cost: np.ndarray, palms: np.ndarray, track: np.ndarray) -> np.nda
     return best
 
 
-def _calm(pose: HandPose, track: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _calm(pose: HandPose, step_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Angles and palm rotations smoothed over time."""
     angles, palm = pose.angles.copy(), pose.palm.copy()
-    for number in np.unique(track):
-        mine = track == number
-        angles[mine] = gaussian_filter1d(angles[mine], 1.0, axis=0, mode="nearest")
-        palm[mine] = gaussian_filter1d(palm[mine], 1.0, axis=0, mode="nearest")
+    ends = np.flatnonzero(np.isinf(step_s)) + 1
+    for start, stop in pairwise([0, *ends, len(angles)]):
+        if stop - start > 1:
+            fps = 1 / np.median(step_s[start : stop - 1])
+            angles[start:stop] = smooth(angles[start:stop], CALM_S, fps)
+            palm[start:stop] = smooth(palm[start:stop], CALM_S, fps)
     return angles, rotations.nearest(palm)

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter1d
 
 from gen.signers import rotations
 from gen.signers.body import Body
+from gen.signers.timeline import ease, smooth
 from poses.keypoints import index
 
 UPPER_ARM_RANGE = (0.9, 1.4)
 FOREARM_RANGE = (0.85, 1.4)
 """Shortest and longest arm bones against the body's."""
+
+GIVING_UP_S = 0.3
+"""How long a point that is not seen any more takes to go to where it is at rest."""
 
 HANGING_ARM = np.array([[-0.18, 0.04, -0.98], [-0.02, -0.25, -0.97]])
 """Directions of upper arm and forearm of a right arm at rest."""
@@ -50,6 +53,7 @@ def fit_trunk(
     hips: Float[np.ndarray, "frames 2 2"],
     hips_seen: bool,
     facing: Float[np.ndarray, " frames"],
+    fps: float,
 ) -> Trunk:
     """Leans and turns the trunk as shoulders and hips say.
 
@@ -59,6 +63,7 @@ def fit_trunk(
         hips: As `shoulders`.
         hips_seen: Whether `hips` tell anything.
         facing: Positive where the signer faces to their left: the shoulders' width does not tell which way.
+        fps: Frames per second.
     """
     neck, pelvis = middle(body, "shoulder"), middle(body, "hip")
     line = shoulders[:, 1] - shoulders[:, 0]
@@ -67,7 +72,7 @@ def fit_trunk(
     full = np.quantile(width, 0.9)
     turn = np.arccos(np.clip(width / full, 0, 1)) - np.radians(15)
     yaw = np.clip(turn, 0, np.radians(50)) * np.sign(facing)
-    yaw = gaussian_filter1d(yaw, 2.0, mode="nearest")
+    yaw = smooth(yaw, 0.08, fps)
     roll = 0.6 * np.arctan2(line[:, 1], line[:, 0])
     usual = np.median(place, axis=0) - (neck - pelvis)[[0, 2]]
     if hips_seen:
@@ -126,6 +131,7 @@ def fit_arm(
     wrist: Float[np.ndarray, "frames 2"],
     elbow_seen: Bool[np.ndarray, " frames"],
     wrist_seen: Bool[np.ndarray, " frames"],
+    fps: float,
 ) -> Arm:
     """Reaches elbow and wrist in the picture; what the picture shows too short points towards the camera.
 
@@ -134,33 +140,47 @@ def fit_arm(
         shoulder: Where the arm begins.
         elbow: Where the elbow was seen, x and z.
         wrist: Where the wrist was seen.
-        elbow_seen: Where it was not, the elbow hangs.
+        elbow_seen: Where it was not, the elbow goes where the wrist leaves it.
         wrist_seen: Where it was not, the forearm hangs.
+        fps: Frames per second.
     """
     start, bend, end = rest_arm(body)
-    upper_m, fore_m = np.linalg.norm(bend - start), np.linalg.norm(end - bend)
-    hanging = rotations.unit(HANGING_ARM)
-    hung = shoulder + upper_m * hanging[0]
-    elbow = _toward(shoulder, elbow, elbow_seen, upper_m, UPPER_ARM_RANGE, hung)
-    # A wrist without an elbow: the elbow gives way so that the wrist is reached.
-    wrist_depth = _toward(elbow, wrist, wrist_seen, fore_m, FOREARM_RANGE, elbow + fore_m * hanging[1])
-    return turn_arm(body, shoulder, elbow, wrist_depth)
+    upper_m, fore_m = float(np.linalg.norm(bend - start)), float(np.linalg.norm(end - bend))
+    upper_hangs, fore_hangs = rotations.unit(HANGING_ARM)
+    free = np.where(
+        wrist_seen[:, None], _bent_elbow(shoulder, wrist, upper_m, fore_m), shoulder + upper_m * upper_hangs
+    )
+    elbow_space = _toward(shoulder, elbow, elbow_seen, upper_m, UPPER_ARM_RANGE, free, fps)
+    hanging = elbow_space + fore_m * fore_hangs
+    wrist_space = _toward(elbow_space, wrist, wrist_seen, fore_m, FOREARM_RANGE, hanging, fps)
+    return turn_arm(body, shoulder, elbow_space, wrist_space, fps)
 
 
-def _toward(start, stop, seen, length, length_range, otherwise):
+def _bent_elbow(shoulder: np.ndarray, wrist: np.ndarray, upper_m: float, fore_m: float) -> np.ndarray:
+    """Where a right elbow is that nobody saw: down and out, as far as the wrist allows."""
+    line = np.stack([wrist[:, 0], shoulder[:, 1] - 0.15, wrist[:, 1]], axis=-1) - shoulder
+    length = np.linalg.norm(line, axis=-1, keepdims=True).clip(1e-3)
+    ahead = line / length
+    length = length.clip(abs(upper_m - fore_m) + 0.02, 0.98 * (upper_m + fore_m))
+    along = (upper_m**2 + length**2 - fore_m**2) / (2 * length)
+    pole = np.array([-0.35, 0.2, -0.9])
+    down = rotations.unit(pole - (ahead @ pole)[:, None] * ahead)
+    return shoulder + along * ahead + np.sqrt(np.maximum(upper_m**2 - along**2, 0)) * down
+
+
+def _toward(start, stop, seen, length, length_range, otherwise, fps):
     """Points in space over `stop` in the picture, at about `length` from `start`, on the camera's side."""
-    reach = np.linalg.norm(stop - start[:, [0, 2]], axis=1)
     if not seen.any():
         return otherwise
+    reach = np.linalg.norm(stop - start[:, [0, 2]], axis=1)
     longest = length * np.clip(np.quantile(reach[seen], 0.92) / length, *length_range)
-    ahead = np.sqrt(np.maximum(longest**2 - reach**2, 0))
-    ahead = gaussian_filter1d(ahead, 1.5, mode="nearest")
+    ahead = smooth(np.sqrt(np.maximum(longest**2 - reach**2, 0)), 0.06, fps)
     reached = np.stack([stop[:, 0], start[:, 1] - ahead, stop[:, 1]], axis=-1)
-    share = gaussian_filter1d(seen.astype(float), 1.5, mode="nearest")[:, None]
-    return np.where(seen[:, None], reached, share * reached + (1 - share) * otherwise)
+    share = ease(seen, round(GIVING_UP_S * fps))[:, None]
+    return share * reached + (1 - share) * otherwise
 
 
-def turn_arm(body: Body, shoulder: np.ndarray, elbow: np.ndarray, wrist: np.ndarray) -> Arm:
+def turn_arm(body: Body, shoulder: np.ndarray, elbow: np.ndarray, wrist: np.ndarray, fps: float) -> Arm:
     """Rotations of an arm whose joints are known."""
     start, bend, end = rest_arm(body)
     rest_upper, rest_fore = bend - start, end - bend
@@ -169,7 +189,7 @@ def turn_arm(body: Body, shoulder: np.ndarray, elbow: np.ndarray, wrist: np.ndar
     hinge = np.cross(rotations.unit(upper), rotations.unit(fore))
     # A straight arm has no hinge of its own: it keeps the one it would have from rest.
     carried = rotations.between(np.broadcast_to(rest_upper, upper.shape), upper) @ rest_hinge
-    hinge = gaussian_filter1d(hinge + 0.15 * carried, 1.0, axis=0, mode="nearest")
+    hinge = smooth(hinge + 0.15 * carried, 0.04, fps)
     return Arm(
         shoulder,
         elbow,
