@@ -6,10 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from gen.signers.body import BodyShape
-from gen.signers.scenery import Scene, sample_scene
-
-Colour = tuple[float, float, float]
-"""sRGB, each from 0 to 1."""
+from gen.signers.scenery import Colour, Scene, sample_scene, to_colour
 
 HAIR_STYLES = (
     "bald", "shaved", "short", "side_part", "crop", "fringe", "bob", "long", "long_fringe",
@@ -267,11 +264,11 @@ def _between(colours: tuple[Colour, ...], position: float) -> Colour:
     at = float(np.clip(position, 0, 1)) * (len(colours) - 1)
     low = min(int(at), len(colours) - 2)
     mixed = np.array(colours[low]) * (1 - at + low) + np.array(colours[low + 1]) * (at - low)
-    return tuple(float(c) for c in mixed)
+    return to_colour(mixed)
 
 
 def _jitter(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
-    return tuple(float(c) for c in np.clip(np.array(colour) + rng.normal(0, spread, 3), 0.02, 0.98))
+    return to_colour(np.clip(np.array(colour) + rng.normal(0, spread, 3), 0.02, 0.98))
 
 
 def _lips(rng: np.random.Generator, skin: Colour, feminine: bool) -> Colour:
@@ -281,7 +278,7 @@ def _lips(rng: np.random.Generator, skin: Colour, feminine: bool) -> Colour:
             [(0.65, 0.10, 0.14), (0.72, 0.28, 0.34), (0.45, 0.10, 0.17), (0.75, 0.38, 0.33)][rng.integers(4)]
         )
         natural = 0.35 * natural + 0.65 * stick * (0.5 + 0.5 * skin[0])
-    return _jitter(rng, tuple(natural), 0.015)
+    return _jitter(rng, to_colour(natural), 0.015)
 
 
 def _vivid(rng: np.random.Generator) -> Colour:
@@ -295,7 +292,7 @@ def _cloth_colour(rng: np.random.Generator) -> Colour:
     value = rng.uniform(0.06, 0.95)
     sector = np.array([hue * 6, hue * 6 + 4, hue * 6 + 2]) % 6
     pure = np.clip(np.abs(sector - 3) - 1, 0, 1)
-    return tuple(float(c) for c in value * (1 - saturation * (1 - pure)))
+    return to_colour(value * (1 - saturation * (1 - pure)))
 
 
 def _built_in() -> dict[str, Signer]:

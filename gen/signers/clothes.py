@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import csr_matrix, identity, vstack
+from scipy.sparse import csr_matrix, identity
 
 from gen.signers.appearance import Clothes
 from gen.signers.body import PARTS, Body
@@ -30,16 +30,16 @@ class _Sites:
 
     def with_middles(self, pairs: np.ndarray) -> "_Sites":
         """These places and the middles of pairs of them."""
-
-        def extend(values: np.ndarray) -> np.ndarray:
-            return np.concatenate([values, values[pairs].mean(axis=1)])
-
+        count, more = len(self.points), len(pairs)
+        rows = np.concatenate([np.arange(count), count + np.repeat(np.arange(more), 2)])
+        columns = np.concatenate([np.arange(count), pairs.ravel()])
+        means = csr_matrix((np.repeat([1.0, 0.5], [count, 2 * more]), (rows, columns)), shape=(count + more, count))
         return _Sites(
-            points=extend(self.points),
-            normals=extend(self.normals),
-            arm={side: extend(weight) for side, weight in self.arm.items()},
-            along={side: extend(length) for side, length in self.along.items()},
-            mixing=vstack([self.mixing, 0.5 * (self.mixing[pairs[:, 0]] + self.mixing[pairs[:, 1]])]).tocsr(),
+            points=means @ self.points,
+            normals=means @ self.normals,
+            arm={side: means @ weight for side, weight in self.arm.items()},
+            along={side: means @ length for side, length in self.along.items()},
+            mixing=csr_matrix(means @ self.mixing),
         )
 
 
@@ -102,7 +102,7 @@ def _measure(body: Body) -> _Measures:
 
 def _body_sites(body: Body, measures: _Measures) -> _Sites:
     points = body.vertices
-    arm = {}
+    arm: dict[str, np.ndarray] = {}
     for side in "LR":
         names = enumerate(body.bone_names)
         bones = [i for i, name in names if name.startswith(_ARM_BONES) and name.endswith(side)]
@@ -112,7 +112,7 @@ def _body_sites(body: Body, measures: _Measures) -> _Sites:
         normals=vertex_normals(points, body.faces, incidence(body.faces, len(points))),
         arm=arm,
         along={side: _along_arm(measures, side, points) for side in "LR"},
-        mixing=identity(len(points), format="csr", dtype=np.float32),
+        mixing=csr_matrix(identity(len(points))),
     )
 
 
@@ -226,7 +226,7 @@ def _shell(body: Body, measures: _Measures, sites: _Sites, garment: _Garment, lo
     offset = garment.offset_m + sites.mixing @ shrunk + 0.35 * looseness * _folds(sites.points)
     return compact(
         Piece(
-            binding=(sites.mixing @ smoothing)[origin],
+            binding=csr_matrix((sites.mixing @ smoothing)[origin]),
             origin=origin,
             faces=faces,
             surface=surface,

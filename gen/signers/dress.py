@@ -71,7 +71,7 @@ def dress(signer: Signer, body: Body) -> Figure:
     pieces += [_bind_rigidly(body, mesh) for mesh in grow_hair(body, appearance)]
     starts = np.cumsum([0] + [piece.binding.shape[0] for piece in pieces[:-1]])
     return Figure(
-        binding=vstack([piece.binding for piece in pieces]).tocsr().astype(np.float32),
+        binding=csr_matrix(vstack([piece.binding for piece in pieces]), dtype=np.float32),
         offset=np.concatenate([piece.offset for piece in pieces]).astype(np.float32),
         weld=_weld(pieces),
         faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=True)]).astype(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from gen.signers.appearance import Appearance, Colour, Hair
 from gen.signers.body import PARTS, Body
@@ -35,7 +35,7 @@ class _Skull:
     """The head as a star-shaped surface: a distance for every direction from its centre."""
 
     centre: np.ndarray
-    directions: cKDTree
+    directions: KDTree
     distances: np.ndarray
     eye_z: float
     chin_z: float
@@ -66,7 +66,7 @@ def _measure_skull(body: Body) -> _Skull:
     ear = body.vertices[outside & ears]
     return _Skull(
         centre=centre,
-        directions=cKDTree(away / distances[:, None]),
+        directions=KDTree(away / distances[:, None]),
         distances=distances,
         eye_z=eye_z,
         chin_z=float(body.vertices[head & (vertex_uv[:, 0] > 0.62), 2].min()),
@@ -307,7 +307,7 @@ def _push_out(body: Body, points: np.ndarray, skull: _Skull, scarf: bool):
     for corner in range(3):
         np.add.at(normals, faces[:, corner], across)
     normals = normals[used] / np.linalg.norm(normals[used], axis=1, keepdims=True).clip(1e-12)
-    tree = cKDTree(body.vertices[used])
+    tree = KDTree(body.vertices[used])
     low = points[:, 2] < skull.chin_z + 0.04
     for _ in range(4):
         _, near = tree.query(points[low], k=4)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags, identity
 
 SURFACES = ("skin", "face", "eye", "mouth", "hair", "top", "sleeve", "bottom", "jacket", "jacket_sleeve", "plastic")
-"""What a triangle is made of: the number of its texture and of its row in `SHINE`."""
+"""What a triangle is made of: the number of its texture. Skin comes first; hair and all after it is seen from both sides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ def compact(piece: Piece) -> Piece:
     """Drops vertices that no face uses."""
     used, faces = np.unique(piece.faces, return_inverse=True)
     return Piece(
-        binding=piece.binding[used],
+        binding=csr_matrix(piece.binding[used]),
         origin=piece.origin[used],
         faces=faces.reshape(-1, 3),
         surface=piece.surface,

@@ -8,6 +8,7 @@ from jaxtyping import Float32, UInt8
 
 from gen.signers.appearance import Light
 from gen.signers.dress import SHINE, Figure
+from gen.signers.pieces import SURFACES
 from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels
 from gen.signers.scenery import paint_scene
 from gen.signers.textures import to_linear
@@ -18,6 +19,8 @@ SHADOW_SIZE = 288
 
 wp.set_module_options({"enable_backward": False})
 
+_FACE = wp.constant(SURFACES.index("face"))
+_HAIR = wp.constant(SURFACES.index("hair"))
 _EMPTY = wp.constant(wp.int64(EMPTY))
 _STEP = wp.constant(1.0 / DEPTH_STEPS)
 _FACE_BITS = wp.constant(wp.int64(32))
@@ -246,7 +249,7 @@ def _shade(
             layer = surface[found]
             # Both sides of cloth and hair are seen; skin seen from behind lies inside the body.
             if normal[2] > 0.0:
-                normal = wp.where(layer >= 4, -normal, wp.normalize(wp.vec3(normal[0], normal[1], -0.02)))
+                normal = wp.where(layer >= _HAIR, -normal, wp.normalize(wp.vec3(normal[0], normal[1], -0.02)))
             texture = _sample_texture(textures, layer, uv[i] * a + uv[j] * b + uv[k] * c)
             albedo = wp.cw_mul(colour[i] * a + colour[j] * b + colour[k] * c, texture)
             depth = _depth(key)
@@ -259,7 +262,7 @@ def _shade(
             arriving = wp.float32(0.0)
             if diffuse > 0.0:
                 arriving = _lit(at + normal * 0.004, lighting, shadow, 0.004 + 0.006 * (1.0 - wp.max(facing, 0.0)))
-                if wrap > 0.3 and facing < 0.25:
+                if layer <= _FACE and facing < 0.25:
                     arriving = wp.max(arriving, 0.35 * wp.clamp(0.25 - facing, 0.0, 1.0))
             open = _openness(nearest, y, x, depth, normal, metre, offsets, 6 * (sample % 4))
             up = 0.5 - 0.5 * normal[1]
@@ -267,13 +270,13 @@ def _shade(
             ambient = ambient * (0.62 + 0.38 * -normal[2])
             light = ambient + lighting.key * (diffuse * arriving * (0.45 + 0.55 * open))
             result = wp.cw_mul(albedo, light)
-            if wrap > 0.3:
+            if layer <= _FACE:
                 # Blood colours the light that leaves skin in creases.
                 result = wp.cw_mul(result, wp.vec3(1.0, 0.90 + 0.10 * open, 0.87 + 0.13 * open))
             gleam = wp.max(wp.dot(normal, half), 0.0)
             for _doubling in range(int(shine[layer][1])):
                 gleam = gleam * gleam
-            if layer == 4:
+            if layer == _HAIR:
                 # Strands break up the highlight of hair.
                 gleam = gleam * texture[0] * texture[0]
             grazing = 1.0 - wp.min(-normal[2], 1.0)
@@ -288,7 +291,8 @@ def _shade(
 def encode(linear: Float32[np.ndarray, "*any 3"]) -> UInt8[np.ndarray, "*any 3"]:
     """Linear light to sRGB."""
     c = np.clip(linear, 0, 1)
-    return np.uint8(np.where(c <= 0.0031308, 12.92 * c, 1.055 * c ** (1 / 2.4) - 0.055) * 255 + 0.5)
+    srgb = np.where(c <= 0.0031308, 12.92 * c, 1.055 * c ** (1 / 2.4) - 0.055)
+    return (srgb * 255 + 0.5).astype(np.uint8)
 
 
 def _rings() -> np.ndarray:
@@ -364,7 +368,7 @@ def render_layers(
             device="cpu",
         )
         normals = _normals(shared_points, faces, weld)
-        screen = points * np.float32([metre, metre, 1])
+        screen = points * np.array([metre, metre, 1], np.float32)
         high, wide = height * supersample, width * supersample
         nearest = claim_pixels(screen, figure.faces, height=high, width=wide, cut=figure.cut)
         lighting, shadow = _cast_shadows(figure, points, high / metre, wide / metre)
@@ -400,7 +404,7 @@ def _normals(points: wp.array, faces: wp.array, weld: wp.array) -> wp.array:
 
 
 def _pixels_per_metre(camera: Projection, height: int, width: int) -> float:
-    origin, right = camera.project(np.float32([[0, 0, 0], [1, 0, 0]]))
+    origin, right = camera.project(np.array([[0, 0, 0], [1, 0, 0]], np.float32))
     return float(np.hypot(*((right - origin)[:2] * (width, height))))
 
 
@@ -430,7 +434,9 @@ def _cast_shadows(figure: Figure, points: np.ndarray, high: float, wide: float) 
     lighting.light_origin = wp.vec2(*low)
     lighting.light_scale = scale
     view = np.stack([across, down, -towards], axis=1).astype(np.float32)
-    screen = ((points @ view - np.float32([*low, 0])) * np.float32([scale, scale, 1])).astype(np.float32)
+    screen = ((points @ view - np.array([*low, 0], np.float32)) * np.array([scale, scale, 1], np.float32)).astype(
+        np.float32
+    )
     return lighting, claim_pixels(screen, figure.faces, height=SHADOW_SIZE, width=SHADOW_SIZE, cut=figure.cut)
 
 

@@ -7,6 +7,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+Colour = tuple[float, float, float]
+"""sRGB, each from 0 to 1."""
+
 KINDS = ("plain", "gradient", "texture", "room", "bokeh")
 
 
@@ -16,14 +19,20 @@ class Scene:
 
     kind: str = "plain"
     seed: int = 0
-    colour: tuple[float, float, float] = (0.7, 0.7, 0.7)
-    second: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    colour: Colour = (0.7, 0.7, 0.7)
+    second: Colour = (0.5, 0.5, 0.5)
     blur: float = 0.0
     """Standard deviation of the blur, of the frame's height."""
 
     def __post_init__(self):
         if self.kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}, got {self.kind!r}.")
+
+
+def to_colour(values: np.ndarray) -> Colour:
+    """Three numbers as a colour."""
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
@@ -35,8 +44,8 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     return Scene(
         kind=kind,
         seed=int(rng.integers(2**31)),
-        colour=tuple(float(c) for c in colour),
-        second=tuple(float(c) for c in second),
+        colour=to_colour(colour),
+        second=to_colour(second),
         blur=float(rng.choice([0.0, rng.uniform(0.004, 0.02)], p=[0.55, 0.45])),
     )
 
@@ -214,5 +223,7 @@ def degrade(
         target[:] = np.clip(frame + 0.5, 0, 255)
         if use_jpeg:
             encoded = cv2.imencode(".jpg", target[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-            target[:] = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
+            decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+            assert decoded is not None
+            target[:] = decoded[..., ::-1]
     return out

@@ -104,7 +104,7 @@ def paint_decal(cloth: Texture, fabric: Fabric, seed: int) -> Texture:
         cv2.putText(
             letters, word, (x - wide // 2, y + high // 2), cv2.FONT_HERSHEY_DUPLEX, scale, 255, thick, cv2.LINE_AA
         )
-        front += (letters / np.float32(255))[..., None] * (np.float32(contrast) - front)
+        front += (letters / np.float32(255))[..., None] * (np.array(contrast, np.float32) - front)
     elif fabric.decal == "pocket":
         cv2.rectangle(front, at(0.055, 0.17), at(0.125, 0.26), seam, 1)
         cv2.line(front, at(0.055, 0.185), at(0.125, 0.185), seam, 1)
@@ -206,30 +206,30 @@ def paint_face(body: Body, appearance: Appearance) -> Texture:
             at = middle + rng.normal(0, 1, 2) * (0.034 * per_m, 0.018 * per_m)
             mask = np.zeros((SIZE, SIZE), np.float32)
             cv2.circle(
-                mask, np.int32(at).tolist(), int(rng.integers(1, 3)), float(rng.uniform(0.2, 0.6)), -1, cv2.LINE_AA
+                mask, _pixels(at).tolist(), int(rng.integers(1, 3)), float(rng.uniform(0.2, 0.6)), -1, cv2.LINE_AA
             )
-            x, y = np.int32(at)
+            x, y = _pixels(at)
             window = np.s_[max(y - 4, 0) : max(y + 5, 0), max(x - 4, 0) : max(x + 5, 0)]
-            face[window] += mask[window][..., None] * (np.float32([0.72, 0.55, 0.42]) - 1) * face[window]
+            face[window] += mask[window][..., None] * (np.array([0.72, 0.55, 0.42], np.float32) - 1) * face[window]
     if appearance.wrinkles > 0:
         lines = np.zeros((SIZE, SIZE), np.float32)
         brow_top = min(points("left_brow", range(5))[:, 1].min(), points("right_brow", range(5))[:, 1].min())
         for row in range(3):
             xs = np.linspace(SIZE / 2 - 0.045 * per_m, SIZE / 2 + 0.045 * per_m, 30)
             ys = brow_top - (0.012 + 0.011 * row) * per_m + 2.5 * np.sin(xs / 23 + row * 2)
-            cv2.polylines(lines, [np.int32(np.stack([xs, ys], 1))], False, 1.0, 2, cv2.LINE_AA)
+            cv2.polylines(lines, [_pixels(np.stack([xs, ys], 1))], False, 1.0, 2, cv2.LINE_AA)
         nose, mouth = points("nose_base", [0, 4]), points("outer_lip", [0, 6])
         for side in (0, 1):
             out = (mouth[side] - mouth.mean(0)) * 0.35
             curve = np.stack([nose[side] + out * 0.3, (nose[side] + mouth[side]) / 2 + out, mouth[side] + out * 1.1])
-            cv2.polylines(lines, [np.int32(curve)], False, 1.0, 3, cv2.LINE_AA)
+            cv2.polylines(lines, [_pixels(curve)], False, 1.0, 3, cv2.LINE_AA)
         lines = cv2.GaussianBlur(lines, (0, 0), 1.6)
         blend(appearance.wrinkles * 0.55 * np.clip(lines, 0, 1), (0.72, 0.62, 0.6))
     _paint_beard(face, rng, appearance, points, skin, per_m)
     mask = np.zeros((SIZE, SIZE), np.float32)
     mouth = points("outer_lip", [*range(12), 0])
     outline = np.concatenate([_smooth(mouth[:7]), _smooth(mouth[6:])])
-    cv2.fillPoly(mask, [np.int32(outline * 16)], 1.0, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(mask, [_pixels(outline * 16)], 1.0, cv2.LINE_AA, shift=4)
     mask = cv2.GaussianBlur(mask, (0, 0), 2.2)
     folds = 1 + 0.05 * wrapped_noise(rng, 4, 200)
     lip_factor = np.clip(to_linear(appearance.lips) / skin, 0, 1.9) * folds[..., None]
@@ -259,7 +259,7 @@ def _paint_beard(face, rng, appearance, points, skin, per_m):
             mouth[2] + (0, 1 * millimetre),
         ]
     )
-    cv2.fillPoly(mask, [np.int32(moustache)], 1.0, cv2.LINE_AA)
+    cv2.fillPoly(mask, [_pixels(moustache)], 1.0, cv2.LINE_AA)
     if appearance.beard != "moustache":
         below = mouth[9] + (0, 5 * millimetre)
         upper = np.stack(
@@ -271,7 +271,7 @@ def _paint_beard(face, rng, appearance, points, skin, per_m):
             ]
         )  # fmt: skip
         lower = jaw[15:0:-1] + (0, 4 * millimetre) + (jaw[15:0:-1] - jaw[8]) * (0.08, 0)
-        cv2.fillPoly(mask, [np.int32(np.concatenate([upper, lower]))], 1.0, cv2.LINE_AA)
+        cv2.fillPoly(mask, [_pixels(np.concatenate([upper, lower]))], 1.0, cv2.LINE_AA)
     mask = cv2.GaussianBlur(mask, (0, 0), (5 if appearance.beard == "stubble" else 2.5) * millimetre)
     hairs = np.clip(0.86 + 0.2 * wrapped_noise(rng, 180, 240), 0, 1)
     density = {"stubble": 0.38, "moustache": 0.92, "full": 0.92}[appearance.beard]
@@ -287,7 +287,7 @@ def _paint_eyes(face, appearance, points, per_m, dark):
         upper, lower = lids[[0, 1, 2, 3]], lids[[3, 4, 5, 0]]
         cv2.polylines(
             lines,
-            [np.int32(_smooth(upper) * 16)],
+            [_pixels(_smooth(upper) * 16)],
             False,
             1.0,
             round((0.0016 + 0.0016 * appearance.makeup) * per_m),
@@ -297,7 +297,7 @@ def _paint_eyes(face, appearance, points, per_m, dark):
         faint = np.zeros_like(lines)
         cv2.polylines(
             faint,
-            [np.int32(_smooth(lower) * 16)],
+            [_pixels(_smooth(lower) * 16)],
             False,
             0.45 + 0.3 * appearance.makeup,
             round(0.0012 * per_m),
@@ -306,7 +306,7 @@ def _paint_eyes(face, appearance, points, per_m, dark):
         )
         lines = np.maximum(lines, faint)
     lines = cv2.GaussianBlur(lines, (0, 0), 1.2)
-    face += (0.85 * lines)[..., None] * (np.float32([0.16, 0.13, 0.12]) - face)
+    face += (0.85 * lines)[..., None] * (np.array([0.16, 0.13, 0.12], np.float32) - face)
 
 
 def _paint_brows(face, rng, appearance, points, skin, per_m):
@@ -320,16 +320,19 @@ def _paint_brows(face, rng, appearance, points, skin, per_m):
         shape = np.interp(np.linspace(0, 1, len(curve)), [0, 0.25, 0.65, 1], [0.7, 1, 0.85, 0.3])
         thick = 0.0052 * appearance.brow * per_m * shape
         half = np.stack([np.zeros_like(thick), thick / 2], axis=1)
-        cv2.fillPoly(mask, [np.int32(np.concatenate([curve - half, (curve + half)[::-1]]))], 0.55, cv2.LINE_AA)
+        cv2.fillPoly(mask, [_pixels(np.concatenate([curve - half, (curve + half)[::-1]]))], 0.55, cv2.LINE_AA)
         for at in np.linspace(0, len(curve) - 1.01, 60):
             base = curve[int(at)] + rng.normal(0, 0.32, 2) * (1, thick[int(at)])
             lean = 0.3 + 0.9 * at / len(curve)
             tip = base + 0.0045 * per_m * np.array([outward * np.sin(lean), -np.cos(lean) * 0.8])
-            cv2.line(
-                mask, np.int32(base).tolist(), np.int32(tip).tolist(), float(rng.uniform(0.6, 0.95)), 1, cv2.LINE_AA
-            )
+            cv2.line(mask, _pixels(base).tolist(), _pixels(tip).tolist(), float(rng.uniform(0.6, 0.95)), 1, cv2.LINE_AA)
     mask = cv2.GaussianBlur(mask, (0, 0), 1.3)
     face += np.clip(mask * 1.1, 0, 0.93)[..., None] * (factor - face)
+
+
+def _pixels(points: np.ndarray) -> np.ndarray:
+    """Coordinates as OpenCV wants them."""
+    return points.astype(np.int32)
 
 
 def _smooth(points: np.ndarray, count: int = 40) -> np.ndarray:
