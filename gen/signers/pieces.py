@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags, identity
 
 SURFACES = ("skin", "face", "eye", "mouth", "hair", "top", "sleeve", "bottom", "jacket", "jacket_sleeve", "plastic")
-"""What a triangle is made of: the number of its texture. Skin comes first; hair and all after it is seen from both sides."""
+"""What a triangle is made of: the number of its texture. Hair and all after it is seen from both sides."""
 
 
 @dataclass(frozen=True, eq=False)
