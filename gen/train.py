@@ -55,6 +55,8 @@ class RendererTrainConfig:
     """What a pixel of the head counts for beside one elsewhere."""
     block_channels: tuple[int, ...] = (48, 96, 192, 256)
     num_blocks: tuple[int, ...] = (1, 2, 2, 2)
+    bf16: bool = True
+    """Compute in bf16, with weights in float32."""
     seed: int = 0
     workers: int = 0
     """Processes that read data beside the one that trains."""
@@ -127,7 +129,7 @@ def train(config: RendererTrainConfig) -> Path:
     Raises:
         ValueError: `data` holds no clips, or `output` holds a run with another configuration.
     """
-    accelerator = Accelerator(mixed_precision="bf16")
+    accelerator = Accelerator()
     set_seed(config.seed)
     dataset = WindowDataset(
         config.data / "train",
@@ -157,7 +159,7 @@ def train(config: RendererTrainConfig) -> Path:
     progress = tqdm(accelerator.prepare(loader), initial=step, total=config.steps, desc="train", unit="step")
     for batch in progress:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        with accelerator.autocast():
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bf16):
             loss = training_loss(unet, batch, config, generator)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(unet.parameters(), 1.0)

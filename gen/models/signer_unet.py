@@ -110,8 +110,8 @@ class SignerUNet(ModelMixin, ConfigMixin):
     """Predicts a window of clean frames from noisy ones, the driving pose's maps and the reference picture.
 
     The clean frame is a soft choice, pixel by pixel, between the reference picture, the coarse composite (both in the
-    conditioning) and a newly made colour: what need not move stays as sharp as it was in the picture. Inputs and outputs
-    are float32 whatever the weights are, so that a kept pixel keeps its value.
+    conditioning) and a newly made colour: what need not move stays as sharp as it was in the picture. Inputs and
+    outputs are float32 whatever the weights are, so that a kept pixel keeps its value.
 
     Args:
         pose_channels: Channels of the maps of each frame; the first three are the coarse composite, in [-1, 1].

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 
 from gen.signers import rotations
 from gen.signers.body import Body, keypoints_of, skin
@@ -65,7 +65,7 @@ class Camera:
     center: tuple[float, float]
     aspect: float
 
-    def project(self, points: Float32[np.ndarray, "*any 3"]) -> Float32[np.ndarray, "*any 3"]:
+    def project(self, points: Float[np.ndarray, "*any 3"]) -> Float32[np.ndarray, "*any 3"]:
         """Gives x / frame width, y / frame height, and depth in metres, which grows away from the camera."""
         return np.stack(
             [
@@ -76,7 +76,7 @@ class Camera:
             axis=-1,
         ).astype(np.float32)
 
-    def unproject(self, points: Float32[np.ndarray, "*any 2"]) -> np.ndarray:
+    def unproject(self, points: Float[np.ndarray, "*any 2"]) -> Float64[np.ndarray, "*any 2"]:
         """Gives x and z in metres of points in the frame."""
         return np.stack(
             [
@@ -161,7 +161,7 @@ class _Plan:
 def _plan(clip: PoseSequence, body: Body) -> _Plan:
     camera = _fit_camera(clip, body)
     points, seen = _fill(camera.unproject(clip.keypoints), clip.confidence)
-    confidence = clip.confidence
+    confidence, fps = clip.confidence, float(clip.fps)
 
     def at(*names: str) -> np.ndarray:
         return points[:, index(*names)]
@@ -171,8 +171,8 @@ def _plan(clip: PoseSequence, body: Body) -> _Plan:
     hips_seen = bool(seen[:, index("right_hip", "left_hip")].all(axis=1).mean() > 0.5)
     nose_seen = seen[:, index("nose")].any()
     facing = at("nose")[:, 0] - shoulders[:, :, 0].mean(axis=1) if nose_seen else np.zeros(len(clip))
-    trunk = fit_trunk(body, shoulders, hips, hips_seen, smooth(facing, 0.12, clip.fps), clip.fps)
-    longest = round(LONGEST_GAP_S * clip.fps)
+    trunk = fit_trunk(body, shoulders, hips, hips_seen, smooth(facing, 0.12, fps), fps)
+    longest = round(LONGEST_GAP_S * fps)
     arms, arm_seen, hand_seen, hand_points, hand_confidence = {}, [], [], {}, {}
     for i, side in enumerate(SIDES):
         mirror = _MIRROR[side]
@@ -188,14 +188,14 @@ def _plan(clip: PoseSequence, body: Body) -> _Plan:
         wrist = interpolate(wrist, wrist_seen) if wrist_seen.any() else wrist
         elbow_seen = bridge(seen[:, index(f"{side}_elbow")], longest)
         arms[side] = fit_arm(
-            body, shoulder, at(f"{side}_elbow") * flat, wrist * flat, elbow_seen, bridge(wrist_seen, longest), clip.fps
+            body, shoulder, at(f"{side}_elbow") * flat, wrist * flat, elbow_seen, bridge(wrist_seen, longest), fps
         )
         arm_seen.append(wrist_seen)
         hand_seen.append(of_hand)
         hand_points[side] = points[:, hand] * flat
         hand_confidence[side] = confidence[:, hand].astype(float)
     return _Plan(
-        clip.fps,
+        fps,
         camera,
         trunk,
         fit_head(body, points, np.where(seen, confidence, 0)),
@@ -331,7 +331,7 @@ class _Bones:
 
     def follow(self):
         """Gives every bone not set its parent's map."""
-        for bone in np.flatnonzero(~self.known):
+        for bone in np.flatnonzero(~self.known).tolist():
             self.positions[:, bone] = self._hang(bone)
             self.linear[:, bone] = self.linear[:, self.body.parents[bone]]
             self.known[bone] = True
@@ -455,7 +455,7 @@ def _whole(body: Body, arm: Arm, hand: HandPose | None, seen: np.ndarray, fps: f
         return relaxed
     share = ease(bridge(seen, round(LONGEST_GAP_S * fps)), round(GIVING_UP_S * fps))
 
-    def carry(values: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    def carry(values: np.ndarray, rest: np.ndarray | float) -> np.ndarray:
         full = np.zeros((num_frames, *values.shape[1:]))
         full[seen] = values
         weight = share.reshape(-1, *[1] * (values.ndim - 1))
@@ -467,7 +467,7 @@ def _whole(body: Body, arm: Arm, hand: HandPose | None, seen: np.ndarray, fps: f
     palm[seen] = hand.palm
     place = relaxed.place.copy()
     place[seen] = hand.place
-    scale = carry(hand.scale, np.median(hand.scale))
+    scale = carry(hand.scale, float(np.median(hand.scale)))
     return HandPose(
         place, scale, palm, carry(hand.angles, model.usual), np.repeat(hand.stretch[:1], num_frames, axis=0)
     )

@@ -4,13 +4,13 @@ import numpy as np
 from jaxtyping import Float
 
 
-def from_vector(vector: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3 3"]:
+def from_vector(vector: Float[np.ndarray, "*#any 3"]) -> Float[np.ndarray, "*#any 3 3"]:
     """Rotation about `vector` by its length in radians."""
-    angle = np.linalg.norm(vector, axis=-1)
+    angle = np.asarray(np.linalg.norm(vector, axis=-1))
     return about(vector / np.maximum(angle, 1e-12)[..., None], angle)
 
 
-def about(axis: Float[np.ndarray, "*any 3"], angle: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any 3 3"]:
+def about(axis: Float[np.ndarray, "*#any 3"], angle: Float[np.ndarray, "*#any"]) -> Float[np.ndarray, "*#any 3 3"]:
     """Rotation about unit `axis` by `angle` radians; one axis serves many angles."""
     x, y, z = np.moveaxis(axis, -1, 0)
     zero = np.zeros_like(x)
@@ -19,7 +19,7 @@ def about(axis: Float[np.ndarray, "*any 3"], angle: Float[np.ndarray, "*any"]) -
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
 
 
-def to_vector(rotation: Float[np.ndarray, "*any 3 3"]) -> Float[np.ndarray, "*any 3"]:
+def to_vector(rotation: Float[np.ndarray, "*#any 3 3"]) -> Float[np.ndarray, "*#any 3"]:
     """Inverse of `from_vector`, of length at most pi."""
     w, vector = _quaternion(rotation)
     length = np.linalg.norm(vector, axis=-1)
@@ -44,7 +44,7 @@ def _quaternion(rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return w, np.where((w > 0.1)[..., None], near, far)
 
 
-def between(start: Float[np.ndarray, "*any 3"], stop: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3 3"]:
+def between(start: Float[np.ndarray, "*#any 3"], stop: Float[np.ndarray, "*#any 3"]) -> Float[np.ndarray, "*#any 3 3"]:
     """The smallest rotation that takes direction `start` to direction `stop`."""
     start, stop = unit(start), unit(stop)
     axis = np.cross(start, stop)
@@ -53,33 +53,33 @@ def between(start: Float[np.ndarray, "*any 3"], stop: Float[np.ndarray, "*any 3"
     return from_vector(axis * (angle / np.maximum(sine, 1e-9))[..., None])
 
 
-def frame(along: Float[np.ndarray, "*any 3"], beside: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3 3"]:
+def frame(along: Float[np.ndarray, "*#any 3"], beside: Float[np.ndarray, "*#any 3"]) -> Float[np.ndarray, "*#any 3 3"]:
     """Right-handed frame: first column `along`, second as near to `beside` as can be."""
     along = unit(along)
     beside = unit(beside - (beside * along).sum(-1, keepdims=True) * along)
     return np.stack([along, beside, np.cross(along, beside)], axis=-1)
 
 
-def partway(rotation: Float[np.ndarray, "*any 3 3"], share: float) -> Float[np.ndarray, "*any 3 3"]:
+def partway(rotation: Float[np.ndarray, "*#any 3 3"], share: float) -> Float[np.ndarray, "*#any 3 3"]:
     """`share` of a rotation, along the shortest way from none."""
     return from_vector(to_vector(rotation) * share)
 
 
 def twist_about(
-    rotation: Float[np.ndarray, "*any 3 3"], axis: Float[np.ndarray, "*any 3"]
-) -> Float[np.ndarray, "*any"]:
+    rotation: Float[np.ndarray, "*#any 3 3"], axis: Float[np.ndarray, "*#any 3"]
+) -> Float[np.ndarray, "*#any"]:
     """How far `rotation` turns about unit `axis`, radians, the rest being a swing of the axis."""
     w, vector = _quaternion(rotation)
     turn = 2 * np.arctan2((vector * axis).sum(-1), w)
     return (turn + np.pi) % (2 * np.pi) - np.pi
 
 
-def unit(vector: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
+def unit(vector: Float[np.ndarray, "*#any 3"]) -> Float[np.ndarray, "*#any 3"]:
     """The vector at length 1."""
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
 
 
-def nearest(matrix: Float[np.ndarray, "*any 3 3"]) -> Float[np.ndarray, "*any 3 3"]:
+def nearest(matrix: Float[np.ndarray, "*#any 3 3"]) -> Float[np.ndarray, "*#any 3 3"]:
     """The rotation nearest to a matrix."""
     left, _, right = np.linalg.svd(matrix)
     flip = np.ones((*matrix.shape[:-2], 1, 3))

@@ -6,15 +6,6 @@ from gen.models.signer_unet import SignerUNet
 SIZE = 32
 
 
-@pytest.fixture(scope="module")
-def unet():
-    torch.manual_seed(0)
-    unet = SignerUNet(block_channels=(8, 16, 64, 64), num_blocks=(1, 1, 1, 1), time_channels=16)
-    for parameter in unet.parameters():  # zero-initialised layers would hide what is wired wrongly
-        torch.nn.init.normal_(parameter, std=0.05)
-    return unet.eval()
-
-
 def inputs(clips: int = 1, num_frames: int = 3, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
 

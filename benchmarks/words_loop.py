@@ -1,0 +1,178 @@
+"""How much of a spelled word survives the loop: 200 words of held-out languages, rendered, re-extracted and read.
+
+`python -m benchmarks.words_loop` prints one JSON line: the word error rate on the driving poses, and beside it on the
+poses found in each renderer's videos, with paired differences. Each word is a file in the results folder, so a run that
+was stopped goes on where it was.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.recognizer import read_words, word_figures
+from poses.files import new_file
+from poses.fingerspelling import spell
+from recognizer.metrics import bootstrap_interval, errors_by_gloss
+
+SIZE = 256
+RENDERERS = ("avatar", "signer-small")
+
+
+@dataclass(frozen=True)
+class WordResult:
+    """One word through one renderer."""
+
+    language: str
+    word: str
+    renderer: str
+    version: str
+    read_from_driving: list[str]
+    read_from_render: list[str]
+    frames: int
+    render_s: float
+    hand_recall: float | None
+    hand_error: float | None
+
+
+@lru_cache(maxsize=1)
+def _tools(renderer: str):
+    from gen.renderers import create_renderer
+    from poses.estimators import create_estimator
+    from recognizer.reading import load_recognizer
+
+    return create_renderer(renderer), create_estimator("mediapipe"), load_recognizer()
+
+
+def run_word(language: str, word: str, renderer_name: str, image: str | None) -> WordResult:
+    """Renders one word into an mp4, as the loop does, and reads it back."""
+    from pipelines.evaluate import measure_fidelity
+    from pipelines.inputs import load_signer
+    from pipelines.loop import reextract_poses
+    from pipelines.progress import Stages
+    from pipelines.render import render_video
+    from poses.video import read_frames
+    from recognizer.reading import read_glosses
+
+    renderer, estimator, recognizer = _tools(renderer_name)
+    driving = spell(word, language)
+    signer = load_signer(image, height=SIZE, width=SIZE) if image else None
+    stages = Stages()
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "render.mp4"
+        placement = render_video(
+            driving, video, renderer=renderer, signer=signer, height=SIZE, width=SIZE, stages=stages
+        )
+        placed = placement(driving)
+        found = reextract_poses(read_frames(video), placed, estimator)
+    readings = read_glosses([driving, found], recognizer)
+    fidelity = measure_fidelity(placed, found, estimator=f"{estimator.name} {estimator.version}")
+    hands = [fidelity.parts[side] for side in ("left_hand", "right_hand") if fidelity.parts[side].visible_points]
+    errors = [hand.mean_error for hand in hands if hand.mean_error is not None]
+    return WordResult(
+        language=language,
+        word=word,
+        renderer=renderer.name,
+        version=renderer.version,
+        read_from_driving=[item.gloss for item in readings[0].glosses],
+        read_from_render=[item.gloss for item in readings[1].glosses],
+        frames=len(driving),
+        render_s=stages.seconds["render"],
+        hand_recall=float(np.mean([hand.recall for hand in hands])) if hands else None,
+        hand_error=float(np.mean(errors)) if errors else None,
+    )
+
+
+def _start_worker(threads: int):
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _run_and_keep(language: str, word: str, renderer: str, image: str | None, path: Path) -> Path:
+    result = run_word(language, word, renderer, image)
+    with new_file(path, overwrite=True) as aside:
+        aside.write_text(json.dumps(asdict(result)), encoding="utf-8")
+    return path
+
+
+def summarize(results: list[WordResult]) -> dict:
+    """Figures of one renderer over all words, beside those of the driving poses."""
+    words = [(result.language, result.word) for result in results]
+    driving = [result.read_from_driving for result in results]
+    render = [result.read_from_render for result in results]
+    references = [list(word) for _, word in words]
+    extra = np.array(
+        [
+            after - before
+            for of_driving, of_render in zip(
+                errors_by_gloss(references, driving), errors_by_gloss(references, render), strict=True
+            )
+            for before, after in zip(of_driving, of_render, strict=True)
+        ]
+    )
+    causes = [
+        [language for language, word in words for _ in word],
+        [letter for _, word in words for letter in word],
+    ]
+    recalls = [result.hand_recall for result in results if result.hand_recall is not None]
+    errors = [result.hand_error for result in results if result.hand_error is not None]
+    return {
+        "driving": word_figures(words, driving),
+        "render": word_figures(words, render),
+        "wer_above_driving": float(extra.mean()),
+        "wer_above_driving_interval": bootstrap_interval(lambda w: float((w * extra).sum() / w.sum()), causes),
+        "mean_hand_recall": float(np.mean(recalls)),
+        "mean_hand_error_shoulder_widths": float(np.mean(errors)),
+        "frames": sum(result.frames for result in results),
+    }
+
+
+def main() -> None:
+    """Runs what is missing and prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--renderers", nargs="+", default=list(RENDERERS))
+    parser.add_argument("--image", help="a built-in signer's name or a picture; the default signer if left out")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=Path("runs/words_loop"))
+    arguments = parser.parse_args()
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    words = read_words()
+    jobs = {
+        (renderer, number): arguments.results / f"{renderer}-{number:03d}-{language}-{word}.json"
+        for renderer in arguments.renderers
+        for number, (language, word) in enumerate(words)
+    }
+    missing = [key for key, path in jobs.items() if not path.exists()]
+    threads = max(1, (os.cpu_count() or 1) // arguments.workers)
+    with (
+        ProcessPoolExecutor(
+            arguments.workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)
+        ) as pool,
+        tqdm(total=len(missing), unit="word", file=sys.stderr) as bar,
+    ):
+        pending = [
+            pool.submit(_run_and_keep, *words[number], renderer, arguments.image, jobs[renderer, number])
+            for renderer, number in missing
+        ]
+        for job in as_completed(pending):
+            job.result()
+            bar.update()
+    figures = {}
+    for renderer in arguments.renderers:
+        paths = [jobs[renderer, number] for number in range(len(words))]
+        figures[renderer] = summarize([WordResult(**json.loads(path.read_text())) for path in paths])
+    print(json.dumps({"words": len(words), "size": SIZE, "estimator": "mediapipe", "renderers": figures}))
+
+
+if __name__ == "__main__":
+    main()

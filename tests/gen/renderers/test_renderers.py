@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gen.renderers import RENDERERS, Placement, SignerPicture, create_renderer
+from gen.renderers.pictures import built_in_picture, fit_picture
+from gen.renderers.placing import place_over
+from poses.keypoints import index
+
+
+def test_every_renderer_knows_its_name():
+    assert {create_renderer(name).name for name in RENDERERS} == set(RENDERERS)
+
+
+def test_an_unknown_renderer_is_refused():
+    with pytest.raises(ValueError, match="`renderer` must be one of avatar, signer-small, got 'magic'"):
+        create_renderer("magic")
+
+
+def test_an_unknown_signer_is_refused():
+    with pytest.raises(ValueError, match="`signer` must be one of alex, .*, got 'nobody'"):
+        built_in_picture("nobody", 64, 64)
+
+
+def test_the_avatar_draws_each_pose_and_moves(driving):
+    frames = list(create_renderer("avatar").render(driving, None))
+    assert len(frames) == len(driving)
+    assert frames[0].shape == (64, 64, 3)
+    assert (frames[0] != frames[-1]).any()
+
+
+def test_the_avatar_takes_no_steps_and_no_strangers(driving, picture):
+    avatar = create_renderer("avatar")
+    with pytest.raises(ValueError, match="`num_inference_steps` must be left out for avatar, got 4"):
+        next(avatar.render(driving, None, num_inference_steps=4))
+    with pytest.raises(ValueError, match=r"`signer` must be one of alex, .*, got 'me\.png'"):
+        avatar.place(driving, replace(picture, name="me.png"), height=64, width=64)
+
+
+def test_placing_finds_a_shift_and_a_scale(picture):
+    moved = Placement(2.0, 10.0, -5.0, 200, 180)(picture.poses)
+    back = place_over(moved, picture.poses, height=64, width=64)
+    assert (back.scale, back.offset_x, back.offset_y) == pytest.approx((0.5, -5.0, 2.5), abs=1e-3)
+    seen = picture.poses.confidence > 0
+    np.testing.assert_allclose(back(moved).keypoints[seen], picture.poses.keypoints[seen], atol=1e-5)
+
+
+def test_placing_needs_a_body(picture):
+    nobody = replace(
+        picture.poses, confidence=np.zeros((1, 128), np.float32), keypoints=np.zeros((1, 128, 2), np.float32)
+    )
+    with pytest.raises(ValueError, match="expected shoulders and nose to place the signer by, found 0 of neck"):
+        place_over(nobody, picture.poses, height=64, width=64)
+
+
+def test_a_picture_is_cut_around_the_signer(picture):
+    wide = np.zeros((64, 160, 3), np.uint8)
+    wide[:, 60:124] = picture.image
+    keypoints = picture.poses.keypoints * [64 / 160, 1] + [60 / 160, 0]
+    keypoints[picture.poses.confidence == 0] = 0
+    poses = replace(picture.poses, keypoints=keypoints.astype(np.float32), width=160)
+    cut = fit_picture(SignerPicture(wide, poses, "wide.png"), 64, 64)
+    assert cut.image.shape == (64, 64, 3)
+    neck = index("neck")
+    assert abs(cut.poses.keypoints[0, neck, 0] - 0.5) < 0.02
+    np.testing.assert_allclose(cut.poses.pixels()[0, neck, 1], picture.poses.pixels()[0, neck, 1], atol=1)
