@@ -1,0 +1,1 @@
+"""Joins the renderer and the recognizer: render, read back, measure, report."""

@@ -1,0 +1,399 @@
+"""The command line: one function per command, each a thin wire to the pipelines.
+
+A command returns two things: what `--json` prints, and what a person reads instead. Everything heavy is imported inside
+the commands, so that `--help` is quick.
+"""
+
+import functools
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
+
+Result = tuple[dict[str, Any], str]
+
+DESCRIPTION = "Renders signers from sign-language poses, reads the result back, and measures what survived."
+EPILOG = "Every command takes --json: one JSON object on standard output, all else on standard error."
+
+PRESETS = Path(__file__).resolve().parent.parent / "configs"
+"""Where `--config NAME` looks for `NAME.yaml`."""
+
+
+def spell(word: str, output: Path, *, language: str = "ase", fps: float = 24.0, overwrite: bool = False) -> Result:
+    """Writes the pose clip of a fingerspelled word, put together from real letters.
+
+    Args:
+        word: Letters, such as HELLO.
+        output: A SignVerse-2M file (.npz) or a .pose file.
+        language: ISO 639-3 code of the sign language, such as ase (American) or gsg (German).
+        fps: Frames per second.
+        overwrite: Replace the file if it is there.
+    """
+    from poses.fingerspelling import spell as spell_word
+    from poses.io import save_poses
+
+    poses = spell_word(word, language, fps=fps)
+    save_poses(poses, output, overwrite=overwrite)
+    return _written(output, poses, glosses=[span.gloss for span in poses.glosses])
+
+
+def draw(
+    poses: Path,
+    output: Path,
+    *,
+    preset: str = "mimicmotion",
+    height: int | None = None,
+    width: int | None = None,
+    overwrite: bool = False,
+) -> Result:
+    """Draws a pose clip as the control video that video models are conditioned on.
+
+    Args:
+        poses: A pose file.
+        output: An .mp4 or .gif file.
+        preset: How skeletons are drawn, after the model that expects them.
+        height: Pixels; the clip's own by default.
+        width: Pixels; the clip's own by default.
+        overwrite: Replace the file if it is there.
+    """
+    from pipelines.progress import Stages
+    from poses.draw import draw_poses
+    from poses.io import load_poses
+    from poses.video import write_video
+
+    clip = load_poses(poses)
+    with Stages(show=True).stage("draw", len(clip)) as track:
+        frames = draw_poses(clip, preset, height=height or clip.height, width=width or clip.width)
+        write_video(output, track(frames), fps=clip.fps, overwrite=overwrite)
+    return _written(output, clip)
+
+
+def extract(video: Path, output: Path, *, estimator: str = "mediapipe", overwrite: bool = False) -> Result:
+    """Estimates the signer's poses in a video.
+
+    Args:
+        video: A video file.
+        output: A SignVerse-2M file (.npz) or a .pose file.
+        estimator: mediapipe works offline; dwpose and openpose fetch their weights when first used.
+        overwrite: Replace the file if it is there.
+    """
+    from pipelines.inputs import extract_from_video
+    from pipelines.progress import Stages
+    from poses.estimators import create_estimator
+    from poses.io import save_poses
+
+    poses = extract_from_video(video, create_estimator(estimator), Stages(show=True))
+    save_poses(poses, output, overwrite=overwrite)
+    return _written(output, poses, estimator=estimator)
+
+
+def render(
+    poses: Path,
+    output: Path,
+    *,
+    image: str | None = None,
+    renderer: str = "signer-small",
+    steps: int | None = None,
+    seed: int = 0,
+    height: int = 256,
+    width: int = 256,
+    overwrite: bool = False,
+) -> Result:
+    """Renders a pose clip as a signer's video.
+
+    Args:
+        poses: A pose file.
+        output: An .mp4 file.
+        image: A picture of the signer to show, or the name of a built-in synthetic one, such as lucia, the default.
+        renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
+        steps: Denoising steps; the renderer's own number by default.
+        seed: Of the renderer's noise.
+        height: Pixels.
+        width: Pixels.
+        overwrite: Replace the file if it is there.
+    """
+    from gen.renderers import create_renderer
+    from pipelines.inputs import load_signer
+    from pipelines.progress import Stages
+    from pipelines.render import render_video
+    from poses.io import load_poses
+
+    stages = Stages(show=True)
+    driving = load_poses(poses)
+    with stages.stage("load"):
+        signer = load_signer(image, height=height, width=width) if image else None
+        loaded = create_renderer(renderer)
+    render_video(
+        driving,
+        output,
+        renderer=loaded,
+        signer=signer,
+        height=height,
+        width=width,
+        num_inference_steps=steps,
+        seed=seed,
+        overwrite=overwrite,
+        stages=stages,
+    )
+    seconds = {name: round(value, 3) for name, value in stages.seconds.items()}
+    return _written(output, driving, renderer=renderer, seed=seed, seconds=seconds)
+
+
+def recognize(input: Path, *, estimator: str = "mediapipe") -> Result:
+    """Reads the glosses in a pose clip or a video.
+
+    Args:
+        input: A pose file or a video.
+        estimator: Who finds the poses in a video.
+    """
+    from pipelines.inputs import extract_from_video, is_video
+    from pipelines.progress import Stages
+    from poses.estimators import create_estimator
+    from poses.io import load_poses
+    from recognizer.reading import load_recognizer, read_glosses
+
+    if is_video(input):
+        poses = extract_from_video(input, create_estimator(estimator), Stages(show=True))
+    else:
+        poses = load_poses(input)
+    reading = read_glosses(poses, load_recognizer())
+    lines = [f"{read.gloss}  {read.confidence:.2f}  frames {read.start} to {read.stop - 1}" for read in reading.glosses]
+    text = "\n".join(lines) or f"Nothing was read: {reading.reason}."
+    return {**asdict(reading), "num_frames": len(poses), "fps": poses.fps}, text
+
+
+def loop(
+    input: Path,
+    *,
+    output: Path,
+    image: str | None = None,
+    renderer: str = "signer-small",
+    estimator: str = "mediapipe",
+    steps: int | None = None,
+    seed: int = 0,
+    height: int = 256,
+    width: int = 256,
+) -> Result:
+    """Renders a pose clip or a video, reads the render back, and reports what survived.
+
+    Args:
+        input: A pose file or a video.
+        output: A new directory for the videos, report.json and index.html.
+        image: A picture of the signer to show, or the name of a built-in synthetic one, such as lucia, the default.
+        renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
+        estimator: Who finds the poses, in a video that is given and in the render.
+        steps: Denoising steps; the renderer's own number by default.
+        seed: Of the renderer's noise.
+        height: Pixels of the render.
+        width: Pixels of the render.
+    """
+    from gen.renderers import create_renderer
+    from pipelines.inputs import extract_from_video, is_video, load_signer
+    from pipelines.loop import run_loop
+    from pipelines.progress import Stages
+    from poses.estimators import create_estimator
+    from poses.io import load_poses
+    from recognizer.reading import load_recognizer
+
+    stages = Stages(show=True)
+    with stages.stage("load"):
+        loaded_estimator = create_estimator(estimator)
+        signer = load_signer(image, height=height, width=width) if image else None
+        loaded_renderer, recognizer = create_renderer(renderer), load_recognizer()
+        gc.freeze()  # imageio collects garbage whenever it closes a video: spare it what was loaded
+    driving = extract_from_video(input, loaded_estimator, stages) if is_video(input) else load_poses(input)
+    report = run_loop(
+        driving,
+        output,
+        renderer=loaded_renderer,
+        recognizer=recognizer,
+        estimator=loaded_estimator,
+        signer=signer,
+        height=height,
+        width=width,
+        num_inference_steps=steps,
+        seed=seed,
+        stages=stages,
+    )
+    return {"output": str(output), **asdict(report)}, _summary(report, output)
+
+
+def _written(output: Path, poses: Any, **facts: Any) -> Result:
+    text = f"{output}: {len(poses)} frames, {poses.duration_s:.1f} s at {poses.fps:g} frames per second."
+    return {"output": str(output), "num_frames": len(poses), "fps": poses.fps, **facts}, text
+
+
+def _summary(report: Any, output: Path) -> str:
+    def glosses(items: Sequence[Any]) -> str:
+        return " ".join(item.gloss for item in items) or "nothing"
+
+    def percent(value: float | None) -> str:
+        return "none" if value is None else f"{value:.0%}"
+
+    parts = report.fidelity.parts
+    lines = [f"signed           {glosses(report.reference_glosses)}"] if report.reference_glosses else []
+    lines += [
+        f"read from pose   {glosses(report.driving_reading.glosses)}" + _error_text(report.driving_wer),
+        f"read from render {glosses(report.render_reading.glosses)}" + _error_text(report.render_wer),
+        f"hands found      left {percent(parts['left_hand'].recall)}, right {percent(parts['right_hand'].recall)}",
+        f"speed            {report.render_frames_per_second:.1f} frames per second rendered, "
+        f"{report.total_seconds:.1f} s in all",
+        f"report           {output / 'index.html'}",
+    ]
+    return "\n".join(lines)
+
+
+def _error_text(errors: Any) -> str:
+    return "" if errors is None else f"  (word error rate {errors.rate:.2f})"
+
+
+def train_renderer(config: Any) -> Result:
+    """Trains the renderer `signer-small` on clips that `signloop signers make` made."""
+    from gen.train import train
+
+    pipeline = train(config)
+    return {"output": str(pipeline)}, f"{pipeline}: trained."
+
+
+def train_recognizer(config: Any) -> Result:
+    """Trains the recognizer on words put together from letters."""
+    from recognizer.training import train
+
+    train(config)
+    return {"output": str(config.output_dir)}, f"{config.output_dir}: trained."
+
+
+def make_signers(config: Any) -> Result:
+    """Renders synthetic signers, the renderer's training data."""
+    from gen.data import condition_clip
+    from gen.signers.make import make_signers as make
+
+    make(config, condition_clip)
+    return {"output": str(config.output)}, f"{config.output}: made."
+
+
+COMMANDS = {"spell": spell, "draw": draw, "extract": extract, "render": render, "recognize": recognize, "loop": loop}
+
+GROUPS = {"train": "Trains the renderer or the recognizer.", "signers": "Makes synthetic signers."}
+
+CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
+    ("train", "renderer"): ("gen.train", "RendererTrainConfig", train_renderer),
+    ("train", "recognizer"): ("recognizer.training", "TrainConfig", train_recognizer),
+    ("signers", "make"): ("gen.signers.make", "MakeConfig", make_signers),
+}
+"""Commands whose options are the fields of a configuration: its module and name, and what runs with it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit status: 0, 2 for wrong input, 130 for Ctrl-C."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in args
+    args = _resolve_presets([arg for arg in args if arg != "--json"])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are cleared away then, too
+    try:
+        commands: dict[str, Any] = {name: _printing(command, as_json) for name, command in COMMANDS.items()}
+        commands |= {group: {"_help": text} for group, text in GROUPS.items()}
+        if args[:1] and args[0] in GROUPS:
+            commands[args[0]] |= _configurations(args[0])
+        config = auto_cli(
+            commands,
+            args,
+            parser_class=_Parser,
+            prog="signloop",
+            description=DESCRIPTION,
+            version=version("signloop"),
+        )
+        for _, name, run in CONFIGURED.values():
+            if type(config).__name__ == name:
+                _printing(run, as_json)(config)
+    except ValueError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}." if error.filename else str(error))
+    except KeyboardInterrupt:
+        print("signloop: interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _configurations(group: str) -> dict[str, type]:
+    """The configuration classes of a group of commands. They come with torch, so this waits until they are wanted."""
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    return {
+        command: getattr(import_module(module), name)
+        for (of_group, command), (module, name, _) in CONFIGURED.items()
+        if of_group == group
+    }
+
+
+class _Parser(ArgumentParser):
+    """Switches need no value, and what is wrong is said in one line."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        kwargs.setdefault("epilog", EPILOG)
+        super().__init__(*args, **kwargs)
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("type") is bool and kwargs.get("default") is False:
+            del kwargs["type"]
+            kwargs["action"] = "store_true"
+        return super().add_argument(*args, **kwargs)
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        return super().format_help(*args, **kwargs).replace("<class 'Path'>", "path")
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        sys.exit(_refuse(f"{message} (see `{self.prog.replace('[options] ', '')} --help`)"))
+
+
+def _resolve_presets(args: list[str]) -> list[str]:
+    """Puts the file in place of a bundled preset's name after `--config`."""
+    names = {path.stem: str(path) for path in PRESETS.glob("*.yaml")}
+    return [
+        names.get(arg, arg) if before == "--config" else arg for before, arg in zip(["", *args], args, strict=False)
+    ]
+
+
+def _printing(command: Callable[..., Result], as_json: bool) -> Callable[..., None]:
+    """Makes a command print its result, and nothing else, on standard output."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        with _stdout_to_stderr():
+            facts, text = command(*args, **kwargs)
+        print(json.dumps(facts, ensure_ascii=False, allow_nan=False) if as_json else text)
+
+    return run
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Sends what other packages print, compiled code included, to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _refuse(message: str) -> int:
+    print("signloop:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""What a user hands over: a pose file or a video as poses, a picture as a signer."""
+
+from pathlib import Path
+
+from gen.renderers.base import SignerPicture
+from gen.renderers.pictures import built_in_picture
+from gen.signers.appearance import BUILT_IN_SIGNERS
+from pipelines.progress import Stages
+from poses.estimators import Estimator, extract_poses
+from poses.io import sniff
+from poses.sequence import PoseSequence
+from poses.video import read_frames, read_info, read_picture
+
+
+def is_video(path: Path) -> bool:
+    """Tells by its first bytes whether a file is a video; all else is left to `load_poses`.
+
+    Raises:
+        ValueError: The file is missing or empty.
+    """
+    kind = sniff(path)
+    return "video" in kind or kind == "a GIF"
+
+
+def extract_from_video(path: Path, estimator: Estimator, stages: Stages) -> PoseSequence:
+    """Estimates the poses in a video, timed as the stage `extract`.
+
+    Raises:
+        ValueError: The file is no readable video, or nobody is in it.
+    """
+    info = read_info(path)
+    with stages.stage("extract", info.num_frames) as track:
+        return extract_poses(track(read_frames(path)), fps=info.fps, estimator=estimator, source=path.name)
+
+
+def load_signer(image: str, *, height: int, width: int) -> SignerPicture:
+    """Finds a built-in signer by name, or reads a picture of a signer and finds the pose they hold in it.
+
+    Args:
+        image: A name or a file.
+        height: Pixels of the rendered frame, in which built-in signers are drawn.
+        width: Pixels of the rendered frame.
+
+    Raises:
+        ValueError: `image` is neither, or nobody is in it.
+    """
+    path = Path(image)
+    if image in BUILT_IN_SIGNERS and not path.exists():
+        return built_in_picture(image, height, width)
+    picture = read_picture(path)
+    return SignerPicture(picture, extract_poses([picture], fps=1.0, source=path.name), path.name)

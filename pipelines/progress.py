@@ -1,0 +1,60 @@
+"""Stages of a long job: how long each took, and a progress bar with the time left while it runs."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Track = Callable[[Iterable[Item]], Iterator[Item]]
+OnProgress = Callable[[str, int, int | None], None]
+"""Called with the stage, how many frames are done, and how many there are where that is known."""
+
+
+class Stages:
+    """Times the stages of one job, in the order in which they first ran.
+
+    Attributes:
+        seconds: Seconds by stage. A stage that failed has none.
+    """
+
+    def __init__(self, *, on_progress: OnProgress | None = None, show: bool = False):
+        self.seconds: dict[str, float] = {}
+        self._on_progress = on_progress
+        self._show = show
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Track]:
+        """Times the block. It gives a function that passes frames through and counts them on the bar.
+
+        Args:
+            name: What is done, for the bar and the report.
+            total: Number of frames, where it is known.
+        """
+        started = time.perf_counter()
+        done = itertools.count(1)
+        tell = self._on_progress or (lambda *_: None)
+        tell(name, 0, total)
+        with tqdm(
+            desc=f"{name:<11}",
+            total=total,
+            unit=" frames",
+            bar_format=None if total else "{desc}: {elapsed}",
+            disable=not self._show,
+        ) as bar:
+
+            def track(items: Iterable[Item]) -> Iterator[Item]:
+                for item in items:
+                    yield item
+                    bar.update()
+                    tell(name, next(done), total)
+
+            yield track
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    @property
+    def total_seconds(self) -> float:
+        return sum(self.seconds.values())

@@ -1,0 +1,59 @@
+import gc
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import runtime_checkable
+
+import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Nothing that a test needs is on a hub: without this, a missing file would be looked for there.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+settings.register_profile("fast", max_examples=20, deadline=None, derandomize=True, database=None)
+settings.register_profile("fuzz", max_examples=300, deadline=None, database=None)
+settings.load_profile("fast")
+
+
+def checked_modules() -> list[str]:
+    """Modules whose annotations, shapes included, become checks.
+
+    Not the configurations, which `from_pretrained` could not make any more, nor Warp's kernels, which are no Python.
+    """
+    files = [*ROOT.glob("gen/**/*.py"), *ROOT.glob("pipelines/**/*.py"), *ROOT.glob("recognizer/modeling_*.py")]
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if file.name != "__init__.py"}
+    return sorted(names - {"gen.signers.raster"})
+
+
+# What a checked module is the first to import is compiled anew, since the hook renames its cache: big ones go before.
+for package in ("torch", "diffusers.pipelines.pipeline_utils", "transformers.modeling_utils"):
+    import_module(package)
+install_import_hook(checked_modules(), "beartype.beartype")
+
+
+def pytest_collection_finish() -> None:
+    # imageio collects garbage whenever it closes a video; this spares it the modules imported so far.
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Clips that may be measured on and never shipped; tests that read them are skipped where they are absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("../shared/data is not here")
+    return folder
+
+
+def _make_protocols_checkable() -> None:
+    from gen.renderers.base import Renderer
+    from poses.estimators import Estimator
+
+    runtime_checkable(Renderer)
+    runtime_checkable(Estimator)
+
+
+_make_protocols_checkable()
