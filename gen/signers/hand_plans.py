@@ -120,8 +120,8 @@ def spelling(stage: Stage) -> Plan:
     rotation = _orientation(stage, "UF", 12.0)
 
     def letter(number: int) -> Stop:
-        turn = rotations.from_vector(np.radians(rng.normal(0, rng.choice([6, 25]), 3)))
-        return _stop(stage, "chest", point + rng.normal(0, 0.012, 3) * size, "wrist", turn @ rotation)
+        turn = rotations.from_vector(np.radians(rng.normal(0, rng.choice([6, 25]), (1, 3))))
+        return _stop(stage, "chest", point + rng.normal(0, 0.012, 3) * size, "wrist", turn[0] @ rotation)
 
     return _timed(stage, letter, stay_s=(0.08, 0.35), way_s=(0.12, 0.32))
 
@@ -191,7 +191,7 @@ def _timed(
 
 def _distance_m(before: Stop, after: Stop) -> float:
     """How far fingertips go, roughly: the way of the hand and its turn."""
-    turn = np.linalg.norm(rotations.to_vector(after.rotation @ before.rotation.T))
+    turn = np.linalg.norm(rotations.to_vector((after.rotation @ before.rotation.T)[None]))
     return float(np.linalg.norm(after.point - before.point) + HAND_M * turn)
 
 
@@ -318,8 +318,8 @@ def _orientation(stage: Stage, name: str, noise_deg: float, second: str = "", sh
 
     rotation = turned(name)
     if share:
-        rotation = rotations.partway(turned(second) @ rotation.T, share) @ rotation
-    return rotations.from_vector(np.radians(stage.rng.normal(0, noise_deg, 3))) @ rotation
+        rotation = rotations.partway((turned(second) @ rotation.T)[None], share)[0] @ rotation
+    return rotations.from_vector(np.radians(stage.rng.normal(0, noise_deg, (1, 3))))[0] @ rotation
 
 
 def track_of(stage: Stage, plan: Plan) -> HandTrack:

@@ -231,7 +231,7 @@ def _sample_trunk(rng: np.random.Generator, times: np.ndarray) -> Trunk:
         lift = shrug + 2 * _wave(rng, times, 0.5)
         shoulders[side] = Rotation.from_euler("Y", np.radians(sign * lift)[:, None]).as_matrix()
     view = Rotation.from_euler("ZXY", np.radians(rng.normal(0, [9, 3, 1]))).as_matrix()
-    return Trunk(view, chest, head, turning([7, 4, 0], rng.uniform(0.3, 1)), shoulders)
+    return Trunk(view, chest, head, turning([7.0, 4.0, 0.0], rng.uniform(0.3, 1)), shoulders)
 
 
 def _head_turn_deg(head: np.ndarray) -> Float32[np.ndarray, "frames 3"]:

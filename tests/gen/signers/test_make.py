@@ -24,19 +24,18 @@ def actor():
 
 
 def film(actor, shapes, seed: int):
-    return make_clip(actor, shapes, list(range(len(shapes))), np.random.default_rng(seed), num_frames=3, size=48)
+    return make_clip(actor, shapes, list(range(len(shapes))), np.random.default_rng(seed), num_frames=2, size=48)
 
 
 def test_a_clip_is_decided_by_the_seed(actor, shapes):
-    first, again, other = (film(actor, shapes, seed) for seed in (1, 1, 2))
+    first, again = (film(actor, shapes, 1) for _ in range(2))
     assert_array_equal(first.frames, again.frames)
     assert_array_equal(first.keypoints, again.keypoints)
-    assert (first.frames != other.frames).any()
 
 
 def test_a_clip_holds_a_reference_and_exact_keypoints(actor, shapes):
     clip = film(actor, shapes, 3)
-    assert clip.frames.shape == (4, 48, 48, 3)
+    assert clip.frames.shape == (3, 48, 48, 3)
     assert clip.frames.std() > 5
     motion = clip.motion
     points = keypoints_of(actor.body, motion.linear, motion.positions, motion.expression)
@@ -45,7 +44,7 @@ def test_a_clip_holds_a_reference_and_exact_keypoints(actor, shapes):
     assert_array_equal(clip.confidence, inside)
     assert not clip.moved[0].any()
     poses = clip.poses("test")
-    assert len(poses) == 4
+    assert len(poses) == 3
     assert poses.fps == 25 / clip.stride
     assert_array_equal(poses.keypoints[~inside], 0)
 
@@ -80,30 +79,31 @@ def test_refuses_to_continue_with_other_settings(tmp_path):
 
 
 def brightness(frames, poses, rng) -> dict[str, np.ndarray]:
-    return {"brightness": frames.mean(axis=(1, 2, 3)), "fps": np.array(poses.fps)}
+    if not poses.source.startswith("validation/"):
+        raise ValueError(f"{poses.source} is too bright")
+    return {"brightness": frames.mean(axis=(1, 2, 3))}
+
+
+def brightness_of_all(frames, poses, rng) -> dict[str, np.ndarray]:
+    return {"brightness": frames.mean(axis=(1, 2, 3))}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_makes_what_is_missing_and_no_more(tmp_path, shapes):
     config = nothing(tmp_path)
     make_signers(config)
-    save_handshapes(
-        replace(shapes, names=tuple(f"ase {i} right" for i in range(len(shapes)))), tmp_path / "handshapes.npz"
-    )
-    config = replace(config, validation=1, train=1, workers=1)
-    with pytest.raises(ValueError, match="high <= 0"):  # no relaxed hand in this library
-        make_signers(config, brightness)
-    assert not list(tmp_path.glob("*/*"))
-    (tmp_path / "handshapes.npz").unlink()
     save_handshapes(shapes, tmp_path / "handshapes.npz")
-    make_signers(config, brightness)
-    clip = tmp_path / "train" / "000000"
+    config = replace(config, validation=1, train=1, workers=1)
+    with pytest.raises(ValueError, match="train/000000 is too bright"):
+        make_signers(config, brightness)
+    clip = tmp_path / "validation" / "000000"
+    assert [path.name for path in tmp_path.glob("*/*")] == ["000000"]
     assert np.load(clip / "frames.npy", mmap_mode="r").shape == (3, 48, 48, 3)
     assert np.load(clip / "brightness.npy").shape == (3,)
-    about = json.loads((clip / "clip.json").read_text())
-    assert set(about["moved"]) == {"left_hand", "right_hand"}
+    assert set(json.loads((clip / "clip.json").read_text())["moved"]) == {"left_hand", "right_hand"}
     made = (clip / "frames.npy").stat().st_mtime_ns
-    make_signers(replace(config, train=2), brightness)
+    make_signers(replace(config, train=2), brightness_of_all)
     assert (clip / "frames.npy").stat().st_mtime_ns == made
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert list(manifest["splits"]["train"]) == ["train/000000", "train/000001"]

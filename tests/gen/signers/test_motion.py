@@ -191,9 +191,9 @@ def test_sample_motion_is_decided_by_the_seed(rig, shapes):
     assert first.linear.shape != other.linear.shape or (first.linear != other.linear).any()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_sampled_motions_are_possible(rig, shapes, seed):
-    motion = sample_motion(np.random.default_rng(seed), rig, shapes, range(len(shapes)), duration_s=1.2)
+    motion = sample_motion(np.random.default_rng(seed), rig, shapes, range(len(shapes)), duration_s=0.8)
     assert motion.kind in KINDS
     assert set(motion.sources) <= set(shapes.names)
     turns = motion.linear.astype(float)
@@ -209,7 +209,7 @@ def test_sampled_motions_are_possible(rig, shapes, seed):
 
 
 def test_resting_hands_hang_or_lie_low(rig, shapes):
-    for seed in range(4):
+    for seed in range(2):
         rest = sample_rest(np.random.default_rng(seed), rig, shapes)
         assert len(rest) == 1
         assert rest.kind == "rest"
@@ -219,9 +219,9 @@ def test_resting_hands_hang_or_lie_low(rig, shapes):
 
 def test_cameras_keep_signing_hands_in_the_frame(rig, shapes):
     shares = []
-    for seed in range(8):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
-        motion = sample_motion(rng, rig, shapes, range(len(shapes)), duration_s=0.6)
+        motion = sample_motion(rng, rig, shapes, range(len(shapes)), duration_s=0.3)
         camera = sample_camera(rng, rig.body, motion)
         points = keypoints_of(rig.body, motion.linear, motion.positions, motion.expression)
         seen = camera.project(points)[:, PARTS["right_hand"], :2]
