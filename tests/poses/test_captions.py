@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ how are you
 00:00:04.010 --> 00:00:06.000 align:start position:0%
 how are you
 today
-"""  # noqa: W291, W293 - a line of one blank does not end a cue
+"""  # noqa: W293 - a line of one blank does not end a cue
 
 ODD = (
     "\ufeffWEBVTT - a title\r\n\r\nSTYLE\r\n::cue { color: red }\r\n\r\nNOTE\r\nnothing --\r\nhere\r\n\r\n"
@@ -109,21 +110,23 @@ def test_hostile_files_take_no_time(unit):
     data = b"WEBVTT\n\n00:00.000 --> 00:01.000\n" + unit * (200_000 // len(unit))
     begin = time.process_time()
     is_word_timed(data)
-    try:
-        parse_vtt(data, "a.vtt")
-    except PoseFileError as error:
-        assert len(str(error)) < 200
+    assert len(_reason(parse_vtt, data)) < 200
     assert time.process_time() - begin < 2
+
+
+def _reason(parse, data: bytes) -> str:
+    try:
+        parse(data, "a.vtt")
+    except PoseFileError as error:
+        return str(error)
+    return ""
 
 
 @given(st.binary(max_size=60) | st.text("0123:.->\n aW<&;", max_size=60).map(str.encode))
 def test_any_bytes_give_captions_or_a_reason(tail):
     for data in (tail, b"WEBVTT\n\n00:00.000 --> 00:01.000" + tail):
         for parse in (parse_vtt, parse_captions_json):
-            try:
-                parse(data, "a")
-            except PoseFileError as error:
-                assert "\n" not in str(error)
+            assert "\n" not in _reason(parse, data)
 
 
 LINES = st.lists(st.text("abcdefgh", min_size=1, max_size=4), min_size=1, max_size=6).map(" ".join)
@@ -159,7 +162,7 @@ CAPTIONS = st.lists(
 @given(CAPTIONS)
 def test_no_overlaps_and_no_text_lost(captions):
     apart = without_overlaps(captions)
-    assert all(before.end_s <= after.start_s for before, after in zip(apart, apart[1:], strict=False))
+    assert all(before.end_s <= after.start_s for before, after in pairwise(apart))
     assert sorted("\n".join(caption.text for caption in apart)) == sorted("\n".join(c.text for c in captions))
     assert {caption.start_s for caption in apart} == {caption.start_s for caption in captions}
 
@@ -260,10 +263,10 @@ def test_frames_count_from_one_in_the_corpus_and_from_zero_here():
 def test_captions_in_turn_share_no_frame(milliseconds, fps):
     spans = [
         frame_span(Caption(a / 1000, b / 1000, "x"), fps=fps)
-        for a, b in zip(milliseconds, milliseconds[1:], strict=False)
+        for a, b in pairwise(milliseconds)
         if b - a > 1000 / fps
     ]
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
     assert all(start < stop for start, stop in spans)
 
 
