@@ -31,7 +31,7 @@ POINT_NOISE_M = 0.004
 OUTLIER_M = 0.02
 """A point this far off pulls half as much as it would."""
 
-SIZE_RANGE = (0.75, 1.35)
+SIZE_RANGE = (0.7, 1.5)
 """Smallest and largest hand against the body's."""
 
 SIZE_SPREAD = 0.05
@@ -168,6 +168,12 @@ def _angle(start: np.ndarray, stop: np.ndarray, axis: np.ndarray) -> float:
 _FIRST_ANGLE = (0, 5, 9, 13, 17)
 """Where each finger's angles begin in `ANGLES`."""
 
+_BEND_ANGLE = np.array([[0, 3, 4], *([first + 1, first + 2, first + 3] for first in _FIRST_ANGLE[1:])])
+"""For each segment of each finger the angle that bends it against the one before."""
+
+_BENDS = np.array([[False, True, True], *[[True] * 3] * 4])
+"""Where there is one: the thumb's first segment is turned as a whole."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Posed:
@@ -196,31 +202,32 @@ def pose_hands(model: HandModel, pose: HandPose) -> _Posed:
     palm_map, segment_map = _stretched(model, pose.stretch)
     num_hands = len(pose.angles)
     turn = pose.angles - model.rest
-    scale = pose.scale[:, None, None]
-    base = pose.palm @ palm_map * scale
-    points = np.empty((num_hands, 21, 3))
-    joints = np.empty((num_hands, 5, 3, 3))
-    linear = np.empty((num_hands, 5, 3, 3, 3))
     axes = np.empty((num_hands, len(ANGLES), 3))
-    points[:, 0] = np.einsum("nij,j->ni", base, model.points[0])
-    for finger, first in enumerate(_FIRST_ANGLE):
-        joint = np.einsum("nij,j->ni", base, model.joints[finger, 0])
-        points[:, 4 * finger + 1] = np.einsum("nij,j->ni", base, model.points[4 * finger + 1])
-        rotation = pose.palm
-        groups = ((0, 1, 2), (3,), (4,)) if finger == 0 else ((0, 1), (2,), (3,))
-        for segment, group in enumerate(groups):
-            for angle in group:
-                axis = model.axes[first + angle]
-                axes[:, first + angle] = rotation @ axis
-                rotation = rotation @ rotations.about(axis, turn[:, first + angle])
-            joints[:, finger, segment] = joint
-            map_ = rotation @ segment_map[:, finger, segment] * scale
-            linear[:, finger, segment] = map_
-            end = model.points[4 * finger + 2 + segment] - model.joints[finger, segment]
-            points[:, 4 * finger + 2 + segment] = joint + np.einsum("nij,j->ni", map_, end)
-            if segment < 2:
-                reach = model.joints[finger, segment + 1] - model.joints[finger, segment]
-                joint = joint + np.einsum("nij,j->ni", map_, reach)
+    roots = np.empty((num_hands, 5, 3, 3))  # how each finger as a whole is turned against the palm
+    thumb = np.eye(3)
+    for angle in range(3):
+        axes[:, angle] = thumb @ model.axes[angle]
+        thumb = thumb @ rotations.about(model.axes[angle], turn[:, angle])
+    roots[:, 0] = thumb
+    first = np.array(_FIRST_ANGLE[1:])
+    axes[:, first] = model.axes[first]
+    roots[:, 1:] = rotations.about(model.axes[first], turn[:, first])
+    # The joints of a finger bend about one axis, so bends add up.
+    hinges = model.axes[_BEND_ANGLE[:, 2]]
+    bends = np.where(_BENDS, turn[:, _BEND_ANGLE], 0).cumsum(axis=2)
+    axes[:, _BEND_ANGLE[_BENDS]] = (roots @ hinges[..., None])[..., 0][:, np.nonzero(_BENDS)[0]]
+    axes = axes @ np.swapaxes(pose.palm, 1, 2)
+    linear = (pose.palm[:, None] @ roots)[:, :, None] @ rotations.about(hinges[:, None], bends) @ segment_map
+    linear *= pose.scale[:, None, None, None, None]
+    base = pose.palm @ palm_map * pose.scale[:, None, None]
+    points = model.points @ np.swapaxes(base, 1, 2)
+    joints = np.empty((num_hands, 5, 3, 3))
+    joints[:, :, 0] = model.joints[:, 0] @ np.swapaxes(base, 1, 2)
+    for segment in (0, 1):
+        reach = (model.joints[:, segment + 1] - model.joints[:, segment])[..., None]
+        joints[:, :, segment + 1] = joints[:, :, segment] + (linear[:, :, segment] @ reach)[..., 0]
+    ends = model.points[1:].reshape(5, 4, 3)[:, 1:] - model.joints
+    points[:, 1:].reshape(num_hands, 5, 4, 3)[:, :, 1:] = joints + (linear @ ends[..., None])[..., 0]
     return _Posed(points, joints, linear, axes, base)
 
 
@@ -617,7 +624,7 @@ def _calm(pose: HandPose, step_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ends = np.flatnonzero(np.isinf(step_s)) + 1
     for start, stop in pairwise([0, *ends, len(angles)]):
         if stop - start > 1:
-            fps = 1 / np.median(step_s[start : stop - 1])
+            fps = 1 / float(np.median(step_s[start : stop - 1]))
             angles[start:stop] = smooth(angles[start:stop], CALM_S, fps)
             palm[start:stop] = smooth(palm[start:stop], CALM_S, fps)
     return angles, rotations.nearest(palm)

@@ -70,7 +70,7 @@ def fit_trunk(
     place = shoulders.mean(axis=1)
     width = np.linalg.norm(line, axis=1)
     full = np.quantile(width, 0.9)
-    turn = np.arccos(np.clip(width / full, 0, 1)) - np.radians(15)
+    turn = np.arccos(np.clip(width / np.maximum(full, 1e-6), 0, 1)) - np.radians(15)
     yaw = np.clip(turn, 0, np.radians(50)) * np.sign(facing)
     yaw = smooth(yaw, 0.08, fps)
     roll = 0.6 * np.arctan2(line[:, 1], line[:, 0])
