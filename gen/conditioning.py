@@ -264,7 +264,7 @@ def _compose(
     xy: Float32[np.ndarray, "h w 2"],
     seen: Float32[np.ndarray, "h w"],
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"]]:
-    """Draws the body over the background: the picture's own pixels where it shows them, shaded group colours elsewhere."""
+    """Draws the body over the background: with the picture's own pixels where it shows them, else in group colours."""
     height, width = part.shape
     on_body = part > 0
     group = np.where(on_body, _GROUP_OF_PART[part - 1], -1)

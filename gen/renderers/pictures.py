@@ -15,7 +15,7 @@ from gen.signers.render import render_frames
 from poses import PoseSequence
 from poses.keypoints import FACE, index
 
-DEFAULT_SIGNER = "lucia"
+DEFAULT_SIGNER = "amara"
 
 _FRAME_WIDTH_M = 1.25
 _ABOVE_SHOULDERS_M = 0.50

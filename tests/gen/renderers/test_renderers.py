@@ -19,7 +19,7 @@ def test_an_unknown_renderer_is_refused():
 
 
 def test_an_unknown_signer_is_refused():
-    with pytest.raises(ValueError, match="`signer` must be one of alex, .*, got 'nobody'"):
+    with pytest.raises(ValueError, match=r"`signer` must be one of alex, .*, got 'nobody'"):
         built_in_picture("nobody", 64, 64)
 
 
