@@ -93,7 +93,21 @@ def read_people(path: str | os.PathLike[str], *, max_people: int | None = None, 
     Raises:
         PoseFileError: It is something else, or is damaged.
     """
-    clip = read_clip(Path(path))
+    return repaired_people(read_clip(Path(path)), path, max_people=max_people, unpermute_hands=unpermute_hands)
+
+
+def repaired_people(clip: Clip, path: object, *, max_people: int | None = None, unpermute_hands: bool = True) -> People:
+    """What `read_people` makes of a clip that is already open.
+
+    Args:
+        clip: What a file or folder holds.
+        path: Which one, for messages.
+        max_people: Only the first so many of each frame; all when None.
+        unpermute_hands: Whether to give hands back to their owners.
+
+    Raises:
+        PoseFileError: It is damaged.
+    """
     counts = [_num_people(run, path) for run in clip.runs]
     frames, fps, repairs = _frame_numbers(clip, path)
     num_frames, people = int(frames[-1]) + 1, max(counts)

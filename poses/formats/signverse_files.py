@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -70,7 +70,29 @@ def read_clip(path: Path) -> Clip:
     )
 
 
-def _read_poses(archive: zipfile.ZipFile, path: Path) -> Clip:
+def read_clip_files(files: Mapping[str, bytes], path: object) -> Clip:
+    """Opens the files of a video's `npz` folder, read into memory.
+
+    Args:
+        files: Content by file name; others than `poses.npz`, `00000001.npz` and so on, and `.complete` do not matter.
+        path: The folder, for messages.
+
+    Raises:
+        PoseFileError: It holds no frames, or is damaged.
+    """
+    if "poses.npz" in files:
+        where = f"{path}/poses.npz"
+        with open_npz(BytesIO(files["poses.npz"]), where) as archive:
+            return _read_poses(archive, where)
+    frames = sorted(name for name in files if _FRAME_NAME.fullmatch(name))
+    if not frames:
+        raise PoseFileError(f"{path}: must hold poses.npz, or 00000001.npz and so on; found neither.")
+    return _frames_clip(
+        ((name, BytesIO(files[name])) for name in frames), _marked_fps(files.get(".complete", b"")), path
+    )
+
+
+def _read_poses(archive: zipfile.ZipFile, path: object) -> Clip:
     with open_member(archive, "frame_payloads.npy", path) as stream:
         where = f"{path}: frame_payloads.npy"
         dtype, _, _ = read_header(stream, where)
@@ -102,7 +124,7 @@ def _read_poses(archive: zipfile.ZipFile, path: Path) -> Clip:
     return Clip(runs, indices, len(stored), fps, language, glosses)
 
 
-def _read_glosses(archive: zipfile.ZipFile, path: Path) -> tuple[GlossSpan, ...]:
+def _read_glosses(archive: zipfile.ZipFile, path: object) -> tuple[GlossSpan, ...]:
     glosses, spans = _texts(archive, "glosses", path), read_array(archive, "gloss_spans.npy", path)
     if spans.dtype.kind not in "iu" or spans.shape != (len(glosses), 2):
         raise PoseFileError(
@@ -112,14 +134,14 @@ def _read_glosses(archive: zipfile.ZipFile, path: Path) -> tuple[GlossSpan, ...]
     return tuple(GlossSpan(gloss, *span) for gloss, span in zip(glosses, spans.tolist(), strict=True))
 
 
-def _number(archive: zipfile.ZipFile, key: str, path: Path) -> int | float:
+def _number(archive: zipfile.ZipFile, key: str, path: object) -> int | float:
     value = read_array(archive, f"{key}.npy", path)
     if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
         raise PoseFileError(f"{path}: {key}.npy must be one number, found {value.dtype} {list(value.shape)}.")
     return value.item()
 
 
-def _texts(archive: zipfile.ZipFile, key: str, path: Path) -> list[str]:
+def _texts(archive: zipfile.ZipFile, key: str, path: object) -> list[str]:
     value = read_array(archive, f"{key}.npy", path)
     try:
         texts = value.reshape(-1).tolist() if value.dtype.kind == "U" else None
@@ -165,7 +187,7 @@ def _marked_fps(marker: bytes) -> int:
     return int(found[1]) if found else CORPUS_FPS
 
 
-def _frames_clip(files: Iterable[tuple[str, Path | BytesIO]], fps: float, path: Path) -> Clip:
+def _frames_clip(files: Iterable[tuple[str, Path | BytesIO]], fps: float, path: object) -> Clip:
     runs, indices, num_bytes = [], [], 0
     for name, file in files:
         where = f"{path}: {name}"
