@@ -20,7 +20,7 @@ def shapes() -> Handshapes:
 
 @pytest.fixture(scope="module")
 def actor():
-    return prepare(sample_signer(1))
+    return prepare(sample_signer(4))
 
 
 def film(actor, shapes, seed: int):
