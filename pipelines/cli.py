@@ -114,7 +114,7 @@ def render(
     Args:
         poses: A pose file.
         output: An .mp4 file.
-        image: A picture of the signer to show, or the name of a built-in synthetic one, such as lucia, the default.
+        image: A picture of the signer to show, or the name of a built-in synthetic one, such as amara, the default.
         renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
         steps: Denoising steps; the renderer's own number by default.
         seed: Of the renderer's noise.
@@ -189,7 +189,7 @@ def loop(
     Args:
         input: A pose file or a video.
         output: A new directory for the videos, report.json and index.html.
-        image: A picture of the signer to show, or the name of a built-in synthetic one, such as lucia, the default.
+        image: A picture of the signer to show, or the name of a built-in synthetic one, such as amara, the default.
         renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
         estimator: Who finds the poses, in a video that is given and in the render.
         steps: Denoising steps; the renderer's own number by default.
@@ -198,7 +198,7 @@ def loop(
         width: Pixels of the render.
     """
     from gen.renderers import create_renderer
-    from pipelines.inputs import extract_from_video, is_video, load_signer
+    from pipelines.inputs import is_video, load_signer
     from pipelines.loop import run_loop
     from pipelines.progress import Stages
     from poses.estimators import create_estimator
@@ -206,12 +206,12 @@ def loop(
     from recognizer.reading import load_recognizer
 
     stages = Stages(show=True)
+    driving = input if is_video(input) else load_poses(input)
     with stages.stage("load"):
         loaded_estimator = create_estimator(estimator)
         signer = load_signer(image, height=height, width=width) if image else None
         loaded_renderer, recognizer = create_renderer(renderer), load_recognizer()
         gc.freeze()  # imageio collects garbage whenever it closes a video: spare it what was loaded
-    driving = extract_from_video(input, loaded_estimator, stages) if is_video(input) else load_poses(input)
     report = run_loop(
         driving,
         output,

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gen.renderers.base import Renderer, SignerPicture
 from pipelines.environment import fingerprint, machine, package_versions, peak_memory_mib
 from pipelines.evaluate import error_rate, measure_fidelity
+from pipelines.inputs import extract_from_video
 from pipelines.output import ClipFacts, LoopReport, Model, to_json
 from pipelines.progress import Stages
 from pipelines.render import GENERATED, render_video
@@ -31,7 +32,7 @@ LABEL_HEIGHT_PX = 24
 
 
 def run_loop(
-    driving: PoseSequence,
+    driving: PoseSequence | Path,
     output: Path,
     *,
     renderer: Renderer,
@@ -51,7 +52,7 @@ def run_loop(
     `reextracted.npz`, `report.json` and the page `index.html`.
 
     Args:
-        driving: What is signed.
+        driving: What is signed: poses, or a video to find them in.
         output: The directory; it appears when everything is in it.
         renderer: Who draws.
         recognizer: Who reads, both the driving pose and the re-extracted one.
@@ -64,10 +65,12 @@ def run_loop(
         stages: Times the work; give one that has already timed the loading to have it in the report.
 
     Raises:
-        ValueError: A wrong argument, or `output` holds something.
+        ValueError: A wrong argument, a video without a person in it, or `output` holds something.
     """
     stages = stages or Stages()
     with new_directory(output) as directory:
+        if isinstance(driving, Path):
+            driving = extract_from_video(driving, estimator, stages)
         placement = render_video(
             driving,
             directory / "render.mp4",
