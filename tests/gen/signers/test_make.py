@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gen.signers.appearance import sample_signer
+from gen.signers.appearance import BUILT_IN_SIGNERS
 from gen.signers.body import keypoints_of
 from gen.signers.handshapes import Handshapes, make_shapes, save_handshapes
 from gen.signers.make import MakeConfig, make_clip, make_signers, prepare
@@ -20,7 +20,7 @@ def shapes() -> Handshapes:
 
 @pytest.fixture(scope="module")
 def actor():
-    return prepare(sample_signer(4))
+    return prepare(BUILT_IN_SIGNERS["alex"])
 
 
 def film(actor, shapes, seed: int):
