@@ -6,24 +6,25 @@ World axes: x to the signer's left, y away from the camera, z up, metres. The ca
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from itertools import pairwise, product
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from gen.signers import rotations
-from gen.signers.body import Body
+from gen.signers.hand_model import (
+    ANGLES,
+    FINGERS,
+    FIRST_ANGLE,
+    HandModel,
+    HandPose,
+    PosedHands,
+    hand_model,
+    pose_hands,
+)
 from gen.signers.timeline import smooth
-from poses.keypoints import HAND, index
 
-FINGERS = ("thumb", "index", "middle", "ring", "little")
-
-ANGLES = (
-    "thumb_sweep", "thumb_lift", "thumb_roll", "thumb_bend_1", "thumb_bend_2",
-    *(f"{finger}_{angle}" for finger in FINGERS[1:] for angle in ("spread", "bend_1", "bend_2", "bend_3")),
-)  # fmt: skip
-"""The joint angles of a hand, radians from a flat one: `bend` towards the palm, `spread` towards the thumb."""
+__all__ = ["ANGLES", "FINGERS", "HandModel", "HandPose", "fit_hands", "hand_model", "pose_hands"]
 
 POINT_NOISE_M = 0.004
 """Spread of estimated hand points about the true ones."""
@@ -59,183 +60,12 @@ GAP_S = 0.1
 SWITCH_COST = 20.0
 """Cost of a palm's turn within `CALM_S`, per square radian, against squared errors in units of their spread."""
 
-# Degrees: lowest, highest, usual value, spread about it.
-_RANGES = {
-    "thumb_sweep": (-40, 40, 0, 20),
-    "thumb_lift": (-35, 45, 0, 20),
-    "thumb_roll": (-40, 50, 0, 15),
-    "thumb_bend_1": (-15, 65, 15, 25),
-    "thumb_bend_2": (-20, 85, 15, 30),
-    "spread": (-22, 22, 0, 8),
-    "bend_1": (-25, 95, 20, 45),
-    "bend_2": (-6, 115, 30, 50),
-    "bend_3": (-8, 85, 18, 40),
-}
-_FLAT_SPREAD = {"index": 3, "middle": -2, "ring": -7, "little": -14}
-"""Degrees from the line wrist to middle knuckle, towards the thumb, of each finger when none is spread."""
-
-
-@dataclass(frozen=True, eq=False)
-class HandModel:
-    """A right hand at rest, wrist at the origin.
-
-    Attributes:
-        points: The 21 points.
-        joints: Joint of each finger segment, finger by finger.
-        axes: Axis of each of `ANGLES`, where it turns first.
-        rest: What `ANGLES` are at rest.
-        palm: Frame of the palm: from the wrist to the middle knuckle, towards the little finger, out of the palm.
-        low: Smallest of `ANGLES`.
-        high: Largest.
-        usual: Their means.
-        spread: How far they usually are from the mean.
-    """
-
-    points: Float[np.ndarray, "21 3"]
-    joints: Float[np.ndarray, "5 3 3"]
-    axes: Float[np.ndarray, "angles 3"]
-    rest: Float[np.ndarray, " angles"]
-    palm: Float[np.ndarray, "3 3"]
-    low: Float[np.ndarray, " angles"]
-    high: Float[np.ndarray, " angles"]
-    usual: Float[np.ndarray, " angles"]
-    spread: Float[np.ndarray, " angles"]
-
-
-@dataclass(frozen=True, eq=False)
-class HandPose:
-    """Hands of a model over time.
-
-    Attributes:
-        place: Wrist in the picture, x and z.
-        scale: Size against the model's.
-        palm: Rotation of the palm from rest.
-        angles: `ANGLES`.
-        stretch: Length of each finger segment and length and width of the palm, against the model's.
-    """
-
-    place: Float[np.ndarray, "hands 2"]
-    scale: Float[np.ndarray, " hands"]
-    palm: Float[np.ndarray, "hands 3 3"]
-    angles: Float[np.ndarray, "hands angles"]
-    stretch: Float[np.ndarray, "hands 17"]
-
-    def __getitem__(self, hands) -> "HandPose":
-        return HandPose(*(getattr(self, field.name)[hands] for field in fields(self)))
-
-
-@lru_cache(maxsize=32)
-def hand_model(body: Body) -> HandModel:
-    """Measures the right hand of a body."""
-    wrist = body.heads[body.bone("wrist.R")].astype(float)
-    points = body.keypoints[index(*(f"right_hand_{name}" for name in HAND))] - wrist
-    joints = np.array(
-        [[body.heads[body.bone(f"finger{finger}-{i}.R")] - wrist for i in (1, 2, 3)] for finger in range(1, 6)], float
-    )
-    along = joints[2, 0]
-    palm_normal = np.cross(joints[1, 0], joints[4, 0])
-    curl = joints[2, 2] - joints[2, 0]
-    palm_normal *= np.sign(palm_normal @ (curl - along * (curl @ along) / (along @ along)))
-    palm = rotations.frame(along, np.cross(palm_normal, along))
-    tips = points[[4, 8, 12, 16, 20]]
-    axes, rest = [], []
-    thumb = rotations.unit(np.diff([*joints[0], tips[0]], axis=0))
-    bend_axis = rotations.unit(np.cross(thumb[0], thumb[1]) + np.cross(thumb[1], thumb[2]))
-    axes += [-palm[:, 2], rotations.unit(np.cross(thumb[0], palm[:, 2])), thumb[0], bend_axis, bend_axis]
-    rest += [0, 0, 0, _angle(thumb[0], thumb[1], bend_axis), _angle(thumb[1], thumb[2], bend_axis)]
-    for finger in range(1, 5):
-        segments = rotations.unit(np.diff([*joints[finger], tips[finger]], axis=0))
-        local = segments @ palm
-        axis = rotations.unit(np.cross(segments[0], palm[:, 2]))
-        axes += [-palm[:, 2], axis, axis, axis]
-        rest += [
-            -np.arctan2(local[0, 1], local[0, 0]) - np.radians(_FLAT_SPREAD[FINGERS[finger]]),
-            np.arcsin(local[0, 2]),
-            _angle(segments[0], segments[1], axis),
-            _angle(segments[1], segments[2], axis),
-        ]
-    low, high, usual, spread = np.radians(
-        [_RANGES[name] if name.startswith("thumb") else _RANGES[name.split("_", 1)[1]] for name in ANGLES]
-    ).T
-    return HandModel(points.astype(float), joints, np.array(axes), np.array(rest), palm, low, high, usual, spread)
-
-
-def _angle(start: np.ndarray, stop: np.ndarray, axis: np.ndarray) -> float:
-    """Signed angle about `axis` from `start` to `stop`, seen along the axis."""
-    return float(np.arctan2(np.cross(start, stop) @ axis, start @ stop))
-
-
-_FIRST_ANGLE = (0, 5, 9, 13, 17)
-"""Where each finger's angles begin in `ANGLES`."""
-
-_BEND_ANGLE = np.array([[0, 3, 4], *([first + 1, first + 2, first + 3] for first in _FIRST_ANGLE[1:])])
-"""For each segment of each finger the angle that bends it against the one before."""
-
-_BENDS = np.array([[False, True, True], *[[True] * 3] * 4])
-"""Where there is one: the thumb's first segment is turned as a whole."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Posed:
-    """Forward kinematics of hands, relative to the wrist."""
-
-    points: np.ndarray  # [hands, 21, 3]
-    joints: np.ndarray  # [hands, 5, 3, 3]
-    linear: np.ndarray  # [hands, 5, 3, 3, 3] world map of each segment
-    axes: np.ndarray  # [hands, angles, 3] world axes
-    palm: np.ndarray  # [hands, 3, 3] world map of the palm
-
-
-def _stretched(model: HandModel, stretch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maps at rest of the palm [hands, 3, 3] and of the segments [hands, 5, 3, 3, 3] for stretch factors."""
-    factors = np.concatenate([stretch[:, 15:], np.ones((len(stretch), 1))], axis=1)
-    palm = np.einsum("ij,nj,kj->nik", model.palm, factors, model.palm)
-    ends = np.concatenate([model.joints[:, 1:], model.points[[4, 8, 12, 16, 20]][:, None]], axis=1)
-    along = rotations.unit(ends - model.joints)
-    outer = along[..., :, None] * along[..., None, :]
-    segments = np.eye(3) + (stretch[:, :15].reshape(-1, 5, 3) - 1)[..., None, None] * outer
-    return palm, segments
-
-
-def pose_hands(model: HandModel, pose: HandPose) -> _Posed:
-    """Joints and points of posed hands relative to the wrist, `scale` included."""
-    palm_map, segment_map = _stretched(model, pose.stretch)
-    num_hands = len(pose.angles)
-    turn = pose.angles - model.rest
-    axes = np.empty((num_hands, len(ANGLES), 3))
-    roots = np.empty((num_hands, 5, 3, 3))  # how each finger as a whole is turned against the palm
-    thumb = np.eye(3)
-    for angle in range(3):
-        axes[:, angle] = thumb @ model.axes[angle]
-        thumb = thumb @ rotations.about(model.axes[angle], turn[:, angle])
-    roots[:, 0] = thumb
-    first = np.array(_FIRST_ANGLE[1:])
-    axes[:, first] = model.axes[first]
-    roots[:, 1:] = rotations.about(model.axes[first], turn[:, first])
-    # The joints of a finger bend about one axis, so bends add up.
-    hinges = model.axes[_BEND_ANGLE[:, 2]]
-    bends = np.where(_BENDS, turn[:, _BEND_ANGLE], 0).cumsum(axis=2)
-    axes[:, _BEND_ANGLE[_BENDS]] = (roots @ hinges[..., None])[..., 0][:, np.nonzero(_BENDS)[0]]
-    axes = axes @ np.swapaxes(pose.palm, 1, 2)
-    linear = (pose.palm[:, None] @ roots)[:, :, None] @ rotations.about(hinges[:, None], bends) @ segment_map
-    linear *= pose.scale[:, None, None, None, None]
-    base = pose.palm @ palm_map * pose.scale[:, None, None]
-    points = model.points @ np.swapaxes(base, 1, 2)
-    joints = np.empty((num_hands, 5, 3, 3))
-    joints[:, :, 0] = model.joints[:, 0] @ np.swapaxes(base, 1, 2)
-    for segment in (0, 1):
-        reach = (model.joints[:, segment + 1] - model.joints[:, segment])[..., None]
-        joints[:, :, segment + 1] = joints[:, :, segment] + (linear[:, :, segment] @ reach)[..., 0]
-    ends = model.points[1:].reshape(5, 4, 3)[:, 1:] - model.joints
-    points[:, 1:].reshape(num_hands, 5, 4, 3)[:, :, 1:] = joints + (linear @ ends[..., None])[..., 0]
-    return _Posed(points, joints, linear, axes, base)
-
 
 def _moved_by() -> tuple[np.ndarray, np.ndarray]:
     """For each angle, the joint it turns about (finger, segment) and which of the 21 points it moves."""
     joint = np.zeros((len(ANGLES), 2), int)
     moves = np.zeros((len(ANGLES), 21), bool)
-    for finger, first in enumerate(_FIRST_ANGLE):
+    for finger, first in enumerate(FIRST_ANGLE):
         for angle in range(5 if finger == 0 else 4):
             segment = max(angle - (2 if finger == 0 else 1), 0)
             joint[first + angle] = finger, segment
@@ -401,7 +231,7 @@ def _finger_grid() -> np.ndarray:
     thumbs = np.radians(list(product((-28, -4, 20), (-22, -4, 14, 32), (5, 45), (0, 50))))
     grid = np.zeros((len(bends), len(ANGLES)))
     grid[:, [0, 1, 3, 4]] = thumbs
-    for first in _FIRST_ANGLE[1:]:
+    for first in FIRST_ANGLE[1:]:
         grid[:, first : first + 3] = bends
         grid[:, first + 3] = TIP_SHARE * bends[:, 2]
     return grid
@@ -420,7 +250,7 @@ def _search_fingers(model: HandModel, pose: HandPose, points: np.ndarray, confid
     usual = (((grid - model.usual) / model.spread) ** 2).T
     view = pose.palm[:, _SEEN, :] * pose.scale[:, None, None]
     angles = pose.angles.copy()
-    for start, (finger, first) in product(range(0, len(view), _BLOCK), enumerate(_FIRST_ANGLE)):
+    for start, (finger, first) in product(range(0, len(view), _BLOCK), enumerate(FIRST_ANGLE)):
         block, last = slice(start, start + _BLOCK), first + (5 if finger == 0 else 4)
         drawn = shapes[:, finger].reshape(-1, 3) @ np.swapaxes(view[block], 1, 2)
         error = ((drawn.reshape(-1, len(grid), 3, 2) - seen[block, None, finger]) ** 2).sum(-1)
@@ -523,7 +353,7 @@ def _strays(model: HandModel, pose: HandPose, goal: _Goal) -> tuple[np.ndarray, 
 def _tip_slope() -> np.ndarray:
     """How `_tip_residual` grows with the parameters."""
     slope = np.zeros((4, 6 + len(ANGLES)))
-    for row, first in zip(slope, _FIRST_ANGLE[1:], strict=True):
+    for row, first in zip(slope, FIRST_ANGLE[1:], strict=True):
         row[6 + first + 3], row[6 + first + 2] = 1, -TIP_SHARE
     return slope
 
@@ -536,7 +366,7 @@ def _tip_residual(angles: np.ndarray) -> np.ndarray:
     return angles @ _TIP_SLOPE[:, 6:].T
 
 
-def _jacobian(posed: _Posed) -> np.ndarray:
+def _jacobian(posed: PosedHands) -> np.ndarray:
     """Change [hands, 21, 2, parameters] of the points in the picture."""
     jacobian = np.zeros((len(posed.points), 21, 2, 6 + len(ANGLES)))
     jacobian[:, :, 0, 0] = jacobian[:, :, 1, 1] = 1
@@ -576,7 +406,7 @@ def _stretch_segments(
     return replace(pose, stretch=stretch)
 
 
-def _stretch_jacobian(model: HandModel, pose: HandPose, posed: _Posed) -> np.ndarray:
+def _stretch_jacobian(model: HandModel, pose: HandPose, posed: PosedHands) -> np.ndarray:
     """Change [hands, 21, 2, 17] of the points in the picture as the logarithms of the stretch factors grow."""
     jacobian = np.zeros((len(pose.angles), 21, 2, 17))
     ends = np.concatenate([model.joints[:, 1:], model.points[[4, 8, 12, 16, 20]][:, None]], axis=1)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from gen.signers import rotations
 from gen.signers.body import Body
 from gen.signers.face import fit_expression
+from gen.signers.timeline import interpolate
 from poses.keypoints import FACE, PARTS, index
 
 HEAD_POINTS = (*index("nose", "right_eye", "left_eye", "right_ear", "left_ear"), *range(*PARTS["face"].indices(128)))
@@ -27,6 +28,10 @@ SIZE_SPREAD = 0.04
 
 SIZE_RANGE = (0.75, 1.35)
 """Smallest and largest head against the body's."""
+
+
+LEAST_WEIGHT = 0.8
+"""Points that together tell less than this (1 is a nose) leave the head as it is in the frames around."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,10 @@ def _steadiness() -> np.ndarray:
 
 
 def fit_head(
-    body: Body, points: Float[np.ndarray, "frames 128 2"], confidence: Float[np.ndarray, "frames 128"]
+    body: Body,
+    points: Float[np.ndarray, "frames 128 2"],
+    confidence: Float[np.ndarray, "frames 128"],
+    free: Float[np.ndarray, "frames 2"],
 ) -> HeadPose:
     """Head poses that put the head's points where they were seen; a head that was never seen looks ahead.
 
@@ -64,18 +72,26 @@ def fit_head(
         body: The body whose head it is.
         points: Where the points were seen, x and z in metres.
         confidence: How sure they are.
+        free: Where the head's joint would be if the neck did not bend.
     """
     origin = body.heads[body.bone("head")].astype(float)
     rest = body.keypoints[list(HEAD_POINTS)] - origin
     seen = points[:, HEAD_POINTS].astype(float)
     sure = confidence[:, HEAD_POINTS].astype(float)
     weight = sure * _steadiness()
-    rotation, scale, place = _first_guess(rest, seen, weight)
-    prior = np.ones(len(seen))
-    for spread in (0.3, SIZE_SPREAD):
-        rotation, scale, place = _refine(rest, seen, weight, rotation, scale, place, prior, spread)
-        clear = weight.sum(axis=1) > 1.5
-        prior = np.full(len(seen), np.clip(np.median(scale[clear]), *SIZE_RANGE) if clear.any() else 1.0)
+    clear = weight.sum(axis=1) > LEAST_WEIGHT
+    num_frames = len(seen)
+    rotation, scale, place = np.tile(np.eye(3), (num_frames, 1, 1)), np.ones(num_frames), free.astype(float)
+    if clear.any():
+        pose = _first_guess(rest, seen[clear], weight[clear])
+        prior = np.ones(clear.sum())
+        for spread in (0.3, SIZE_SPREAD):
+            pose = _refine(rest, seen[clear], weight[clear], *pose, prior, spread)
+            prior = np.full(clear.sum(), np.clip(np.median(pose[1]), *SIZE_RANGE))
+        rotation[clear], scale[clear], place[clear] = pose
+        rotation = rotations.nearest(interpolate(rotation, clear))
+        scale = interpolate(scale, clear)
+        place = free + interpolate(place - free, clear)
     view = rotation[:, [0, 2]] * scale[:, None, None]
     error = seen[:, 5:] - rest[5:] @ np.swapaxes(view, 1, 2) - place[:, None]
     return HeadPose(rotation, scale, place, fit_expression(body, view, error, sure[:, 5:]))
