@@ -102,7 +102,9 @@ def run_loop(
 
         report = LoopReport(
             signloop=version("signloop"),
-            input=ClipFacts(driving.source, driving.language, len(driving), driving.fps, driving.width, driving.height),
+            input=ClipFacts(
+                Path(driving.source).name, driving.language, len(driving), driving.fps, driving.width, driving.height
+            ),
             placement=placement,
             reference_glosses=driving.glosses,
             driving_reading=driving_reading,
@@ -110,7 +112,7 @@ def run_loop(
             driving_wer=error_rate(driving.glosses, driving_reading.glosses),
             render_wer=error_rate(driving.glosses, render_reading.glosses),
             render_against_driving_wer=error_rate(driving_reading.glosses, render_reading.glosses),
-            fidelity=measure_fidelity(placed, reextracted, estimator=f"{estimator.name} {estimator.version}"),
+            fidelity=measure_fidelity(placed, reextracted, estimator=estimator.version),
             models={
                 "renderer": Model(renderer.name, renderer.version),
                 "recognizer": Model(type(recognizer.model).__name__, fingerprint(recognizer.model)),

@@ -85,7 +85,7 @@ def test_page_says_the_figures(report, tmp_path):
         re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page_of(report, tmp_path), flags=re.DOTALL).split()
     )
     for said in (
-        "a test clip",
+        "SignLoop report · a test clip A B",
         "A C signed: A B",
         "Word error rate 0.50 from the driving pose itself: 0.00",
         "Right hand found again 100 % off by 0.00 shoulder widths",
