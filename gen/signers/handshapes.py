@@ -14,13 +14,16 @@ from jaxtyping import Float32, Int64
 from gen.signers.body import Body
 from gen.signers.hands import ANGLES, FINGERS, fit_hands, hand_model
 from poses.files import new_file
-from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, letter_span
+from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, letter_span, resample
 from poses.keypoints import PARTS
 from poses.sequence import PoseSequence
 
 TRAINING_LANGUAGES = tuple(language for language in LANGUAGES if language not in HELD_OUT_LANGUAGES)
 
 SIDES = ("left", "right")
+
+FPS = 25.0
+"""Of the fitted clips; most were recorded so."""
 
 MIN_FRAMES = 3
 """A hand seen in fewer frames of a letter gives no handshape."""
@@ -140,7 +143,7 @@ def fit_handshapes(clips: Sequence[PoseSequence], body: Body) -> Handshapes:
             raise ValueError(
                 f"`clips` must be of the training languages {', '.join(TRAINING_LANGUAGES)}, got {clip.language!r}."
             )
-        letter = clip[slice(*letter_span(clip))]
+        letter = resample(clip[slice(*letter_span(clip))], FPS)
         hands += [(f"{clip.language} {clip.glosses[0].gloss} {side}", *_seen_hand(letter, side)) for side in SIDES]
     hands = [(name, points, confidence) for name, points, confidence in hands if len(points) >= MIN_FRAMES]
     track = np.repeat(np.arange(len(hands)), [len(points) for _, points, _ in hands])
@@ -156,7 +159,7 @@ def fit_handshapes(clips: Sequence[PoseSequence], body: Body) -> Handshapes:
         names=(*(name for name, *_ in hands), *made),
         starts=np.concatenate([[0], np.cumsum(lengths)]),
         angles=np.concatenate([fitted.angles, *(angles[None] for angles in made.values())]).astype(np.float32),
-        fps=clips[0].fps,
+        fps=FPS,
     )
 
 

@@ -16,6 +16,7 @@ longer one begins with the same clips.
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -178,7 +179,7 @@ def make_clip(
 
 
 def make_signers(config: MakeConfig, condition: Condition | None = None) -> None:
-    """Makes a data set, or what is missing of it, in parallel and with a progress bar.
+    """Makes a data set, or what is missing of it, in parallel and with a progress bar; one at a time in a folder.
 
     Args:
         config: What to make.
@@ -193,6 +194,8 @@ def make_signers(config: MakeConfig, condition: Condition | None = None) -> None
     units = []
     for split in SPLITS:
         (output / split).mkdir(exist_ok=True)
+        for unfinished in (output / split).glob(".*"):  # left by a killed run
+            shutil.rmtree(unfinished)
         units += [unit for unit in _units(config, split) if any(not path.exists() for _, path in unit[2])]
     if units and not (output / "handshapes.npz").exists():
         clips = [clip for language in TRAINING_LANGUAGES for clip in letter_clips(language).values()]
