@@ -1,0 +1,361 @@
+"""Signers over time: who in one frame is who in the next, and which of them to read.
+
+SignVerse-2M numbers people by how sure the detector was, frame by frame: person 0 may be somebody else in the next
+frame. Here people are followed by where they stand, how large they are and how they are built. What is not seen stays
+unseen: a track with a gap has no points in it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+from scipy.optimize import linear_sum_assignment
+
+from poses.formats.checks import checked_sequence
+from poses.formats.signverse import People
+from poses.keypoints import PARTS, index
+from poses.sequence import PoseSequence
+
+MAX_GAP_S = 0.5
+"""Seconds for which somebody may be unseen and still be the same one."""
+
+MIN_BODY_JOINTS = 8
+"""Visible joints of a body; what has fewer is no person."""
+
+POSITION_SPREAD = 0.05
+"""Shoulder widths by which a torso is off where it was expected, at one standard deviation, from noise alone."""
+
+DRIFT = 1.0
+"""Shoulder widths a second by which that grows from when somebody was last seen."""
+
+SIZE_SPREAD = 0.15
+"""Standard deviation of the log size from frame to frame."""
+
+BUILD_SPREAD = 0.1
+"""Standard deviation of the log length of a bone beyond the longest that was seen of it."""
+
+MAX_COST = 16.0
+"""The largest squared number of standard deviations, position, size and build together, within one track."""
+
+FLICKER_S = 0.5
+"""Seconds below which a new first person is a flicker of the detector."""
+
+MIN_MASKED_RUN_S = 1.0
+"""Seconds without anybody, or without hands, that are masked; shorter ones belong to the signing."""
+
+MOVING = 0.12
+"""Shoulder widths: the standard deviation of a wrist within a second from which on somebody moves."""
+
+_VELOCITY_S = 0.25
+_MOST_SPREADS = 3.0
+_CONFIDENT = 0.3
+_MIN_HAND_POINTS = 10
+_FAR_OFF = 0.25
+
+_TORSO = ("neck", "right_shoulder", "left_shoulder", "nose")
+_SIZES = (
+    ("right_shoulder", "left_shoulder", 1.0),
+    ("neck", "nose", 1.5),
+    ("neck", "right_hip", 0.65),
+    ("neck", "left_hip", 0.65),
+)
+_BUILD = (
+    ("right_shoulder", "left_shoulder"), ("neck", "nose"), ("right_eye", "left_eye"), ("right_ear", "left_ear"),
+    ("right_shoulder", "right_elbow"), ("left_shoulder", "left_elbow"),
+    ("right_elbow", "right_wrist"), ("left_elbow", "left_wrist"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One person through a video.
+
+    Attributes:
+        slots: Which person of each frame it is, -1 where unseen.
+    """
+
+    slots: Int[np.ndarray, " frames"]
+
+    @property
+    def start(self) -> int:
+        """The first frame that shows the person."""
+        return int(np.flatnonzero(self.slots >= 0)[0])
+
+    @property
+    def stop(self) -> int:
+        """One past the last frame that shows the person."""
+        return int(np.flatnonzero(self.slots >= 0)[-1]) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class MainSigner:
+    """The person to read in each frame.
+
+    Attributes:
+        slots: Which person of each frame it is, -1 where unseen.
+        tracks: Which track that is, -1 where there is none; another number is another person.
+        empty: Frames in runs of a second or more without the signer.
+        handless: Frames in runs of a second or more in which neither hand is seen.
+        accompanied: Frames in which somebody else moves.
+    """
+
+    slots: Int[np.ndarray, " frames"]
+    tracks: Int[np.ndarray, " frames"]
+    empty: Bool[np.ndarray, " frames"]
+    handless: Bool[np.ndarray, " frames"]
+    accompanied: Bool[np.ndarray, " frames"]
+
+    @property
+    def usable(self) -> Bool[np.ndarray, " frames"]:
+        """Frames in which one signer, with hands, signs alone."""
+        return ~(self.empty | self.handless | self.accompanied)
+
+    def runs(self) -> list[tuple[int, int]]:
+        """Stretches of usable frames of one person: the first frame, and one past the last."""
+        usable = self.usable
+        # A gap belongs to the person before it, so that it cuts nothing.
+        owner = self.tracks[np.maximum.accumulate(np.where(self.tracks >= 0, np.arange(len(usable)), 0))]
+        begins = np.flatnonzero(usable & ~(np.r_[False, usable[:-1]] & (owner == np.r_[-2, owner[:-1]])))
+        ends = np.flatnonzero(usable & ~(np.r_[usable[1:], False] & (owner == np.r_[owner[1:], -2]))) + 1
+        return list(zip(begins.tolist(), ends.tolist(), strict=True))
+
+
+# Following people
+
+
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """What is compared of everybody: torso in pixels, log size, log lengths of bones over it; NaN where unseen."""
+
+    real: Bool[np.ndarray, "frames people"]
+    torso: Float64[np.ndarray, "frames people 2"]
+    log_size: Float64[np.ndarray, "frames people"]
+    build: Float64[np.ndarray, "frames people bones"]
+
+
+@dataclass(eq=False)
+class _Trail:
+    """A track while it grows."""
+
+    slots: Int[np.ndarray, " frames"]
+    frames: list[int] = field(default_factory=list)
+    torsos: list[np.ndarray] = field(default_factory=list)
+    log_size: float = 0.0
+    longest: np.ndarray = field(default_factory=lambda: np.full(len(_BUILD), np.nan))
+
+    def add(self, frame: int, slot: int, looks: _Looks) -> None:
+        self.slots[frame] = slot
+        self.longest = np.fmax(self.longest, looks.build[frame, slot])
+        self.log_size = float(looks.log_size[frame, slot])
+        self.frames.append(frame)
+        self.torsos.append(looks.torso[frame, slot])
+
+    def expected(self, frame: int, fps: float) -> np.ndarray:
+        """Where the torso is, if it goes on as in the last quarter of a second."""
+        first = max(len(self.frames) - 1 - max(round(_VELOCITY_S * fps), 1), 0)
+        elapsed = self.frames[-1] - self.frames[first]
+        if elapsed == 0:
+            return self.torsos[-1]
+        velocity = (self.torsos[-1] - self.torsos[first]) / elapsed
+        return self.torsos[-1] + velocity * (frame - self.frames[-1])
+
+
+def track_people(people: People) -> tuple[Track, ...]:
+    """Follows everybody through a video.
+
+    From frame to frame, people and tracks are matched at the least total cost by `scipy.optimize.linear_sum_assignment`
+    (https://doi.org/10.1109/TAES.2016.140952). The cost of a match adds three squares, each in standard deviations:
+
+    * the distance of the torso from where the track's last quarter of a second leads, in shoulder widths, over
+      `POSITION_SPREAD` and `DRIFT` for each second since the track was seen;
+    * the change of log size, over `SIZE_SPREAD`;
+    * the mean over bones of how much longer each is than the track has ever shown it, over `BUILD_SPREAD`. Bones that
+      seem shorter may just point to the camera, and cost nothing.
+
+    A match above `MAX_COST` is none: it begins a new track. A track unseen for more than `MAX_GAP_S` ends. People with
+    fewer than `MIN_BODY_JOINTS` joints are in no track.
+
+    Args:
+        people: Everybody in a video, as `read_people` gives it.
+
+    Returns:
+        Tracks in order of their first frame, people who came together in the detector's order.
+    """
+    num_frames = len(people.keypoints)
+    looks = _looks(people)
+    open_trails: list[_Trail] = []
+    trails: list[_Trail] = []
+    for frame in range(num_frames):
+        open_trails = [trail for trail in open_trails if frame - trail.frames[-1] - 1 <= MAX_GAP_S * people.fps]
+        slots = np.flatnonzero(looks.real[frame])
+        costs = np.array(
+            [[_cost(trail, frame, slot, looks, people.fps) for slot in slots] for trail in open_trails]
+        ).reshape(len(open_trails), len(slots))
+        # A match that is none costs as much as any other such match, so that it cannot push others aside.
+        rows, columns = linear_sum_assignment(np.minimum(costs, MAX_COST))
+        matched = {
+            int(column): open_trails[row]
+            for row, column in zip(rows, columns, strict=True)
+            if costs[row, column] < MAX_COST
+        }
+        for column, slot in enumerate(slots.tolist()):
+            trail = matched.get(column)
+            if trail is None:
+                trail = _Trail(np.full(num_frames, -1))
+                open_trails.append(trail)
+                trails.append(trail)
+            trail.add(frame, slot, looks)
+    return tuple(Track(trail.slots) for trail in trails)
+
+
+def _cost(trail: _Trail, frame: int, slot: int, looks: _Looks, fps: float) -> float:
+    unseen_s = (frame - trail.frames[-1]) / fps
+    distance = math.dist(trail.expected(frame, fps), looks.torso[frame, slot]) / math.exp(trail.log_size)
+    position = distance / (POSITION_SPREAD + DRIFT * unseen_s)
+    size = (looks.log_size[frame, slot] - trail.log_size) / SIZE_SPREAD
+    longer = (looks.build[frame, slot] - trail.longest) / BUILD_SPREAD
+    longer = longer[~np.isnan(longer)].clip(0, _MOST_SPREADS)
+    build = float(longer @ longer) / max(len(longer), 1)
+    return position**2 + size**2 + build
+
+
+def _looks(people: People) -> _Looks:
+    seen = people.confidence[:, :, PARTS["body"]] > _CONFIDENT
+    pixels = people.keypoints[:, :, PARTS["body"]] * np.array([people.width, people.height], np.float64)
+    near = np.abs(people.keypoints[:, :, PARTS["body"]] - 0.5).max(axis=-1) <= 0.5 + _FAR_OFF
+    seen = seen & near
+    torso = index(*_TORSO)
+    weights = seen[..., torso].astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = (pixels[..., torso, :] * weights[..., None]).sum(axis=2) / weights.sum(axis=2)[..., None]
+        sizes = np.stack([factor * _bone(pixels, seen, (a, b)) for a, b, factor in _SIZES], axis=-1)
+        log_size = np.log(np.fmax.reduce(sizes, axis=-1))
+        build = np.stack([np.log(_bone(pixels, seen, bone)) for bone in _BUILD], axis=-1) - log_size[..., None]
+    real = (seen.sum(axis=2) >= MIN_BODY_JOINTS) & np.isfinite(centre).all(axis=2) & np.isfinite(log_size)
+    return _Looks(real, centre, log_size, np.where(np.isfinite(build), build, np.nan))
+
+
+def _bone(pixels: np.ndarray, seen: np.ndarray, bone: tuple[str, str]) -> np.ndarray:
+    first, second = index(*bone)
+    length = np.linalg.norm(pixels[..., first, :] - pixels[..., second, :], axis=-1)
+    return np.where(seen[..., first] & seen[..., second], length, np.nan)
+
+
+# Choosing the signer
+
+
+def main_signer(people: People, tracks: Sequence[Track]) -> MainSigner:
+    """Chooses the person to read in each frame.
+
+    That is the one whom the detector puts first, which is a better rule than the largest body. Somebody who is first
+    for less than `FLICKER_S` is a flicker: the one before stays, unseen where the detector lost them.
+
+    Args:
+        people: Everybody in a video.
+        tracks: What `track_people` found in it.
+    """
+    num_frames = len(people.keypoints)
+    first = np.full(num_frames, -1)
+    for number, track in enumerate(tracks):
+        first[track.slots == 0] = number
+    chosen = _without_flickers(first, FLICKER_S * people.fps)
+    slots = np.full(num_frames, -1)
+    for number in np.unique(chosen[chosen >= 0]):
+        slots = np.where(chosen == number, tracks[number].slots, slots)
+    tracked = np.where(slots >= 0, chosen, -1)
+    unseen = slots < 0
+    hands = np.zeros(num_frames, bool)
+    frames = np.flatnonzero(~unseen)
+    for side in ("left_hand", "right_hand"):
+        confident = people.confidence[frames, slots[frames], PARTS[side]] > _CONFIDENT
+        hands[frames] |= confident.sum(axis=1) >= _MIN_HAND_POINTS
+    accompanied = np.zeros(num_frames, bool)
+    for number, track in enumerate(tracks):
+        others = (track.slots >= 0) & (chosen != number)
+        if others.any():
+            accompanied |= others & _moves(people, track)
+    least = MIN_MASKED_RUN_S * people.fps
+    return MainSigner(slots, tracked, _long_runs(unseen, least), _long_runs(~hands, least), accompanied)
+
+
+def signer_poses(people: People, slots: Int[np.ndarray, " frames"], source: str) -> PoseSequence:
+    """The poses of one person: a `Track`'s, or the main signer's. Where the person is unseen, no point is seen.
+
+    Args:
+        people: Everybody in the video.
+        slots: Which person of each frame, -1 where unseen.
+        source: Where the video comes from, for messages and as the clip's source.
+
+    Raises:
+        PoseFileError: No point is seen in any frame, or points cannot be true.
+    """
+    frames = np.flatnonzero(slots >= 0)
+    keypoints = np.zeros((len(slots), *people.keypoints.shape[2:]), np.float32)
+    confidence = np.zeros((len(slots), *people.confidence.shape[2:]), np.float32)
+    keypoints[frames] = people.keypoints[frames, slots[frames]]
+    confidence[frames] = people.confidence[frames, slots[frames]]
+    return checked_sequence(
+        source,
+        keypoints,
+        confidence,
+        fps=people.fps,
+        width=people.width,
+        height=people.height,
+        language=people.language,
+        glosses=people.glosses,
+    )
+
+
+def _without_flickers(first: np.ndarray, least: float) -> np.ndarray:
+    """Who is chosen in each frame, from who is first: those first for fewer than `least` frames are not."""
+    known = np.flatnonzero(first >= 0)
+    if len(known) == 0:
+        return first
+    # Frames without a first person belong to the one before.
+    carried = first[known[np.maximum(np.searchsorted(known, np.arange(len(first)), side="right") - 1, 0)]]
+    begins = np.flatnonzero(np.diff(carried, prepend=-2))
+    lengths = np.diff(begins, append=len(carried))
+    lasting = [(begin, carried[begin]) for begin, length in zip(begins, lengths, strict=True) if length >= least]
+    if not lasting:
+        return np.full_like(first, np.bincount(first[known]).argmax())
+    chosen = np.full_like(first, lasting[0][1])
+    for begin, track in lasting:
+        chosen[begin:] = track
+    return chosen
+
+
+def _moves(people: People, track: Track) -> Bool[np.ndarray, " frames"]:
+    """Where a wrist or the neck strays within a second, by the standard deviation."""
+    num_frames = len(track.slots)
+    frames = np.flatnonzero(track.slots >= 0)
+    points = people.keypoints[frames, track.slots[frames]] * np.array([people.width, people.height], np.float64)
+    seen = people.confidence[frames, track.slots[frames]] > _CONFIDENT
+    right, left = index("right_shoulder", "left_shoulder")
+    both = seen[:, right] & seen[:, left]
+    if not both.any():
+        return np.zeros(num_frames, bool)
+    shoulder_width = np.median(np.linalg.norm(points[both, right] - points[both, left], axis=1))
+    half = max(round(people.fps / 2), 1)
+    moves = np.zeros(num_frames, bool)
+    for joint in index("right_wrist", "left_wrist", "neck"):
+        at = frames[seen[:, joint]]
+        values = np.zeros((num_frames, 4))  # one, x, y, and the square of both
+        place = (points[seen[:, joint], joint] - points[both, right].mean(axis=0)) / max(shoulder_width, 1e-9)
+        values[at] = np.column_stack([np.ones(len(at)), place, (place**2).sum(axis=1)])
+        sums = np.concatenate([np.zeros((1, 4)), np.cumsum(values, axis=0)])
+        stops = np.minimum(np.arange(num_frames) + half + 1, num_frames)
+        count, x, y, square = (sums[stops] - sums[np.maximum(np.arange(num_frames) - half, 0)]).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variance = square / count - (x / count) ** 2 - (y / count) ** 2
+        moves |= (count >= half) & (variance > MOVING**2)
+    return moves
+
+
+def _long_runs(flags: Bool[np.ndarray, " frames"], least: float) -> Bool[np.ndarray, " frames"]:
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    kept = np.zeros_like(flags)
+    for begin, end in edges.reshape(-1, 2):
+        kept[begin:end] = end - begin >= least
+    return kept
