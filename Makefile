@@ -33,11 +33,15 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# A word of German Sign Language, of which neither the renderer nor the recognizer has seen a letter.
+WORD ?= SIGN
+LANGUAGE ?= gsg
+
 demo: $(VENV)/.installed
 	@rm -rf demo
-	@mkdir demo.words 2>/dev/null || true
-	$(BIN)/signloop spell $(WORD) --language $(LANGUAGE) demo.words/$(WORD).npz --overwrite
-	$(BIN)/signloop loop demo.words/$(WORD).npz --output demo
+	@words=$$(mktemp -d); trap 'rm -rf "$$words"' EXIT; set -x; \
+	$(BIN)/signloop spell $(WORD) "$$words/$(WORD).npz" --language $(LANGUAGE); \
+	$(BIN)/signloop loop "$$words/$(WORD).npz" --output demo
 
 test: lint test-fast test-fuzz test-browser
 

@@ -8,6 +8,7 @@ import functools
 import gc
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -350,7 +351,7 @@ class _Parser(ArgumentParser):
         return super().add_argument(*args, **kwargs)
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
-        return super().format_help(*args, **kwargs).replace("<class 'Path'>", "path")
+        return re.sub(r"<class\s+'Path'>", "path", super().format_help(*args, **kwargs))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         sys.exit(_refuse(f"{message} (see `{self.prog.replace('[options] ', '')} --help`)"))

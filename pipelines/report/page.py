@@ -81,13 +81,13 @@ def _environment() -> Environment:
 
 
 def percent(share: float | None) -> str:
-    """A share as a whole percentage; a dash where nothing could be measured. 99.6 % is not rounded up to all."""
+    """A share as a whole percentage; a dash where nothing could be measured. 99.6 % is not rounded up to all. The space is narrow and does not break."""
     if share is None:
         return "–"
     rounded = round(100 * share)
     if rounded in (0, 100) and share not in (0, 1):
-        return f"{100 * share:.1f} %"
-    return f"{rounded} %"
+        return f"{100 * share:.1f}\u202f%"
+    return f"{rounded}\u202f%"
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -88,7 +88,7 @@ def test_page_says_the_figures(report, tmp_path):
         "SignLoop report · a test clip A B",
         "A C signed: A B",
         "Word error rate 0.50 from the driving pose itself: 0.00",
-        "Right hand found again 100 % off by 0.00 shoulder widths",
+        "Right hand found again 100\u202f% off by 0.00 shoulder widths",
         "1 read as another in 2",
         "Movement ratio: 1.00",
         "Left hand – – – – not in the clip",
@@ -125,7 +125,7 @@ def test_page_without_glosses_says_why(report, tmp_path):
 def test_page_of_a_render_in_which_nobody_was_found(report, signer, tmp_path):
     nobody = replace(signer, confidence=signer.confidence * 0)
     page = page_of(replace(report, fidelity=measure_fidelity(signer, nobody, estimator="blind 1")), tmp_path)
-    assert "0 %" in page
+    assert "0\u202f%" in page
     assert '"body": [null, null' in page
 
 
@@ -178,9 +178,9 @@ def test_runs_by_hand():
 
 
 def test_shares_and_numbers_are_not_prettier_than_they_are():
-    assert [percent(share) for share in (None, 0.0, 0.5, 1.0)] == ["–", "0 %", "50 %", "100 %"]
-    assert percent(0.996) == "99.6 %"
-    assert percent(0.004) == "0.4 %"
+    assert [percent(share) for share in (None, 0.0, 0.5, 1.0)] == ["–", "0\u202f%", "50\u202f%", "100\u202f%"]
+    assert percent(0.996) == "99.6\u202f%"
+    assert percent(0.004) == "0.4\u202f%"
     assert (number(None), number(0.126)) == ("–", "0.13")
 
 
