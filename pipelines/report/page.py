@@ -81,7 +81,10 @@ def _environment() -> Environment:
 
 
 def percent(share: float | None) -> str:
-    """A share as a whole percentage; a dash where nothing could be measured. 99.6 % is not rounded up to all. The space is narrow and does not break."""
+    """A share as a whole percentage; a dash where nothing could be measured.
+
+    99.6 % is not rounded up to all. The space before the sign is narrow and does not break.
+    """
     if share is None:
         return "–"
     rounded = round(100 * share)

@@ -88,7 +88,7 @@ def test_page_says_the_figures(report, tmp_path):
         "SignLoop report · a test clip A B",
         "A C signed: A B",
         "Word error rate 0.50 from the driving pose itself: 0.00",
-        "Right hand found again 100\u202f% off by 0.00 shoulder widths",
+        "Right hand found again 100 % off by 0.00 shoulder widths",
         "1 read as another in 2",
         "Movement ratio: 1.00",
         "Left hand – – – – not in the clip",
