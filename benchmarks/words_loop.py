@@ -149,8 +149,8 @@ def main() -> None:
     words = read_words()
     jobs = {
         (renderer, number): arguments.results / f"{renderer}-{number:03d}-{language}-{word}.json"
-        for renderer in arguments.renderers
         for number, (language, word) in enumerate(words)
+        for renderer in arguments.renderers
     }
     missing = [key for key, path in jobs.items() if not path.exists()]
     threads = max(1, (os.cpu_count() or 1) // arguments.workers)

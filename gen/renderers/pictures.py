@@ -17,8 +17,8 @@ from poses.keypoints import FACE, index
 
 DEFAULT_SIGNER = "amara"
 
-_FRAME_WIDTH_M = 1.25
-_ABOVE_SHOULDERS_M = 0.50
+_FRAME_WIDTH_M = 0.85
+_ABOVE_SHOULDERS_M = 0.38
 """Room for raised hands on either side and above."""
 
 
