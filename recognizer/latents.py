@@ -1,0 +1,149 @@
+"""Latents between SignX's stages (https://arxiv.org/abs/2504.16315, algorithms 1 and 2): compiled, distilled, pruned.
+
+Pure functions. The paper leaves most of their numbers open; docs/signx-choices.md says what we chose and why.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class CompiledLatents:
+    """What algorithm 1 gives.
+
+    Attributes:
+        latents: Normalised, decorrelated from the frame before, zero where dropped.
+        alignment: The gloss of each frame, or as many as there are glosses for a blank; -100 for padding.
+        mask: False for padding and for dropped frames.
+    """
+
+    latents: Float[torch.Tensor, "batch frames latent"]
+    alignment: Int[torch.Tensor, "batch frames"]
+    mask: Bool[torch.Tensor, "batch frames"]
+
+
+def compile_latents(
+    latents: Float[torch.Tensor, "batch frames latent"],
+    mask: Bool[torch.Tensor, "batch frames"],
+    labels: Int[torch.Tensor, "batch glosses"],
+    log_probs: Float[torch.Tensor, "batch frames labels"] | None = None,
+    *,
+    whitening: float = 0.1,
+    covariance: Float[torch.Tensor, "latent latent"] | None = None,
+    frame_drop: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> CompiledLatents:
+    """Algorithm 1: makes latents ready for continuous recognition.
+
+    Args:
+        latents: Of Pose2Gloss or Video2Pose.
+        mask: False where a clip was padded.
+        labels: Gloss numbers in order, padded with -100.
+        log_probs: Of every gloss and, last, the blank, for `forced_alignment`; without them frames are shared evenly.
+        whitening: The paper's gamma, how much of what a frame shares with the one before is taken away.
+        covariance: What `cross_covariance` found; without it, the product of both frames stands for it.
+        frame_drop: The paper's rho, the probability that a frame is dropped; 0 outside training.
+        generator: For dropping.
+    """
+    size = latents.shape[-1]
+    normed = F.layer_norm(latents, (size,)) * mask[..., None]
+    before = F.pad(normed, (0, 0, 1, 0))[:, :-1]
+    shared = normed * before if covariance is None else before @ covariance.T
+    whitened = (normed - whitening * shared) * mask[..., None]
+    dropped = torch.rand(mask.shape, generator=generator).to(mask.device) < frame_drop
+    if log_probs is None:
+        alignment = [
+            even_alignment(int(frames), row[row >= 0]) for frames, row in zip(mask.sum(1), labels, strict=True)
+        ]
+    else:
+        alignment = [
+            forced_alignment(clip[kept], row[row >= 0]) for clip, kept, row in zip(log_probs, mask, labels, strict=True)
+        ]
+    padded = torch.full(mask.shape, -100, device=mask.device)
+    for row, found in enumerate(alignment):
+        padded[row, : len(found)] = found
+    kept = mask & ~dropped
+    return CompiledLatents(whitened * kept[..., None], padded, kept)
+
+
+def cross_covariance(
+    latents: Float[torch.Tensor, "batch frames latent"], mask: Bool[torch.Tensor, "batch frames"]
+) -> Float[torch.Tensor, "latent latent"]:
+    """Mean product of each frame with the one before, both layer-normed: the matrix form of algorithm 1's CrossCov."""
+    normed = F.layer_norm(latents, latents.shape[-1:]) * mask[..., None]
+    pairs = (mask[:, 1:] & mask[:, :-1]).sum().clamp(min=1)
+    return torch.einsum("btd,bte->de", normed[:, 1:], normed[:, :-1]) / pairs
+
+
+def even_alignment(num_frames: int, labels: Int[torch.Tensor, " glosses"]) -> Int[torch.Tensor, " frames"]:
+    """Shares the frames evenly among the glosses, in order."""
+    if len(labels) == 0:
+        raise ValueError("`labels` must hold at least one gloss, got none.")
+    return labels[torch.arange(num_frames, device=labels.device) * len(labels) // num_frames]
+
+
+def forced_alignment(
+    log_probs: Float[torch.Tensor, "frames labels"], labels: Int[torch.Tensor, " glosses"]
+) -> Int[torch.Tensor, " frames"]:
+    """The likeliest CTC path that spells `labels` (Viterbi); the blank is the last label.
+
+    Raises:
+        ValueError: There are fewer frames than glosses and the blanks between repeated ones.
+    """
+    blank = log_probs.shape[-1] - 1
+    needed = len(labels) + int((labels[1:] == labels[:-1]).sum())
+    if needed > len(log_probs):
+        raise ValueError(
+            f"`labels` must fit into the frames, got {needed} glosses and blanks for {len(log_probs)} frames."
+        )
+    states = torch.full((2 * len(labels) + 1,), blank, device=labels.device)
+    states[1::2] = labels
+    # A gloss may follow another gloss without a blank in between; two states back, the same one would be a repeat.
+    skips = torch.zeros_like(states, dtype=torch.bool)
+    skips[2:] = (states[2:] != blank) & (states[2:] != states[:-2])
+    total = torch.full(states.shape, -torch.inf, device=log_probs.device, dtype=log_probs.dtype)
+    total[:2] = log_probs[0, states[:2]]
+    steps = []
+    for scores in log_probs[1:]:
+        choices = torch.stack(
+            [total, F.pad(total, (1, 0), value=-torch.inf)[:-1], F.pad(total, (2, 0), value=-torch.inf)[: len(total)]]
+        )
+        choices[2].masked_fill_(~skips, -torch.inf)
+        best, step = choices.max(dim=0)
+        total = best + scores[states]
+        steps.append(step)
+    state = len(states) - 1 if len(states) == 1 or total[-1] >= total[-2] else len(states) - 2
+    path = [state]
+    for step in reversed(steps):
+        path.append(path[-1] - int(step[path[-1]]))
+    return states[path[::-1]]
+
+
+def distillation_loss(
+    student_logits: Float[torch.Tensor, "batch steps labels"],
+    teacher_logits: Float[torch.Tensor, "batch steps labels"],
+    mask: Bool[torch.Tensor, "batch steps"],
+    *,
+    temperature: float = 4.0,
+) -> Float[torch.Tensor, ""]:
+    """Algorithm 2's KL(teacher || student) a step, softened and scaled as in https://arxiv.org/abs/1503.02531.
+
+    The teacher gets no gradient.
+    """
+    teacher = (teacher_logits.detach()[mask] / temperature).log_softmax(dim=-1)
+    student = (student_logits[mask] / temperature).log_softmax(dim=-1)
+    return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def pruning_mask(
+    latents: Float[torch.Tensor, "batch frames latent"],
+    mask: Bool[torch.Tensor, "batch frames"],
+    *,
+    threshold: float = 1e-4,
+) -> Bool[torch.Tensor, " latent"]:
+    """Algorithm 2's choice of latent dimensions: True where the variance is at least `threshold` of the median one."""
+    variances = latents[mask].var(dim=0, correction=0)
+    return variances >= threshold * variances.median()

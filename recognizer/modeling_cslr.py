@@ -1,0 +1,220 @@
+"""SignX's stage 3 (https://arxiv.org/abs/2504.16315, figure 3): continuous recognition in the latent space.
+
+What the figure fixes matches VAC (https://arxiv.org/abs/2104.02330) and SLTUNET (https://arxiv.org/abs/2305.01778);
+what it leaves open is listed with our choices in docs/signx-choices.md.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from recognizer.beam_search import GlossSequences
+from recognizer.configuration_cslr import SignXCSLRConfig
+from recognizer.latents import distillation_loss, pruning_mask
+from recognizer.modeling_signx_decoders import (
+    AutoregressiveDecoder,
+    EncoderLayer,
+    ctc_loss,
+    frame_mask,
+    sinusoidal_positions,
+)
+
+
+@dataclass
+class SignXCSLROutput(ModelOutput):
+    """What `SignXForCSLR` gives back.
+
+    Attributes:
+        loss: The weighted sum of `losses`; only with `labels`.
+        losses: Each loss by name, unweighted.
+        latents: One for four frames, what the transformer reads.
+        logits: The recurrent layers' scores of every gloss and, last, the blank.
+    """
+
+    loss: Float[torch.Tensor, ""] | None = None
+    losses: dict[str, Float[torch.Tensor, ""]] | None = None
+    latents: Float[torch.Tensor, "batch steps temporal"] | None = None
+    logits: Float[torch.Tensor, "batch steps labels"] | None = None
+
+
+def out_length(num_frames: int) -> int:
+    """Latent steps of a clip: one for every four frames, the last ones perhaps fewer."""
+    return -(-num_frames // 4)
+
+
+class TemporalConv(nn.Module):
+    """Convolution over five frames, halving, and both again; padded so that `out_length` steps come out."""
+
+    def __init__(self, input_size: int, output_size: int):
+        super().__init__()
+        self.conv1 = nn.Conv1d(input_size, output_size, 5)
+        self.conv2 = nn.Conv1d(output_size, output_size, 5)
+        self.norm1 = nn.LayerNorm(output_size)
+        self.norm2 = nn.LayerNorm(output_size)
+
+    def forward(
+        self, hidden_states: Float[torch.Tensor, "batch frames features"]
+    ) -> Float[torch.Tensor, "batch steps temporal"]:
+        frames = hidden_states.shape[1]
+        hidden_states = F.pad(hidden_states, (0, 0, 6, 4 * out_length(frames) - frames + 6)).transpose(1, 2)
+        for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
+            hidden_states = F.relu(norm(conv(hidden_states).transpose(1, 2))).transpose(1, 2)
+            hidden_states = F.max_pool1d(hidden_states, 2)
+        return hidden_states.transpose(1, 2)
+
+
+class NormLinear(nn.Module):
+    """A linear classifier whose rows all have length 1, shared by convolution and recurrent layers."""
+
+    def __init__(self, input_size: int, output_size: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(output_size, input_size))
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(
+        self, hidden_states: Float[torch.Tensor, "batch steps temporal"]
+    ) -> Float[torch.Tensor, "batch steps labels"]:
+        return F.linear(hidden_states, F.normalize(self.weight, dim=-1))
+
+
+class SignXForCSLR(PreTrainedModel):
+    """Reads glosses from frame features and pose latents: mixer, temporal convolution, BiLSTM, transformer."""
+
+    config_class = SignXCSLRConfig
+    base_model_prefix = "signx_cslr"
+    main_input_name = "features"
+
+    def __init__(self, config: SignXCSLRConfig):
+        super().__init__(config)
+        num_glosses, size = len(config.glosses), config.temporal_size
+        layer = {
+            "num_heads": config.num_attention_heads,
+            "intermediate_size": config.intermediate_size,
+            "dropout": config.dropout,
+        }
+        self.register_buffer("latent_mask", torch.ones(config.latent_size))
+        self.latent_projection = nn.Linear(config.latent_size, config.feature_size)
+        self.mix = nn.Parameter(torch.zeros(1))
+        self.conv = TemporalConv(config.feature_size, size)
+        self.recurrent = nn.LSTM(size, size // 2, config.num_recurrent_layers, bidirectional=True, batch_first=True)
+        self.classifier = NormLinear(size, num_glosses + 1)
+        self.encoder_input = nn.Linear(size, config.hidden_size)
+        self.encoder_layers = nn.ModuleList(
+            EncoderLayer(config.hidden_size, **layer) for _ in range(config.num_encoder_layers)
+        )
+        self.encoder_norm = nn.LayerNorm(config.hidden_size)
+        self.decoder = AutoregressiveDecoder(
+            num_glosses,
+            config.max_glosses,
+            config.num_decoder_layers,
+            config.hidden_size,
+            label_smoothing=config.label_smoothing,
+            ctc=True,
+            **layer,
+        )
+        self.post_init()
+
+    def prune(
+        self,
+        latents: Float[torch.Tensor, "batch frames latent"],
+        attention_mask: Int[torch.Tensor, "batch frames"],
+        *,
+        threshold: float = 1e-4,
+    ) -> None:
+        """Algorithm 2: stops reading latent dimensions that hardly vary; no shape changes, and it is saved."""
+        self.latent_mask.mul_(pruning_mask(latents, attention_mask.bool(), threshold=threshold))
+
+    def _latent_steps(
+        self,
+        features: Float[torch.Tensor, "batch frames features"],
+        latents: Float[torch.Tensor, "batch frames latent"],
+        mask: Bool[torch.Tensor, "batch frames"],
+    ) -> tuple[
+        Float[torch.Tensor, "batch steps temporal"],
+        Float[torch.Tensor, "batch steps temporal"],
+        Bool[torch.Tensor, "batch steps"],
+    ]:
+        """The temporal convolution's and the recurrent layers' outputs, and which of their steps are of the clip."""
+        share = self.mix.sigmoid()
+        mixed = share * features + (1 - share) * self.latent_projection(latents * self.latent_mask)
+        convolved = self.conv(torch.where(mask[..., None], mixed, 0))
+        steps = -(-mask.sum(dim=1) // 4)
+        step_mask = torch.arange(convolved.shape[1], device=mask.device) < steps[:, None]
+        packed = pack_padded_sequence(convolved, steps.cpu(), batch_first=True, enforce_sorted=False)
+        recurrent, _ = pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=len(step_mask[0]))
+        return convolved, recurrent, step_mask
+
+    def _encode(
+        self, latents: Float[torch.Tensor, "batch steps temporal"], mask: Bool[torch.Tensor, "batch steps"]
+    ) -> Float[torch.Tensor, "batch steps hidden"]:
+        hidden_states = self.encoder_input(latents)
+        hidden_states = hidden_states + sinusoidal_positions(*hidden_states.shape[1:], hidden_states.device)
+        for layer in self.encoder_layers:
+            hidden_states = layer(hidden_states, mask)
+        return self.encoder_norm(hidden_states)
+
+    def forward(
+        self,
+        features: Float[torch.Tensor, "batch frames features"],
+        latents: Float[torch.Tensor, "batch frames latent"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+        labels: Int[torch.Tensor, "batch glosses"] | None = None,
+        teacher_forcing: float | int = 1.0,
+    ) -> SignXCSLROutput:
+        """Encodes clips, and with `labels` gives the losses.
+
+        Args:
+            features: Of a network on the pixels, such as ResNet34's before its classifier.
+            latents: Of Pose2Gloss or Video2Pose.
+            attention_mask: 1 for frames of the clip, 0 for padding.
+            labels: Gloss numbers in order, padded with -100.
+            teacher_forcing: See `AutoregressiveDecoder.forward`.
+        """
+        mask = frame_mask(features, attention_mask)
+        convolved, recurrent, step_mask = self._latent_steps(features, latents, mask)
+        conv_logits, logits = self.classifier(convolved), self.classifier(recurrent)
+        if labels is None:
+            return SignXCSLROutput(latents=recurrent, logits=logits)
+        # In the paper the transformer is trained on stored latents: its losses don't reach what comes before.
+        hidden_states = self._encode(recurrent.detach(), step_mask)
+        losses = {
+            "conv_ctc": ctc_loss(conv_logits, step_mask, labels),
+            "sequence_ctc": ctc_loss(logits, step_mask, labels),
+            "distillation": distillation_loss(
+                conv_logits, logits, step_mask, temperature=self.config.distillation_temperature
+            ),
+        }
+        losses |= self.decoder(hidden_states, step_mask, labels, teacher_forcing)
+        del losses["word_match"]  # a loss of stage 1
+        weighted = [getattr(self.config, f"{name}_loss_weight") * loss for name, loss in losses.items()]
+        return SignXCSLROutput(torch.stack(weighted).sum(), losses, recurrent, logits)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        features: Float[torch.Tensor, "batch frames features"],
+        latents: Float[torch.Tensor, "batch frames latent"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+        *,
+        num_beams: int = 5,
+        length_penalty: float | int = 0.7,
+        entropy_weight: float | int = 0.1,
+        ctc_weight: float | int = 0.3,
+    ) -> GlossSequences:
+        """Reads clips by algorithm 3; see `AutoregressiveDecoder.generate`."""
+        mask = frame_mask(features, attention_mask)
+        _, recurrent, step_mask = self._latent_steps(features, latents, mask)
+        return self.decoder.generate(
+            self._encode(recurrent, step_mask),
+            step_mask,
+            num_beams=num_beams,
+            length_penalty=length_penalty,
+            entropy_weight=entropy_weight,
+            ctc_weight=ctc_weight,
+        )

@@ -1,0 +1,128 @@
+import pytest
+import torch
+from torch import nn
+
+from recognizer.configuration_cslr import SignXCSLRConfig
+from recognizer.modeling_cslr import NormLinear, SignXForCSLR, TemporalConv, out_length
+
+TINY = {
+    "feature_size": 6,
+    "latent_size": 10,
+    "temporal_size": 12,
+    "hidden_size": 8,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "max_glosses": 4,
+    "id2label": {0: "A", 1: "B"},
+}
+LABELS = torch.tensor([[0, 1], [1, -100]])
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return SignXForCSLR(SignXCSLRConfig(**TINY)).eval()
+
+
+def clip(frames, *, batch=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, frames, 6, generator=generator), torch.randn(batch, frames, 10, generator=generator)
+
+
+@pytest.mark.parametrize(("frames", "steps"), [(1, 1), (4, 1), (5, 2), (106, 27), (116, 29), (136, 34)])
+def test_one_latent_step_for_four_frames(frames, steps):
+    assert out_length(frames) == steps
+    assert TemporalConv(6, 8)(torch.zeros(1, frames, 6)).shape == (1, steps, 8)
+
+
+def test_published_sizes_build_without_memory():
+    with torch.device("meta"):
+        model = SignXForCSLR(SignXCSLRConfig())
+    assert model.conv.conv1.weight.shape == (1024, 512, 5)
+    assert model.recurrent.hidden_size == 512
+    assert len(model.encoder_layers) == len(model.decoder.transformer.layers) == 6
+
+
+@pytest.mark.parametrize("shorter", [1, 4, 6])
+def test_batch_of_two_equals_two_of_one(model, shorter):
+    long, short = clip(9), clip(shorter, seed=1)
+    features, latents = torch.full((2, 9, 6), 7.0), torch.full((2, 9, 10), 7.0)
+    mask = torch.zeros(2, 9, dtype=torch.long)
+    for row, (pixels, poses) in enumerate((long, short)):
+        features[row, : pixels.shape[1]], latents[row, : pixels.shape[1]] = pixels[0], poses[0]
+        mask[row, : pixels.shape[1]] = 1
+    together = model(features, latents, mask).logits
+    torch.testing.assert_close(together[:1], model(*long).logits)
+    torch.testing.assert_close(together[1:, : out_length(shorter)], model(*short).logits)
+    found = model.generate(features, latents, mask)
+    torch.testing.assert_close(found.scores[1:], model.generate(*short).scores, rtol=1e-3, atol=1e-4)
+
+
+def test_saved_model_loads_equal_and_stays_pruned(model, tmp_path):
+    values = clip(20, seed=2)[1]
+    values[..., 3] = 1
+    model.prune(values, torch.ones(1, 20, dtype=torch.long))
+    assert model.latent_mask.tolist() == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+    features, latents = clip(8)
+    other = latents.clone()
+    other[..., 3] += 5
+    torch.testing.assert_close(model(features, other).logits, model(features, latents).logits, rtol=0, atol=0)
+    model.save_pretrained(tmp_path)
+    loaded = SignXForCSLR.from_pretrained(tmp_path)
+    torch.testing.assert_close(loaded(features, latents).logits, model(features, latents).logits, rtol=0, atol=0)
+    torch.testing.assert_close(loaded.generate(features, latents).scores, model.generate(features, latents).scores)
+
+
+def test_loss_is_the_weighted_sum_and_reaches_every_parameter(model):
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    output = model(*clip(16, batch=2), labels=LABELS)
+    assert set(output.losses) == {"conv_ctc", "sequence_ctc", "distillation", "text", "ctc"}
+    total = sum((0.3 if name == "ctc" else 1) * loss for name, loss in output.losses.items())
+    torch.testing.assert_close(output.loss, total)
+    output.loss.backward()
+    silent = [
+        name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert silent == []
+
+
+def test_two_clips_are_learned_and_read():
+    torch.manual_seed(0)
+    model = SignXForCSLR(SignXCSLRConfig(**TINY | {"dropout": 0.0, "hidden_size": 32, "temporal_size": 32}))
+    features, latents = clip(16, batch=2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(features, latents, labels=LABELS).loss.backward()
+        optimizer.step()
+    assert model.eval().generate(features, latents).labels.tolist() == [[0, 1], [1, -100]]
+
+
+def test_classifier_rows_have_length_one():
+    classifier = NormLinear(3, 2)
+    with torch.no_grad():
+        classifier.weight.copy_(torch.tensor([[3.0, 4, 0], [0, 0, 0.1]]))
+    torch.testing.assert_close(classifier(torch.ones(1, 1, 3)), torch.tensor([[[1.4, 1.0]]]))
+
+
+def test_clips_too_short_for_their_glosses_are_refused(model):
+    with pytest.raises(ValueError, match="got 2 glosses and blanks for 1 steps in clip 0"):
+        model(*clip(4, batch=2), labels=LABELS)
+    with pytest.raises(ValueError, match="`attention_mask` must keep at least one frame"):
+        model(*clip(4), torch.zeros(1, 4, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": 9}, "`hidden_size` must be a multiple of `num_attention_heads`, got 9 and 2"),
+        ({"temporal_size": 9}, "`temporal_size` must be even, got 9"),
+        ({"distillation_temperature": 0}, "`distillation_temperature` must be positive, got 0"),
+    ],
+)
+def test_wrong_configurations_are_refused(change, message):
+    with pytest.raises(Exception, match=message):
+        SignXCSLRConfig(**TINY | change)
