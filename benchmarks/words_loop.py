@@ -12,7 +12,7 @@ import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -44,13 +44,19 @@ class WordResult:
     hand_error: float | None
 
 
-@lru_cache(maxsize=1)
-def _tools(renderer: str):
+@cache
+def _renderer(name: str):
     from gen.renderers import create_renderer
+
+    return create_renderer(name)
+
+
+@cache
+def _readers():
     from poses.estimators import create_estimator
     from recognizer.reading import load_recognizer
 
-    return create_renderer(renderer), create_estimator("mediapipe"), load_recognizer()
+    return create_estimator("mediapipe"), load_recognizer()
 
 
 def run_word(language: str, word: str, renderer_name: str, image: str | None) -> WordResult:
@@ -63,7 +69,7 @@ def run_word(language: str, word: str, renderer_name: str, image: str | None) ->
     from poses.video import read_frames
     from recognizer.reading import read_glosses
 
-    renderer, estimator, recognizer = _tools(renderer_name)
+    renderer, (estimator, recognizer) = _renderer(renderer_name), _readers()
     driving = spell(word, language)
     signer = load_signer(image, height=SIZE, width=SIZE) if image else None
     stages = Stages()
