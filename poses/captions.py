@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from poses.sequence import PoseFileError, PoseSequence
 
@@ -227,12 +227,18 @@ def _segments(held: object, where: str) -> tuple[Caption, ...]:
         raise PoseFileError(f"{where} must hold a list of segments, found none.")
     captions = []
     for number, segment in enumerate(segments):
-        values = [segment.get(key) for key in ("start_sec", "end_sec", "text")] if isinstance(segment, dict) else []
-        if [type(value) in (int, float) for value in values[:2]] != [True, True] or not isinstance(values[2], str):
+        start_s, end_s, text = (
+            segment.get(key) if isinstance(segment, dict) else None for key in ("start_sec", "end_sec", "text")
+        )
+        if not (_is_number(start_s) and _is_number(end_s) and isinstance(text, str)):
             raise PoseFileError(f"{where}, segment {number} must hold start_sec, end_sec and text.")
-        if text := _plain([values[2]]):
-            captions.append(_caption(values[0], values[1], text, f"{where}, segment {number}"))
+        if text := _plain([text]):
+            captions.append(_caption(start_s, end_s, text, f"{where}, segment {number}"))
     return tuple(sorted(captions, key=lambda caption: caption.start_s))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(data: bytes, name: object) -> str:

@@ -5,7 +5,6 @@ frame. Here people are followed by where they stand, how large they are and how 
 unseen: a track with a gap has no points in it.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +22,9 @@ MAX_GAP_S = 0.5
 
 MIN_BODY_JOINTS = 8
 """Visible joints of a body; what has fewer is no person."""
+
+MAX_PEOPLE = 32
+"""People of a frame who are followed; in a crowd, nobody signs to the camera."""
 
 POSITION_SPREAD = 0.05
 """Shoulder widths by which a torso is off where it was expected, at one standard deviation, from noise alone."""
@@ -73,20 +75,28 @@ class Track:
     """One person through a video.
 
     Attributes:
-        slots: Which person of each frame it is, -1 where unseen.
+        frames: Those that show the person, rising.
+        slots: Which person of each of these frames it is.
     """
 
-    slots: Int[np.ndarray, " frames"]
+    frames: Int[np.ndarray, " seen"]
+    slots: Int[np.ndarray, " seen"]
 
     @property
     def start(self) -> int:
         """The first frame that shows the person."""
-        return int(np.flatnonzero(self.slots >= 0)[0])
+        return int(self.frames[0])
 
     @property
     def stop(self) -> int:
         """One past the last frame that shows the person."""
-        return int(np.flatnonzero(self.slots >= 0)[-1]) + 1
+        return int(self.frames[-1]) + 1
+
+    def slots_of(self, num_frames: int) -> Int[np.ndarray, " frames"]:
+        """Which person of each frame of a video it is, -1 where unseen."""
+        slots = np.full(num_frames, -1)
+        slots[self.frames] = self.slots
+        return slots
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,17 +149,17 @@ class _Looks:
 class _Trail:
     """A track while it grows."""
 
-    slots: Int[np.ndarray, " frames"]
     frames: list[int] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
     torsos: list[np.ndarray] = field(default_factory=list)
     log_size: float = 0.0
     longest: np.ndarray = field(default_factory=lambda: np.full(len(_BUILD), np.nan))
 
     def add(self, frame: int, slot: int, looks: _Looks) -> None:
-        self.slots[frame] = slot
         self.longest = np.fmax(self.longest, looks.build[frame, slot])
         self.log_size = float(looks.log_size[frame, slot])
         self.frames.append(frame)
+        self.slots.append(slot)
         self.torsos.append(looks.torso[frame, slot])
 
     def expected(self, frame: int, fps: float) -> np.ndarray:
@@ -175,7 +185,7 @@ def track_people(people: People) -> tuple[Track, ...]:
       seem shorter may just point to the camera, and cost nothing.
 
     A match above `MAX_COST` is none: it begins a new track. A track unseen for more than `MAX_GAP_S` ends. People with
-    fewer than `MIN_BODY_JOINTS` joints are in no track.
+    fewer than `MIN_BODY_JOINTS` joints, and those whom the detector put after `MAX_PEOPLE` others, are in no track.
 
     Args:
         people: Everybody in a video, as `read_people` gives it.
@@ -183,16 +193,13 @@ def track_people(people: People) -> tuple[Track, ...]:
     Returns:
         Tracks in order of their first frame, people who came together in the detector's order.
     """
-    num_frames = len(people.keypoints)
     looks = _looks(people)
     open_trails: list[_Trail] = []
     trails: list[_Trail] = []
-    for frame in range(num_frames):
+    for frame in range(len(people.keypoints)):
         open_trails = [trail for trail in open_trails if frame - trail.frames[-1] - 1 <= MAX_GAP_S * people.fps]
-        slots = np.flatnonzero(looks.real[frame])
-        costs = np.array(
-            [[_cost(trail, frame, slot, looks, people.fps) for slot in slots] for trail in open_trails]
-        ).reshape(len(open_trails), len(slots))
+        slots = np.flatnonzero(looks.real[frame]).tolist()
+        costs = _costs(open_trails, frame, slots, looks, people.fps)
         # A match that is none costs as much as any other such match, so that it cannot push others aside.
         rows, columns = linear_sum_assignment(np.minimum(costs, MAX_COST))
         matched = {
@@ -200,31 +207,39 @@ def track_people(people: People) -> tuple[Track, ...]:
             for row, column in zip(rows, columns, strict=True)
             if costs[row, column] < MAX_COST
         }
-        for column, slot in enumerate(slots.tolist()):
+        for column, slot in enumerate(slots):
             trail = matched.get(column)
             if trail is None:
-                trail = _Trail(np.full(num_frames, -1))
+                trail = _Trail()
                 open_trails.append(trail)
                 trails.append(trail)
             trail.add(frame, slot, looks)
-    return tuple(Track(trail.slots) for trail in trails)
+    return tuple(Track(np.array(trail.frames), np.array(trail.slots)) for trail in trails)
 
 
-def _cost(trail: _Trail, frame: int, slot: int, looks: _Looks, fps: float) -> float:
-    unseen_s = (frame - trail.frames[-1]) / fps
-    distance = math.dist(trail.expected(frame, fps), looks.torso[frame, slot]) / math.exp(trail.log_size)
-    position = distance / (POSITION_SPREAD + DRIFT * unseen_s)
-    size = (looks.log_size[frame, slot] - trail.log_size) / SIZE_SPREAD
-    longer = (looks.build[frame, slot] - trail.longest) / BUILD_SPREAD
-    longer = longer[~np.isnan(longer)].clip(0, _MOST_SPREADS)
-    build = float(longer @ longer) / max(len(longer), 1)
-    return position**2 + size**2 + build
+def _costs(
+    trails: list[_Trail], frame: int, slots: list[int], looks: _Looks, fps: float
+) -> Float64[np.ndarray, "trails slots"]:
+    if not trails or not slots:
+        return np.zeros((len(trails), len(slots)))
+    unseen_s = np.array([(frame - trail.frames[-1]) / fps for trail in trails])
+    expected = np.stack([trail.expected(frame, fps) for trail in trails])
+    log_sizes = np.array([trail.log_size for trail in trails])
+    longest = np.stack([trail.longest for trail in trails])
+    distances = np.linalg.norm(looks.torso[frame, slots] - expected[:, None], axis=2) / np.exp(log_sizes)[:, None]
+    positions = distances / (POSITION_SPREAD + DRIFT * unseen_s)[:, None]
+    sizes = (looks.log_size[frame, slots] - log_sizes[:, None]) / SIZE_SPREAD
+    longer = (looks.build[frame, slots] - longest[:, None]) / BUILD_SPREAD
+    known = ~np.isnan(longer)
+    squares = np.where(known, longer, 0).clip(0, _MOST_SPREADS) ** 2
+    return positions**2 + sizes**2 + squares.sum(axis=2) / np.maximum(known.sum(axis=2), 1)
 
 
 def _looks(people: People) -> _Looks:
-    seen = people.confidence[:, :, PARTS["body"]] > _CONFIDENT
-    pixels = people.keypoints[:, :, PARTS["body"]] * np.array([people.width, people.height], np.float64)
-    near = np.abs(people.keypoints[:, :, PARTS["body"]] - 0.5).max(axis=-1) <= 0.5 + _FAR_OFF
+    points = people.keypoints[:, :MAX_PEOPLE, PARTS["body"]]
+    seen = people.confidence[:, :MAX_PEOPLE, PARTS["body"]] > _CONFIDENT
+    pixels = points * np.array([people.width, people.height], np.float64)
+    near = np.abs(points - 0.5).max(axis=-1) <= 0.5 + _FAR_OFF
     seen = seen & near
     torso = index(*_TORSO)
     weights = seen[..., torso].astype(np.float64)
@@ -238,7 +253,7 @@ def _looks(people: People) -> _Looks:
 
 
 def _bone(pixels: np.ndarray, seen: np.ndarray, bone: tuple[str, str]) -> np.ndarray:
-    first, second = index(*bone)
+    first, second = (index(name) for name in bone)
     length = np.linalg.norm(pixels[..., first, :] - pixels[..., second, :], axis=-1)
     return np.where(seen[..., first] & seen[..., second], length, np.nan)
 
@@ -259,11 +274,15 @@ def main_signer(people: People, tracks: Sequence[Track]) -> MainSigner:
     num_frames = len(people.keypoints)
     first = np.full(num_frames, -1)
     for number, track in enumerate(tracks):
-        first[track.slots == 0] = number
+        first[track.frames[track.slots == 0]] = number
     chosen = _without_flickers(first, FLICKER_S * people.fps)
     slots = np.full(num_frames, -1)
-    for number in np.unique(chosen[chosen >= 0]):
-        slots = np.where(chosen == number, tracks[number].slots, slots)
+    accompanied = np.zeros(num_frames, bool)
+    for number, track in enumerate(tracks):
+        is_chosen = chosen[track.frames] == number
+        slots[track.frames[is_chosen]] = track.slots[is_chosen]
+        if not is_chosen.all():
+            accompanied[track.frames] |= ~is_chosen & _moves(people, track)
     tracked = np.where(slots >= 0, chosen, -1)
     unseen = slots < 0
     hands = np.zeros(num_frames, bool)
@@ -271,11 +290,6 @@ def main_signer(people: People, tracks: Sequence[Track]) -> MainSigner:
     for side in ("left_hand", "right_hand"):
         confident = people.confidence[frames, slots[frames], PARTS[side]] > _CONFIDENT
         hands[frames] |= confident.sum(axis=1) >= _MIN_HAND_POINTS
-    accompanied = np.zeros(num_frames, bool)
-    for number, track in enumerate(tracks):
-        others = (track.slots >= 0) & (chosen != number)
-        if others.any():
-            accompanied |= others & _moves(people, track)
     least = MIN_MASKED_RUN_S * people.fps
     return MainSigner(slots, tracked, _long_runs(unseen, least), _long_runs(~hands, least), accompanied)
 
@@ -285,7 +299,7 @@ def signer_poses(people: People, slots: Int[np.ndarray, " frames"], source: str)
 
     Args:
         people: Everybody in the video.
-        slots: Which person of each frame, -1 where unseen.
+        slots: Which person of each frame, -1 where unseen: `Track.slots_of`, or `MainSigner.slots`.
         source: Where the video comes from, for messages and as the clip's source.
 
     Raises:
@@ -326,29 +340,26 @@ def _without_flickers(first: np.ndarray, least: float) -> np.ndarray:
     return chosen
 
 
-def _moves(people: People, track: Track) -> Bool[np.ndarray, " frames"]:
-    """Where a wrist or the neck strays within a second, by the standard deviation."""
-    num_frames = len(track.slots)
-    frames = np.flatnonzero(track.slots >= 0)
-    points = people.keypoints[frames, track.slots[frames]] * np.array([people.width, people.height], np.float64)
-    seen = people.confidence[frames, track.slots[frames]] > _CONFIDENT
-    right, left = index("right_shoulder", "left_shoulder")
+def _moves(people: People, track: Track) -> Bool[np.ndarray, " seen"]:
+    """In which of its frames a wrist or the neck strays within a second, by the standard deviation."""
+    points = people.keypoints[track.frames, track.slots] * np.array([people.width, people.height], np.float64)
+    seen = people.confidence[track.frames, track.slots] > _CONFIDENT
+    right, left = index("right_shoulder"), index("left_shoulder")
     both = seen[:, right] & seen[:, left]
-    if not both.any():
-        return np.zeros(num_frames, bool)
-    shoulder_width = np.median(np.linalg.norm(points[both, right] - points[both, left], axis=1))
     half = max(round(people.fps / 2), 1)
-    moves = np.zeros(num_frames, bool)
-    for joint in index("right_wrist", "left_wrist", "neck"):
-        at = frames[seen[:, joint]]
-        values = np.zeros((num_frames, 4))  # one, x, y, and the square of both
-        place = (points[seen[:, joint], joint] - points[both, right].mean(axis=0)) / max(shoulder_width, 1e-9)
-        values[at] = np.column_stack([np.ones(len(at)), place, (place**2).sum(axis=1)])
-        sums = np.concatenate([np.zeros((1, 4)), np.cumsum(values, axis=0)])
-        stops = np.minimum(np.arange(num_frames) + half + 1, num_frames)
-        count, x, y, square = (sums[stops] - sums[np.maximum(np.arange(num_frames) - half, 0)]).T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = square / count - (x / count) ** 2 - (y / count) ** 2
+    moves = np.zeros(len(track.frames), bool)
+    if len(moves) < half or not both.any():
+        return moves
+    shoulder_width = np.median(np.linalg.norm(points[both, right] - points[both, left], axis=1))
+    begins = np.searchsorted(track.frames, track.frames - half)
+    stops = np.searchsorted(track.frames, track.frames + half, side="right")
+    for joint in (index("right_wrist"), index("left_wrist"), index("neck")):
+        place = (points[:, joint] - points[both, right].mean(axis=0)) / max(shoulder_width, 1e-9)
+        terms = np.column_stack([np.ones(len(place)), place, (place**2).sum(axis=1)]) * seen[:, joint, None]
+        sums = np.concatenate([np.zeros((1, 4)), np.cumsum(terms, axis=0)])
+        count, x, y, square = (sums[stops] - sums[begins]).T
+        count = np.maximum(count, 1)
+        variance = square / count - (x / count) ** 2 - (y / count) ** 2
         moves |= (count >= half) & (variance > MOVING**2)
     return moves
 

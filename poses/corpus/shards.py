@@ -9,7 +9,7 @@ import re
 from collections.abc import Container, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from poses.captions import MAX_CAPTION_BYTES, CaptionTrack, parse_tracks
 from poses.corpus.tar_stream import TarMember, iterate_tar
@@ -275,7 +275,7 @@ def open_shard(source: str | os.PathLike[str]) -> Generator[BinaryIO]:
             import fsspec
 
             with fsspec.open(str(source), "rb") as stream:
-                yield stream
+                yield cast(BinaryIO, stream)
         else:
             with open(source, "rb") as stream:
                 yield stream

@@ -12,7 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from jaxtyping import Float64
@@ -72,7 +72,7 @@ def _add_row(videos: dict[str, IndexedVideo], row: list[str], where: str) -> Non
         raise PoseFileError(f"{where} must give a split of train, val or test, found {split[:20]!r}.")
     if video_id in videos:
         raise PoseFileError(f"{where} must list each video once, found {video_id} again.")
-    videos[video_id] = IndexedVideo(language, split)
+    videos[video_id] = IndexedVideo(language, cast(Split, split))
 
 
 def channel_split(languages: Mapping[str, str], channels: Mapping[str, str], *, seed: int = 0) -> dict[str, Split]:

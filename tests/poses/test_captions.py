@@ -262,9 +262,7 @@ def test_frames_count_from_one_in_the_corpus_and_from_zero_here():
 @given(st.lists(st.integers(0, 5000), min_size=2, max_size=8, unique=True).map(sorted), st.sampled_from([24.0, 29.97]))
 def test_captions_in_turn_share_no_frame(milliseconds, fps):
     spans = [
-        frame_span(Caption(a / 1000, b / 1000, "x"), fps=fps)
-        for a, b in pairwise(milliseconds)
-        if b - a > 1000 / fps
+        frame_span(Caption(a / 1000, b / 1000, "x"), fps=fps) for a, b in pairwise(milliseconds) if b - a > 1000 / fps
     ]
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
     assert all(start < stop for start, stop in spans)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from poses.formats.signverse import People
 from poses.keypoints import NUM_KEYPOINTS, PARTS, index
 from poses.sequence import PoseFileError
-from poses.tracking import main_signer, signer_poses, track_people
+from poses.tracking import MAX_PEOPLE, main_signer, signer_poses, track_people
 
 FPS = 24
 WIDTH, HEIGHT = 640, 360
@@ -54,7 +54,7 @@ def scene(frames: list[list[tuple[int, tuple]]]) -> tuple[People, list[list[int]
 def identities(people: People, who: list[list[int]]) -> list[set[int]]:
     """Who is in each track."""
     return [
-        {who[at][slot] for at, slot in enumerate(track.slots.tolist()) if slot >= 0} for track in track_people(people)
+        {who[at][slot] for at, slot in zip(track.frames, track.slots, strict=True)} for track in track_people(people)
     ]
 
 
@@ -115,7 +115,7 @@ def test_half_a_second_is_bridged_and_no_more(gap, num_tracks):
     tracks = track_people(people)
     assert len(tracks) == num_tracks
     assert (tracks[0].start, tracks[-1].stop) == (0, 20 + gap)
-    poses = signer_poses(people, tracks[0].slots, "clip")
+    poses = signer_poses(people, tracks[0].slots_of(20 + gap), "clip")
     assert not poses.confidence[10 : 10 + gap].any()
     assert not poses.keypoints[10 : 10 + gap].any()
     assert np.array_equal(poses.confidence[:10], people.confidence[:10, 0])
@@ -126,7 +126,10 @@ def test_another_size_or_place_is_another_person():
     first, large, far = stand(5), stand(5, size=120), stand(5, neck=(500, 120))
     for other in (large, far):
         people, _ = scene([[(0, one)] for one in [*first, *other]])
-        assert [track.slots.tolist() for track in track_people(people)] == [[0] * 5 + [-1] * 5, [-1] * 5 + [0] * 5]
+        assert [track.slots_of(10).tolist() for track in track_people(people)] == [
+            [0] * 5 + [-1] * 5,
+            [-1] * 5 + [0] * 5,
+        ]
 
 
 def test_what_is_no_body_is_in_no_track():
@@ -206,3 +209,23 @@ def test_long_runs_without_anybody_or_hands_are_masked():
     assert np.flatnonzero(main.empty).tolist() == list(range(24, 48))
     assert np.flatnonzero(main.handless & ~main.empty).tolist() == list(range(72, 96))
     assert main.runs() == [(0, 24), (48, 72), (96, 142)]
+
+
+def test_garbage_takes_no_memory_and_little_time():
+    """Noise makes many tracks, and each takes the room of the frames that it is in."""
+    random = np.random.default_rng(0)
+    keypoints = np.zeros((2000, 1, NUM_KEYPOINTS, 2), np.float32)
+    confidence = np.zeros(keypoints.shape[:3], np.float32)
+    keypoints[:, 0, PARTS["body"]] = random.random((2000, 18, 2))
+    confidence[:, 0, PARTS["body"]] = 1
+    people = People(keypoints, confidence, np.ones(2000, np.int32), FPS, WIDTH, HEIGHT, "", (), ())
+    tracks = track_people(people)
+    assert len(tracks) > 50
+    assert sum(track.frames.nbytes for track in tracks) == 8 * 2000
+    assert main_signer(people, tracks).slots.shape == (2000,)
+
+
+def test_a_crowd_is_followed_up_to_a_number():
+    crowd = [[(at, body((10 + 18 * at, 100), 15)) for at in range(34)]] * 3
+    people, _ = scene(crowd)
+    assert len(track_people(people)) == MAX_PEOPLE
