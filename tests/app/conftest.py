@@ -1,0 +1,90 @@
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+
+import gradio as gr
+import numpy as np
+import pytest
+
+import app
+from gen.renderers import Placement, SignerPicture
+from poses.draw import draw_poses
+from poses.sequence import PoseSequence
+from recognizer.reading import load_recognizer
+
+
+class SkeletonRenderer:
+    """Renders the skeleton itself, in the middle, as slowly as wished."""
+
+    version = "1"
+
+    def __init__(self, name: str, steps: int):
+        self.name = name
+        self.default_num_inference_steps = steps
+        self.seconds_a_frame = 0.0
+        self.num_frames = 0
+        self.placed: PoseSequence | None = None
+        self.asked: dict[str, object] = {}
+
+    def place(self, poses, signer, *, height, width) -> Placement:
+        scale = min(height / poses.height, width / poses.width)
+        offset_x, offset_y = (width - scale * poses.width) / 2, (height - scale * poses.height) / 2
+        return Placement(scale, offset_x, offset_y, width, height)
+
+    def render(self, poses, signer, *, num_inference_steps=None, seed=0) -> Iterator[np.ndarray]:
+        self.placed = poses
+        self.asked = {"signer": signer.name, "num_inference_steps": num_inference_steps, "seed": seed}
+        for frame in draw_poses(poses, "videox-fun", height=poses.height, width=poses.width):
+            time.sleep(self.seconds_a_frame)
+            self.num_frames += 1
+            yield frame
+
+
+class KnowingEstimator:
+    """Finds in a video what the renderer was last told to draw, and nobody where there was nothing yet."""
+
+    name, version = "knowing", "1"
+
+    def __init__(self, renderer: SkeletonRenderer):
+        self.renderer = renderer
+        self.frame = 0
+
+    def reset(self) -> None:
+        self.frame = 0
+
+    def estimate(self, frame):
+        poses, self.frame = self.renderer.placed, self.frame + 1
+        if poses is None:
+            return np.zeros((128, 2), np.float32), np.zeros(128, np.float32)
+        return poses.keypoints[(self.frame - 1) % len(poses)], poses.confidence[(self.frame - 1) % len(poses)]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def renderer() -> SkeletonRenderer:
+    return SkeletonRenderer("diffusing", steps=2)
+
+
+@pytest.fixture
+def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
+    """The page with a renderer that is quick and an estimator that never errs; the recognizer is the real one."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def load_signer(image: str) -> SignerPicture:
+        if image == "broken":
+            raise RuntimeError("a bug")
+        return SignerPicture(np.zeros((16, 16, 3), np.uint8), app.spell("A", "ase")[:1], image.rpartition("/")[2])
+
+    async def build() -> gr.Blocks:
+        return app.build_demo(
+            renderers={renderer.name: renderer, "drawing": SkeletonRenderer("drawing", steps=0)},
+            recognizer=load_recognizer(),
+            estimator=KnowingEstimator(renderer),
+            load_signer=load_signer,
+        )
+
+    return asyncio.run(build())  # outside of an event loop, Gradio opens some that it never closes

@@ -1,0 +1,231 @@
+"""The page without a browser: what it asks, refuses, shows, and leaves behind."""
+
+import re
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+import app
+from gen.signers.appearance import BUILT_IN_SIGNERS
+from poses.fingerspelling import LANGUAGES, spell
+from poses.io import save_poses
+from poses.video import write_video
+
+
+def press(demo: gr.Blocks, **answers: Any) -> Iterator[dict[str, Any]]:
+    """Presses Render on a form with these answers; yields what is shown, by element id."""
+    event = next(event for event in demo.fns.values() if event.api_name == "render")
+    fields = ["source", "word", "language", "clip", "signer", "picture", "consent", "renderer", "steps", "seed", "kept"]
+    values = [answers.get(name, block.value) for name, block in zip(fields, event.inputs, strict=True)]
+    ids = {block: block.elem_id or "kept" for block in event.outputs}
+    assert event.fn is not None
+    for update in event.fn(*values):
+        yield {ids[block]: value for block, value in update.items()}
+
+
+def words(markup: str) -> str:
+    return re.sub(r"<[^>]*>", "", markup).replace("\N{NO-BREAK SPACE}", " ").replace("&#x27;", "'").strip()
+
+
+def refusal(demo: gr.Blocks, **answers: Any) -> str:
+    """What the page says to a form that cannot be rendered, once nothing is left over from trying."""
+    last = list(press(demo, **answers))[-1]
+    assert 'role="alert"' in last["status"]
+    assert last["kept"] is None
+    return words(last["status"])
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    path = tmp_path / "my clip.npz"
+    save_poses(spell("AB", "ase"), path)
+    return path
+
+
+def test_a_word_is_rendered_and_read_back(demo, renderer):
+    shown = list(press(demo, word=" ab ", steps=3, seed=7))
+    last = shown[-1]
+    assert re.fullmatch(r"Done in \d+ s\. Signed: A B\. Read from the render: A B\.", words(last["status"]))
+    assert renderer.asked == {"signer": app.DEFAULT_SIGNER, "num_inference_steps": 3, "seed": 7}
+    kept = Path(last["kept"])
+    assert f'src="gradio_api/file={kept}/report/index.html"' in last["result"]
+    with zipfile.ZipFile(last["download"]["value"]) as archive:
+        assert {"render.mp4", "report.json", "index.html"} <= set(archive.namelist())
+
+    list(press(demo, word="C", kept=str(kept)))
+    assert not kept.exists()  # a result goes when the next one is asked for
+
+
+def test_progress_is_shown_stage_by_stage(demo, renderer):
+    renderer.seconds_a_frame = 0.03
+    shown = list(press(demo, word="A"))
+    assert [words(update["status"]) for update in shown if "status" in update][:1] == ["Working …"]
+    spoken = [words(update["status"]) for update in shown if "status" in update]
+    assert "Rendering …" in spoken
+    assert len(spoken) == len(set(spoken))  # once a stage, so that a screen reader is not flooded
+    bars = "".join(update.get("steps", "") for update in shown)
+    assert re.search(r'<li class="now">Rendering<span>\d+ of \d+ frames, \d+ s left</span><progress value="\d+"', bars)
+    assert '<li class="done">Loading models</li>' in bars
+    assert "<li>Finding the pose in the render</li>" in bars
+
+
+def test_closing_the_page_or_cancelling_stops_the_work(demo, renderer, tmp_path):
+    renderer.seconds_a_frame = 0.05
+    shown = press(demo, word="ABC")
+    while not renderer.num_frames:
+        next(shown)
+    (folder,) = tmp_path.glob("signloop-*/*")
+    shown.close()
+    stopped_at = renderer.num_frames
+    deadline = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not folder.exists()
+    assert renderer.num_frames <= stopped_at + 3
+    assert renderer.num_frames < len(spell("ABC", "ase"))
+
+
+def test_pose_files_and_own_pictures_are_taken(demo, renderer, clip):
+    own = {"signer": app.OWN_PICTURE, "picture": "/x/me.png", "consent": app.CONSENTS[0]}
+    *_, last = press(demo, source=app.BROUGHT, clip=str(clip), **own)
+    assert "Signed: A B." in words(last["status"])
+    assert renderer.asked["signer"] == "me.png"
+
+
+def test_where_nobody_says_what_is_signed_the_driving_pose_is_read(demo, tmp_path):
+    save_poses(replace(spell("A", "ase"), glosses=()), tmp_path / "clip.npz")
+    *_, last = press(demo, source=app.BROUGHT, clip=str(tmp_path / "clip.npz"))
+    assert "Read from the driving pose: A. Read from the render: A." in words(last["status"])
+
+
+def test_renderers_without_diffusion_are_asked_for_no_steps(demo, renderer):
+    assert app.steps_of(renderer) == {"value": 2, "visible": True}
+    renderer.default_num_inference_steps = 0
+    assert app.steps_of(renderer) == {"value": 1, "visible": False}
+    list(press(demo, word="A", steps=3))
+    assert renderer.asked["num_inference_steps"] is None
+
+
+def test_forms_that_are_not_filled_in_are_refused(demo, clip):
+    assert refusal(demo, word="  ") == "Write the word to spell, such as HANDS."
+    assert refusal(demo, source=app.BROUGHT) == "Choose a pose file or a video to render."
+    assert refusal(demo, signer=app.OWN_PICTURE, consent="I am") == "Choose the picture of the signer to show."
+    assert "Say who is in the picture" in refusal(demo, signer=app.OWN_PICTURE, picture="me.png")
+
+
+def test_wrong_input_is_refused_in_one_line_that_names_the_upload(demo, tmp_path):
+    assert "`word` must be spelled from the ase letters A B C" in refusal(demo, word="A1")
+    path = tmp_path / "clip.npz"
+    path.write_bytes(b"\x80\x04.")
+    line = refusal(demo, source=app.BROUGHT, clip=str(path))
+    assert line == "clip.npz: must be a SignVerse-2M or .pose file, found a Python pickle."
+    assert refusal(demo, source=app.BROUGHT, clip=str(tmp_path / "gone.npz")) == "gone.npz: no such file or folder."
+
+
+def test_clips_that_are_too_long_are_refused(demo, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "MAX_FRAMES", 5)
+    line = refusal(demo, source=app.BROUGHT, clip=str(clip))
+    assert re.fullmatch(r"fingerspelling ase A-B: expected at most 5 frames, found \d+ or more, \d s; cut it, .*", line)
+    video = tmp_path / "long.mp4"
+    write_video(video, [np.zeros((16, 16, 3), np.uint8)] * 6, fps=2)
+    line = refusal(demo, source=app.BROUGHT, clip=str(video))
+    assert line.startswith("long.mp4: expected at most 5 frames, found 6 or more, 3 s")
+
+
+def test_videos_that_declare_too_few_frames_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "MAX_FRAMES", 5)
+    video = tmp_path / "long.gif"
+    write_video(video, [np.full((16, 16, 3), 20 * i, np.uint8) for i in range(7)], fps=2)
+    with pytest.raises(ValueError, match=r"long.gif: expected at most 5 frames, found [67] or more"):
+        app.check_video_length(video)
+
+
+def test_videos_without_anybody_are_refused(demo, tmp_path):
+    video = tmp_path / "empty.mp4"
+    write_video(video, [np.zeros((16, 16, 3), np.uint8)] * 3, fps=10)
+    line = refusal(demo, source=app.BROUGHT, clip=str(video))
+    assert line == "empty.mp4: expected a person, found none in any of 3 frames."
+
+
+def test_our_own_mistakes_are_not_the_users(demo, caplog):
+    line = refusal(demo, signer="broken")
+    assert line == "SignLoop failed (RuntimeError). This is not your fault; the terminal it runs in says more."
+    assert "a bug" in caplog.text
+
+
+def test_what_a_user_writes_is_never_markup(demo):
+    status = list(press(demo, word="<b>"))[-1]["status"]
+    assert "&lt;" in status
+    assert "<b>" not in status.removeprefix('<p role="alert">')
+
+
+def test_only_one_job_runs_at_a_time_and_only_so_many_wait(demo):
+    (event,) = [event for event in demo.fns.values() if event.api_name == "render"]
+    assert event.concurrency_limit == 1
+    assert demo._queue.max_size == app.MAX_WAITING
+
+
+def test_every_field_has_a_label(demo):
+    fields = (gr.Radio, gr.Textbox, gr.Dropdown, gr.File, gr.Image, gr.Slider, gr.Number)
+    assert all(block.label for block in demo.blocks.values() if isinstance(block, fields))
+
+
+def test_languages_and_portraits_are_complete():
+    assert set(app.LANGUAGE_NAMES) == set(LANGUAGES)
+    with Image.open(app.ASSETS / "portraits.webp") as sheet:
+        width, height = sheet.size
+    assert width == height * len(BUILT_IN_SIGNERS)
+    for word, language in app.EXAMPLES:
+        assert [span.gloss for span in spell(word, language).glosses] == list(word)
+
+
+def test_nothing_on_the_page_comes_from_elsewhere():
+    files = [path for path in app.ASSETS.iterdir() if path.suffix in (".css", ".js", ".html")]
+    look = app.theme()
+    assert files
+    for text in (*(app.text(path.name) for path in files), str(look._stylesheets), str(look._font_css)):
+        assert not re.search(r"https?:|//[a-z]|@import|@font-face", text)
+
+
+def contrast(first: str, second: str) -> float:
+    """WCAG 2.2 contrast ratio (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio)."""
+
+    def luminance(colour: str) -> float:
+        channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    darker, lighter = sorted([luminance(first), luminance(second)])
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out(scheme):
+    colours = {name: pair[scheme] for name, pair in app.COLOURS.items()}
+    for ink in ("body_text_color", "body_text_color_subdued"):
+        for paper in ("body_background_fill", "block_background_fill", "button_secondary_background_fill"):
+            assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
+    for state in ("", "_hover"):
+        paper = colours[f"button_primary_background_fill{state}"]
+        assert contrast(colours["button_primary_text_color"], paper) >= 4.5
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+
+
+def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch):
+    served = []
+    monkeypatch.setattr(app, "build_demo", lambda **parts: parts)
+    monkeypatch.setattr(app, "launch", lambda demo, **options: served.append(options))
+    monkeypatch.setattr(app.gc, "freeze", lambda: None)
+    monkeypatch.setattr("sys.argv", ["app.py"])
+    app.main()
+    monkeypatch.setattr("sys.argv", ["app.py", "--host", "0.0.0.0", "--port", "80"])
+    app.main()
+    assert served == [{"server_name": "127.0.0.1", "server_port": None}, {"server_name": "0.0.0.0", "server_port": 80}]
