@@ -19,6 +19,7 @@ from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.latents import distillation_loss, pruning_mask
 from recognizer.modeling_signx_decoders import (
     AutoregressiveDecoder,
+    DecoderLayer,
     EncoderLayer,
     ctc_loss,
     frame_mask,
@@ -93,11 +94,7 @@ class SignXForCSLR(PreTrainedModel):
     def __init__(self, config: SignXCSLRConfig):
         super().__init__(config)
         num_glosses, size = len(config.glosses), config.temporal_size
-        layer = {
-            "num_heads": config.num_attention_heads,
-            "intermediate_size": config.intermediate_size,
-            "dropout": config.dropout,
-        }
+        layer = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
         self.register_buffer("latent_mask", torch.ones(config.latent_size))
         self.latent_projection = nn.Linear(config.latent_size, config.feature_size)
         self.mix = nn.Parameter(torch.zeros(1))
@@ -105,18 +102,15 @@ class SignXForCSLR(PreTrainedModel):
         self.recurrent = nn.LSTM(size, size // 2, config.num_recurrent_layers, bidirectional=True, batch_first=True)
         self.classifier = NormLinear(size, num_glosses + 1)
         self.encoder_input = nn.Linear(size, config.hidden_size)
-        self.encoder_layers = nn.ModuleList(
-            EncoderLayer(config.hidden_size, **layer) for _ in range(config.num_encoder_layers)
-        )
+        self.encoder_layers = nn.ModuleList(EncoderLayer(*layer) for _ in range(config.num_encoder_layers))
         self.encoder_norm = nn.LayerNorm(config.hidden_size)
         self.decoder = AutoregressiveDecoder(
             num_glosses,
             config.max_glosses,
-            config.num_decoder_layers,
             config.hidden_size,
+            [DecoderLayer(*layer) for _ in range(config.num_decoder_layers)],
             label_smoothing=config.label_smoothing,
             ctc=True,
-            **layer,
         )
         self.post_init()
 
@@ -154,7 +148,8 @@ class SignXForCSLR(PreTrainedModel):
         self, latents: Float[torch.Tensor, "batch steps temporal"], mask: Bool[torch.Tensor, "batch steps"]
     ) -> Float[torch.Tensor, "batch steps hidden"]:
         hidden_states = self.encoder_input(latents)
-        hidden_states = hidden_states + sinusoidal_positions(*hidden_states.shape[1:], hidden_states.device)
+        _, steps, size = hidden_states.shape
+        hidden_states = hidden_states + sinusoidal_positions(steps, size, hidden_states.device)
         for layer in self.encoder_layers:
             hidden_states = layer(hidden_states, mask)
         return self.encoder_norm(hidden_states)

@@ -21,6 +21,7 @@ from recognizer.modeling_signx_decoders import (
     Attention,
     AutoregressiveDecoder,
     CTCDecoder,
+    DecoderLayer,
     DiffusionDecoder,
     EncoderLayer,
     frame_mask,
@@ -138,11 +139,6 @@ class SignXForPose2Gloss(PreTrainedModel):
 
     def __init__(self, config: SignXConfig):
         super().__init__(config)
-        layer = {
-            "num_heads": config.num_attention_heads,
-            "intermediate_size": config.intermediate_size,
-            "dropout": config.dropout,
-        }
         self.fusion = SignXFusion(config)
         self.projection = nn.Sequential(
             nn.Linear(NUM_FEATURES, config.latent_size), nn.LayerNorm(config.latent_size), nn.GELU()
@@ -150,10 +146,11 @@ class SignXForPose2Gloss(PreTrainedModel):
         self.codebook = SignXCodebook(config)
         self.encoder_input = nn.Linear(config.latent_size, config.hidden_size)
         self.encoder_layers = nn.ModuleList(
-            EncoderLayer(config.hidden_size, **layer) for _ in range(config.num_encoder_layers)
+            EncoderLayer(config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
+            for _ in range(config.num_encoder_layers)
         )
         self.encoder_norm = nn.LayerNorm(config.hidden_size)
-        self.decoder = _decoder(config, layer)
+        self.decoder = _decoder(config)
         self.clip_projection = nn.Linear(config.latent_size, config.hidden_size)
         self.gloss_embedding = nn.Embedding(len(config.glosses), config.hidden_size)
         self.post_init()
@@ -171,7 +168,8 @@ class SignXForPose2Gloss(PreTrainedModel):
         self, latents: Float[torch.Tensor, "batch frames latent"], mask: Bool[torch.Tensor, "batch frames"]
     ) -> Float[torch.Tensor, "batch frames hidden"]:
         hidden_states = self.encoder_input(latents)
-        hidden_states = hidden_states + sinusoidal_positions(*hidden_states.shape[1:], hidden_states.device)
+        _, frames, size = hidden_states.shape
+        hidden_states = hidden_states + sinusoidal_positions(frames, size, hidden_states.device)
         for layer in self.encoder_layers:
             hidden_states = layer(hidden_states, mask)
         return self.encoder_norm(hidden_states)
@@ -260,14 +258,12 @@ class SignXForPose2Gloss(PreTrainedModel):
         return [tuple(names[label] for label in row if label >= 0) for row in sequences.labels.tolist()]
 
 
-def _decoder(
-    config: SignXConfig, layer: dict[str, float | int]
-) -> DiffusionDecoder | AutoregressiveDecoder | CTCDecoder:
-    sizes = (len(config.glosses), config.max_glosses, config.num_decoder_layers, config.hidden_size)
-    if config.decoder_type == "diffusion":
-        return DiffusionDecoder(*sizes, **layer)
+def _decoder(config: SignXConfig) -> DiffusionDecoder | AutoregressiveDecoder | CTCDecoder:
+    sizes = (len(config.glosses), config.max_glosses, config.hidden_size)
+    layer = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
     if config.decoder_type == "ctc":
-        return CTCDecoder(*sizes, **layer)
-    return AutoregressiveDecoder(
-        *sizes, label_smoothing=config.label_smoothing, ctc=config.ctc_loss_weight > 0, **layer
-    )
+        return CTCDecoder(*sizes, [EncoderLayer(*layer) for _ in range(config.num_decoder_layers)])
+    layers = [DecoderLayer(*layer) for _ in range(config.num_decoder_layers)]
+    if config.decoder_type == "diffusion":
+        return DiffusionDecoder(*sizes, layers)
+    return AutoregressiveDecoder(*sizes, layers, label_smoothing=config.label_smoothing, ctc=config.ctc_loss_weight > 0)

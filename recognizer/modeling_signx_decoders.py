@@ -119,10 +119,10 @@ class DecoderLayer(nn.Module):
 class GlossTransformer(nn.Module):
     """Scores every gloss at every place of a sequence, from the sequence so far and the clip."""
 
-    def __init__(self, num_tokens: int, num_outputs: int, num_layers: int, hidden_size: int, **layer: float | int):
+    def __init__(self, num_tokens: int, num_outputs: int, hidden_size: int, layers: list[DecoderLayer]):
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, hidden_size)
-        self.layers = nn.ModuleList(DecoderLayer(hidden_size, **layer) for _ in range(num_layers))
+        self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(hidden_size)
         self.classifier = nn.Linear(hidden_size, num_outputs)
 
@@ -151,10 +151,10 @@ class DiffusionDecoder(nn.Module):
     as in LLaDA (https://arxiv.org/abs/2502.09992). How many glosses there are is read off the clip first.
     """
 
-    def __init__(self, num_glosses: int, max_glosses: int, num_layers: int, hidden_size: int, **layer: float | int):
+    def __init__(self, num_glosses: int, max_glosses: int, hidden_size: int, layers: list[DecoderLayer]):
         super().__init__()
         self.mask_token = num_glosses
-        self.transformer = GlossTransformer(num_glosses + 1, num_glosses, num_layers, hidden_size, **layer)
+        self.transformer = GlossTransformer(num_glosses + 1, num_glosses, hidden_size, layers)
         # Beside the mean of the frames, the logarithm of their number.
         self.length_head = nn.Linear(hidden_size + 1, max_glosses)
 
@@ -248,18 +248,17 @@ class AutoregressiveDecoder(nn.Module):
         self,
         num_glosses: int,
         max_glosses: int,
-        num_layers: int,
         hidden_size: int,
+        layers: list[DecoderLayer],
         *,
         label_smoothing: float | int,
         ctc: bool,
-        **layer: float | int,
     ):
         super().__init__()
         self.end, self.start = num_glosses, num_glosses + 1
         self.max_glosses = max_glosses
         self.label_smoothing = label_smoothing
-        self.transformer = GlossTransformer(num_glosses + 2, num_glosses + 1, num_layers, hidden_size, **layer)
+        self.transformer = GlossTransformer(num_glosses + 2, num_glosses + 1, hidden_size, layers)
         self.ctc_classifier = nn.Linear(hidden_size, num_glosses + 1) if ctc else None
 
     def forward(
@@ -348,10 +347,10 @@ class AutoregressiveDecoder(nn.Module):
 class CTCDecoder(nn.Module):
     """Glosses in all frames at once; the blank, the last label, in between."""
 
-    def __init__(self, num_glosses: int, max_glosses: int, num_layers: int, hidden_size: int, **layer: float | int):
+    def __init__(self, num_glosses: int, max_glosses: int, hidden_size: int, layers: list[EncoderLayer]):
         super().__init__()
         self.max_glosses = max_glosses
-        self.layers = nn.ModuleList(EncoderLayer(hidden_size, **layer) for _ in range(num_layers))
+        self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(hidden_size)
         self.classifier = nn.Linear(hidden_size, num_glosses + 1)
 

@@ -110,11 +110,12 @@ def extract_segmentation(
 
 
 def _load_pipeline(task: str, track: str, model: str | Path | None) -> Any:
-    from transformers import pipeline
+    import transformers
 
+    create: Any = transformers.pipeline  # its overloads know tasks one by one
     weights = OPTIONAL_WEIGHTS[track]
     try:
-        return pipeline(task, model=str(model or weights.repository), device="cpu")
+        return create(task, model=str(model or weights.repository), device="cpu")
     except OSError as error:
         named = weights if model is None else model
         reason = " ".join(str(error).split())[:160]

@@ -88,8 +88,7 @@ def track_mask(features: Float32[np.ndarray, "frames 1959"]) -> Bool[np.ndarray,
 
 def split_tracks(features: Float32[np.ndarray, "frames 1959"]) -> dict[str, Float32[np.ndarray, "frames features"]]:
     """Takes the vector apart again, into the tracks that are there in at least one frame."""
-    there = track_mask(features).any(axis=0)
-    return {name: features[:, where] for (name, where), seen in zip(TRACKS.items(), there, strict=True) if seen}
+    return {name: features[:, where] for name, where in TRACKS.items() if not np.isnan(features[:, where]).all()}
 
 
 def collate_tracks(
@@ -203,7 +202,7 @@ def mediapipe_track(
         for hand in (left_hand, right_hand)
     ]
     track = np.concatenate([part.reshape(len(pose), -1) for part in (pose, *hands)], axis=1, dtype=np.float32)
-    return np.where(np.isnan(pose).any(axis=(1, 2))[:, None], np.float32(np.nan), track)
+    return np.where(np.isnan(pose).any(axis=(1, 2), keepdims=True).reshape(-1, 1), np.float32(np.nan), track)
 
 
 def pool_map(values: Float[np.ndarray, "*frames height width"], shape: tuple[int, int]) -> Float[np.ndarray, "..."]:
