@@ -24,6 +24,12 @@ LEAST_CONFIDENCE = 0.05
 LEAST_HAND_CONFIDENCE = 0.15
 """A hand less sure than this, mean over its points, is taken as not seen."""
 
+LARGEST_HAND_M = 0.42
+"""No hand is wider or higher than this, perspective included."""
+
+SMALLEST_SCALE = 1e-3
+"""Frame widths per metre: a signer smaller than two thousandths of the frame is none."""
+
 TWIST_LIMIT = np.radians(90)
 BEND_LIMIT = np.radians(65)
 """How far a hand turns about the forearm, and bends at the wrist, before it hurts."""
@@ -156,7 +162,7 @@ def _look(clip: PoseSequence, body: Body) -> _Sight:
         flat = mirror[[0, 2]]
         hand = index(*(f"{side}_hand_{name}" for name in HAND))
         elbow, wrist = index(f"{side}_elbow", f"{side}_wrist")
-        of_hand = clip.confidence[:, hand].mean(axis=1) > LEAST_HAND_CONFIDENCE
+        of_hand = _is_hand(points[:, hand], clip.confidence[:, hand])
         of_root = of_hand & (clip.confidence[:, hand[0]] > 0)
         wrist_seen = of_root | seen[:, wrist]
         # The hand's own wrist is the surer one.
@@ -184,28 +190,39 @@ def _look(clip: PoseSequence, body: Body) -> _Sight:
     return _Sight(camera, plan, np.stack(arm_seen, axis=1), hand_points, hand_confidence)
 
 
+def _is_hand(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Where 21 points are a hand: seen, and no larger than hands are. Estimators now and then give monsters."""
+    sure = confidence.mean(axis=1) > LEAST_HAND_CONFIDENCE
+    apart = np.where(confidence[..., None] > 0, points, np.nan)
+    extent = np.zeros(len(points))
+    extent[sure] = (np.nanmax(apart[sure], axis=1) - np.nanmin(apart[sure], axis=1)).max(axis=-1)
+    return sure & (extent < LARGEST_HAND_M)
+
+
 def _fit_camera(clip: PoseSequence, body: Body) -> Camera:
-    """Size from the shoulders, or from head, trunk or hands where these are larger than the shoulders tell."""
+    """Size from the shoulders, from head or trunk where these are larger than the shoulders tell, else from hands."""
     aspect = clip.width / clip.height
     points = clip.keypoints * np.array([1, 1 / aspect], np.float32)
     seen = clip.confidence > LEAST_CONFIDENCE
-    ratios = []
-    for names, share, quantile in (
-        (("right_shoulder", "left_shoulder"), 1.0, 0.9),
-        (("right_eye", "left_eye"), 0.75, 0.5),
-        (("face_jaw_0", "face_jaw_16"), 0.75, 0.5),
-        (("neck", "right_hip"), 0.75, 0.5),
-        (("right_hand_wrist", "right_hand_middle_mcp"), 0.7, 0.9),
-        (("left_hand_wrist", "left_hand_middle_mcp"), 0.7, 0.9),
-    ):
-        pair = index(*names)
+
+    def ratio(start: str, stop: str, quantile: float) -> float:
+        """Size of the picture against the body's; 0 where it was not seen."""
+        pair = index(start, stop)
         both = seen[:, pair].all(axis=1)
-        if both.any():
-            length = np.quantile(np.linalg.norm(points[both, pair[0]] - points[both, pair[1]], axis=-1), quantile)
-            rest = np.linalg.norm(body.keypoints[pair[0]] - body.keypoints[pair[1]])
-            ratios.append(share * float(length) / float(rest))
-    scale = max(ratios, default=0.0)
-    if scale <= 1e-6:
+        if not both.any():
+            return 0.0
+        lengths = np.linalg.norm(points[both, pair[0]] - points[both, pair[1]], axis=-1)
+        return float(np.quantile(lengths, quantile) / np.linalg.norm(body.keypoints[pair[0]] - body.keypoints[pair[1]]))
+
+    scale = max(
+        ratio("right_shoulder", "left_shoulder", 0.9),
+        0.75 * ratio("right_eye", "left_eye", 0.5),
+        0.75 * ratio("face_jaw_0", "face_jaw_16", 0.5),
+        0.75 * ratio("neck", "right_hip", 0.5),
+    )
+    if scale < SMALLEST_SCALE:
+        scale = 0.75 * max(ratio(f"{side}_hand_wrist", f"{side}_hand_middle_mcp", 0.8) for side in SIDES)
+    if scale < SMALLEST_SCALE:
         scale = 1.0
     neck = index("neck")
     frames = seen[:, neck]
@@ -234,7 +251,7 @@ def _shoulders(body: Body, points: np.ndarray, seen: np.ndarray) -> np.ndarray:
     pair = index("right_shoulder", "left_shoulder")
     rest = body.keypoints[:, [0, 2]].astype(float)
     shoulders = points[:, pair].copy()
-    known = seen[:, pair].any(axis=0)
+    known = np.asarray(seen[:, pair].any(axis=0))
     if not known.any():
         anchor = index("nose")
         start = points[:, anchor] if seen[:, anchor].any() else np.tile(rest[anchor], (len(points), 1))
