@@ -82,7 +82,8 @@ def run_word(language: str, word: str, renderer_name: str, image: str | None) ->
         found = reextract_poses(read_frames(video), placed, estimator)
     readings = read_glosses([driving, found], recognizer)
     fidelity = measure_fidelity(placed, found, estimator=f"{estimator.name} {estimator.version}")
-    hands = [fidelity.parts[side] for side in ("left_hand", "right_hand") if fidelity.parts[side].visible_points]
+    hands = [fidelity.parts[side] for side in ("left_hand", "right_hand")]
+    recalls = [hand.recall for hand in hands if hand.recall is not None]
     errors = [hand.mean_error for hand in hands if hand.mean_error is not None]
     return WordResult(
         language=language,
@@ -93,7 +94,7 @@ def run_word(language: str, word: str, renderer_name: str, image: str | None) ->
         read_from_render=[item.gloss for item in readings[1].glosses],
         frames=len(driving),
         render_s=stages.seconds["render"],
-        hand_recall=float(np.mean([hand.recall for hand in hands])) if hands else None,
+        hand_recall=float(np.mean(recalls)) if recalls else None,
         hand_error=float(np.mean(errors)) if errors else None,
     )
 

@@ -295,6 +295,7 @@ def _compose(
 
 
 def _sample(image: UInt8[np.ndarray, "h w 3"], xy: Float32[np.ndarray, "h w 2"]) -> UInt8[np.ndarray, "h w 3"]:
+    # pyrefly: ignore[no-matching-overload] - without a second map, OpenCV wants None
     return cv2.remap(image, xy, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 

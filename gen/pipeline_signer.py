@@ -105,7 +105,7 @@ class SignerVideoPipeline(DiffusionPipeline):
 
         # 3. Noise, and its levels from 1 down.
         noise = self.prepare_noise(height, width, generator)
-        sigmas = np.linspace(1, 1 / num_inference_steps, num_inference_steps)
+        sigmas = np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist()
 
         # 4. Denoise window by window; what the last one ended on is where the next begins.
         known = torch.empty(1, 3, 0, height, width, device=device)
@@ -122,6 +122,7 @@ class SignerVideoPipeline(DiffusionPipeline):
                 levels = torch.full((1, stop - first), timestep.item(), device=device)
                 levels[:, :num_known] = 0
                 velocity = self.unet(torch.cat([known, sample], dim=2), levels, pose_maps, reference).sample
+                # pyrefly: ignore[bad-argument-type] - diffusers' schedulers say FloatTensor where they take any tensor
                 sample = self.scheduler.step(velocity[:, :, num_known:], timestep, sample, return_dict=False)[0]
 
             # 5. Pixels out.

@@ -139,7 +139,7 @@ def train(config: RendererTrainConfig) -> Path:
         seed=config.seed,
     )
     unet = SignerUNet(block_channels=config.block_channels, num_blocks=config.num_blocks)
-    unet.to(memory_format=torch.channels_last)
+    torch.nn.Module.to(unet, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, config.warmup_steps, config.steps)
     ema = EMAModel(unet.parameters(), decay=config.ema_decay, model_cls=SignerUNet, model_config=unet.config)
@@ -202,6 +202,7 @@ def _checkpoint(accelerator: Accelerator, config: RendererTrainConfig, unet: tor
             file.unlink()
         old.rmdir()
     model = accelerator.unwrap_model(unet)
+    assert isinstance(model, SignerUNet)
     ema.store(model.parameters())
     ema.copy_to(model.parameters())
     try:
@@ -229,6 +230,7 @@ def sample_grid(unet: SignerUNet, config: RendererTrainConfig, num_windows: int 
             for timestep in scheduler.timesteps:
                 with torch.autocast("cpu", torch.bfloat16):
                     velocity = unet(sample, timestep.expand(1, 2), pose_maps, reference).sample
+                # pyrefly: ignore[bad-argument-type] - diffusers' schedulers say FloatTensor where they take any tensor
                 sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
             made = ((sample[0, :, 0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
             rows.append(made)

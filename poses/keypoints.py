@@ -1,6 +1,7 @@
 """The DWPose layout of 128 points: names, parts, limbs. A point is found by name, never by number."""
 
 from types import MappingProxyType
+from typing import overload
 
 BODY = (
     "nose", "neck",
@@ -66,6 +67,14 @@ HAND_BONES = tuple(
     for joint in range(4)
 )
 """The 20 bones of a hand in the order DWPose draws them, as names within the hand."""
+
+
+@overload
+def index(name: str, other: str, /, *names: str) -> list[int]: ...
+
+
+@overload
+def index(name: str, /) -> int: ...
 
 
 def index(*names: str) -> int | list[int]:

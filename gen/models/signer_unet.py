@@ -11,7 +11,6 @@ Shapes below: b clips, f frames, c channels, h x w pixels.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +35,12 @@ class SignerUNetOutput(BaseOutput):
     clean: Float[Tensor, "b 3 f h w"]
 
 
+def _start_at_zero(layer: nn.Conv2d | nn.Linear):
+    """Lets a layer add nothing at first, so that training starts from what the others pass on."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions on a residual path, shifted by the noise level."""
 
@@ -44,8 +49,7 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.time = nn.Linear(time_channels, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        _start_at_zero(self.conv2)
 
     def forward(
         self, hidden_states: Float[Tensor, "bf c h w"], time: Float[Tensor, "bf t"]
@@ -69,8 +73,7 @@ class TemporalAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         self.bias = nn.Parameter(torch.zeros(self.num_heads, 2 * self.max_distance + 1))
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        _start_at_zero(self.out)
 
     def forward(self, hidden_states: Float[Tensor, "bf c h w"], num_frames: int) -> Float[Tensor, "bf c h w"]:
         batch_frames, channels, height, width = hidden_states.shape
@@ -123,8 +126,8 @@ class SignerUNet(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = False
-    _no_split_modules: ClassVar = ["Stage"]
-    _repeated_blocks: ClassVar = ["ResidualBlock"]
+    _no_split_modules = ["Stage"]  # noqa: RUF012 - as diffusers declares them
+    _repeated_blocks = ["ResidualBlock"]  # noqa: RUF012
 
     @register_to_config
     def __init__(
@@ -162,13 +165,10 @@ class SignerUNet(ModelMixin, ConfigMixin):
             for channels, blocks, frames in zip(block_channels[:-1], num_blocks[:-1], temporal[:-1], strict=True)
         )
         self.conv_out = nn.Conv2d(block_channels[0], 6 * patch, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
-
-    @property
-    def size_multiple(self) -> int:
+        _start_at_zero(self.conv_out)
+        self.patch_size = patch_size
+        self.size_multiple = patch_size * 2 ** (depth - 1)
         """Height and width must be multiples of this many pixels."""
-        return self.config.patch_size * 2 ** (len(self.config.block_channels) - 1)
 
     def forward(
         self,
@@ -193,7 +193,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"`sample` must have height and width in multiples of {self.size_multiple}, got {height} x {width}."
             )
-        patch = self.config.patch_size
+        patch = self.patch_size
 
         def frames_first(video: Tensor) -> Tensor:
             return video.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)

@@ -41,9 +41,8 @@ def built_in_picture(name: str, height: int, width: int) -> SignerPicture:
     motion = fit_body(_standing(body, height, width), body)
     image = render_frames(dress(signer, body), pose_vertices(body, motion), motion.camera, height=height, width=width)
     keypoints = pose_keypoints(body, motion)
-    inside = ((keypoints >= 0) & (keypoints < 1)).all(axis=-1)
-    keypoints = np.where(inside[..., None], keypoints, 0).astype(np.float32)
-    poses = PoseSequence(keypoints, inside.astype(np.float32), 25.0, width, height, name)
+    confidence = np.all((keypoints >= 0) & (keypoints < 1), axis=2, keepdims=True).astype(np.float32)
+    poses = PoseSequence(keypoints * confidence, confidence[..., 0], 25.0, width, height, name)
     return SignerPicture(image[0], poses, name)
 
 

@@ -67,7 +67,7 @@ def load_pipeline(weights: str) -> SignerVideoPipeline:
     """Loads a saved pipeline, in the precision and memory layout that convolutions are fastest in here."""
     dtype = torch.bfloat16 if has_bf16_matrix_units() else torch.float32
     pipeline = SignerVideoPipeline.from_pretrained(weights, dtype=dtype, local_files_only=True)
-    pipeline.unet.to(memory_format=torch.channels_last)
+    torch.nn.Module.to(pipeline.unet, memory_format=torch.channels_last)
     return pipeline
 
 

@@ -83,7 +83,7 @@ def fit_expression(
         error: How far from the resting face's points the seen ones are.
         confidence: How sure these are.
     """
-    seen = (confidence > 0).all(axis=1)
+    seen = np.asarray((confidence > 0).all(axis=1))
     features = np.concatenate([error, _DIFFERENCE @ error], axis=1)
     features = features - _usual(features, seen)
     used = _DIFFERENCE != 0

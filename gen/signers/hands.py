@@ -102,7 +102,8 @@ class _Goal:
     palm: np.ndarray | None = None
 
     def __getitem__(self, hands: slice) -> "_Goal":
-        return _Goal(*(None if (value := getattr(self, f.name)) is None else value[hands] for f in fields(self)))
+        palm = None if self.palm is None else self.palm[hands]
+        return _Goal(self.size[hands], self.angles[hands], self.spread[hands], palm)
 
 
 def fit_hands(

