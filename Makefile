@@ -39,8 +39,10 @@ LANGUAGE ?= gsg
 
 demo: $(VENV)/.installed
 	@rm -rf demo
-	@words=$$(mktemp -d); trap 'rm -rf "$$words"' EXIT; set -x; \
-	$(BIN)/signloop spell $(WORD) "$$words/$(WORD).npz" --language $(LANGUAGE); \
+	@words=$$(mktemp -d); trap 'rm -rf "$$words"' EXIT; cd "$$words"; \
+	echo '$$ signloop spell $(WORD) $(WORD).npz --language $(LANGUAGE)'; \
+	'$(CURDIR)/$(BIN)/signloop' spell $(WORD) $(WORD).npz --language $(LANGUAGE); \
+	cd '$(CURDIR)'; echo '$$ signloop loop $(WORD).npz --output demo'; \
 	$(BIN)/signloop loop "$$words/$(WORD).npz" --output demo
 
 test: lint test-fast test-fuzz test-browser

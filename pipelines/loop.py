@@ -106,6 +106,7 @@ def run_loop(
                 Path(driving.source).name, driving.language, len(driving), driving.fps, driving.width, driving.height
             ),
             placement=placement,
+            known_glosses=recognizer.model.config.glosses[1:],  # the first is the blank
             reference_glosses=driving.glosses,
             driving_reading=driving_reading,
             render_reading=render_reading,

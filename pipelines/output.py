@@ -87,6 +87,7 @@ class LoopReport:
         signloop: Version of the package.
         input: The driving clip.
         placement: Where the driving pose was put in the rendered frame, and how large that is.
+        known_glosses: What the recognizer can read at all.
         reference_glosses: What the input says is signed; empty where it does not say.
         driving_reading: What the recognizer read from the driving pose.
         render_reading: What it read from the pose re-extracted from the render.
@@ -109,6 +110,7 @@ class LoopReport:
     signloop: str
     input: ClipFacts
     placement: Placement
+    known_glosses: tuple[str, ...]
     reference_glosses: tuple[GlossSpan, ...]
     driving_reading: Reading
     render_reading: Reading

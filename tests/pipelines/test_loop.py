@@ -79,6 +79,7 @@ def test_report_names_models_times_and_memory(loop):
     assert report.render_frames_per_second > report.total_frames_per_second > 0
     assert report.peak_memory_mib > 50
     assert report.num_inference_steps == 1
+    assert "".join(report.known_glosses) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     assert "torch" in report.packages
 
 

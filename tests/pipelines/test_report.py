@@ -21,6 +21,7 @@ def report(signer) -> LoopReport:
         signloop="0.1.0",
         input=ClipFacts("a test clip", "ase", 12, 24.0, 200, 200),
         placement=Placement(1.0, 0.0, 0.0, 200, 200),
+        known_glosses=("A", "B", "C"),
         reference_glosses=signer.glosses,
         driving_reading=Reading((GlossReading("A", 0.9, 0, 6), GlossReading("B", 0.8, 6, 12))),
         render_reading=Reading((GlossReading("A", 0.7, 0, 6), GlossReading("C", 0.4, 6, 12))),
@@ -94,6 +95,7 @@ def test_page_says_the_figures(report, tmp_path):
         "Left hand – – – – not in the clip",
         "2.0 s for 0.5 s of signing on a computer; at most 512 MiB",
         "rendering 1.5 s",
+        "The recognizer knows 3 glosses and takes every sign for one of them: A B C.",
         "Seed, steps 7, 1",
     ):
         assert said in words
