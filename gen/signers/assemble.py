@@ -12,6 +12,7 @@ from gen.signers.head import HeadPose
 from gen.signers.limbs import (
     GIVING_UP_S,
     Arm,
+    Leg,
     Trunk,
     middle,
     rest_arm,
@@ -46,6 +47,7 @@ class Plan:
         trunk: Chest and hips.
         head: Head and face.
         arms: Arms by side, the left one mirrored.
+        legs: As `arms`.
         hand_seen: Whether right and left hand were seen.
     """
 
@@ -53,6 +55,7 @@ class Plan:
     trunk: Trunk
     head: HeadPose
     arms: dict[str, Arm]
+    legs: dict[str, Leg]
     hand_seen: Bool[np.ndarray, "frames 2"]
 
 
@@ -115,6 +118,8 @@ def assemble(
     bones = _Bones(body, len(plan.hand_seen))
     _place_trunk(bones, plan.trunk)
     _place_head(bones, plan.trunk, plan.head)
+    for side in SIDES:
+        _place_leg(bones, plan, side)
     whole = {side: _whole(body, plan, side, hands[side]) for side in SIDES}
     arms = {side: _reach_hand(body, plan, side, whole[side]) for side in SIDES}
     for side, arm in _keep_apart(body, plan, arms, whole).items():
@@ -138,6 +143,29 @@ def _place_trunk(bones: _Bones, trunk: Trunk):
     for bone, share in _SPINE.items():
         linear = trunk.hips @ rotations.partway(between, share)
         bones.set(bone, linear, (1 - share) * by_hips(bone) + share * by_chest(bone))
+
+
+def _place_leg(bones: _Bones, plan: Plan, side: str):
+    """Thigh and shin stretched to knee and ankle where these were seen, else along with the hips."""
+    body, mirror, leg = bones.body, MIRROR[side], plan.legs[side]
+    hips = plan.trunk.hips * mirror[:, None] * mirror
+    rest = {name: body.heads[body.bone(f"{name}.R")].astype(float) for name in ("upperleg01", "lowerleg01", "foot")}
+    start = plan.trunk.root * mirror + hips @ (rest["upperleg01"] - middle(body, "hip"))
+    bones.set(f"pelvis.{_LETTER[side]}", plan.trunk.hips)
+    linear = hips
+    for (above, below), thigh, target in (
+        (("upperleg01", "lowerleg01"), ("upperleg01", "upperleg02"), leg.knee),
+        (("lowerleg01", "foot"), ("lowerleg01", "lowerleg02"), leg.ankle),
+    ):
+        usual = rest[below] - rest[above]
+        stop = start + linear @ usual
+        if target is not None:
+            stop = np.stack([target[:, 0], stop[:, 1], target[:, 1]], axis=-1)
+            linear = stretched(rotations.between(hips @ usual, stop - start) @ hips, usual, stop - start)
+        for name in thigh:
+            bones.set(f"{name}.{_LETTER[side]}", linear * mirror[:, None] * mirror)
+        start = stop
+    bones.set(f"foot.{_LETTER[side]}", plan.trunk.hips)
 
 
 def _place_head(bones: _Bones, trunk: Trunk, head: HeadPose):

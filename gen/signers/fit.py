@@ -13,13 +13,16 @@ from gen.signers.assemble import LONGEST_GAP_S, MIRROR, SIDES, Plan, assemble, w
 from gen.signers.body import Body, keypoints_of, skin
 from gen.signers.hands import HandPose, fit_hands, hand_model
 from gen.signers.head import fit_head
-from gen.signers.limbs import fit_arm, fit_shoulder, fit_trunk, middle
+from gen.signers.limbs import Leg, fit_arm, fit_shoulder, fit_trunk, middle
 from gen.signers.timeline import bridge, interpolate, smooth
 from poses.keypoints import HAND, index
 from poses.sequence import PoseSequence
 
 LEAST_CONFIDENCE = 0.05
 """A body point less sure than this is taken as not seen."""
+
+LEAST_LEG_CONFIDENCE = 0.3
+"""Knees and ankles less sure than this are guesses from outside the frame."""
 
 LEAST_HAND_CONFIDENCE = 0.15
 """A hand less sure than this, mean over its points, is taken as not seen."""
@@ -155,7 +158,7 @@ def _look(clip: PoseSequence, body: Body) -> _Sight:
     nose = index("nose")
     facing = points[:, nose, 0] - shoulders[:, :, 0].mean(axis=1) if seen[:, nose].any() else np.zeros(len(clip))
     trunk = fit_trunk(body, shoulders, points[:, hips], hips_seen, smooth(facing, 0.12, fps), fps)
-    arms, arm_seen, hand_seen, hand_points, hand_confidence = {}, [], [], {}, {}
+    arms, legs, arm_seen, hand_seen, hand_points, hand_confidence = {}, {}, [], [], {}, {}
     longest = round(LONGEST_GAP_S * fps)
     for i, side in enumerate(SIDES):
         mirror = MIRROR[side]
@@ -179,6 +182,12 @@ def _look(clip: PoseSequence, body: Body) -> _Sight:
             bridge(wrist_seen, longest),
             fps,
         )
+        legs[side] = Leg(
+            *(
+                points[:, joint] * flat if (clip.confidence[:, joint] > LEAST_LEG_CONFIDENCE).mean() > 0.5 else None
+                for joint in index(f"{side}_knee", f"{side}_ankle")
+            )
+        )
         arm_seen.append(wrist_seen)
         hand_seen.append(of_hand)
         hand_points[side] = points[:, hand] * flat
@@ -186,7 +195,7 @@ def _look(clip: PoseSequence, body: Body) -> _Sight:
     neck = body.heads[body.bone("head")] - middle(body, "shoulder")
     free = (trunk.shoulders + trunk.chest @ neck)[:, [0, 2]]
     head = fit_head(body, points, np.where(seen, clip.confidence, 0), free)
-    plan = Plan(fps, trunk, head, arms, np.stack(hand_seen, axis=1))
+    plan = Plan(fps, trunk, head, arms, legs, np.stack(hand_seen, axis=1))
     return _Sight(camera, plan, np.stack(arm_seen, axis=1), hand_points, hand_confidence)
 
 

@@ -29,6 +29,9 @@ __all__ = ["ANGLES", "FINGERS", "HandModel", "HandPose", "fit_hands", "hand_mode
 POINT_NOISE_M = 0.004
 """Spread of estimated hand points about the true ones."""
 
+_WORTH = np.array([5.0] + [1.0] * 20)
+"""How much each point counts: the hand ends, and the arm too, at the wrist."""
+
 OUTLIER_M = 0.02
 """A point this far off pulls half as much as it would."""
 
@@ -275,7 +278,7 @@ def _refine(
 def _refine_block(
     model: HandModel, pose: HandPose, points: np.ndarray, confidence: np.ndarray, goal: _Goal, iterations: int
 ) -> tuple[HandPose, np.ndarray]:
-    weight = confidence / POINT_NOISE_M**2
+    weight = confidence * _WORTH / POINT_NOISE_M**2
     damping = np.full(len(points), 1e-2)
     cost, gradient, curvature = _normal_equations(model, pose, points, weight, goal)
     diagonal = np.arange(curvature.shape[-1])
@@ -390,7 +393,7 @@ def _stretch_segments(
     posed = pose_hands(model, pose)
     error = points - posed.points[..., _SEEN] - pose.place[:, None]
     far = (error**2).sum(-1) / OUTLIER_M**2
-    weight = confidence / (1 + far) ** 2 / POINT_NOISE_M**2
+    weight = confidence * _WORTH / (1 + far) ** 2 / POINT_NOISE_M**2
     jacobian = _stretch_jacobian(model, pose, posed)
     weighted = jacobian * weight[..., None, None]
     slope = np.einsum("npai,npa->ni", weighted, error)

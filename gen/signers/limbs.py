@@ -101,6 +101,19 @@ def fit_trunk(
 
 
 @dataclass(frozen=True, eq=False)
+class Leg:
+    """A right leg over time, in the picture: x and z; None where it was not seen.
+
+    Attributes:
+        knee: Joint of the lower leg.
+        ankle: Joint of the foot.
+    """
+
+    knee: Float[np.ndarray, "frames 2"] | None
+    ankle: Float[np.ndarray, "frames 2"] | None
+
+
+@dataclass(frozen=True, eq=False)
 class Arm:
     """A right arm over time.
 

@@ -188,6 +188,15 @@ def test_absent_arm_hangs(body, clip):
     assert (joints[1][:, 2] - joints[2][:, 2] > 0.2).all()
 
 
+def test_legs_reach_knees_and_ankles(body, clip):
+    joints = index("right_knee", "right_ankle", "left_knee", "left_ankle")
+    keypoints, confidence = clip.keypoints.copy(), clip.confidence.copy()
+    keypoints[:, joints] = [(0.4, 1.4), (0.42, 1.8), (0.6, 1.5), (0.56, 1.9)]
+    confidence[:, joints] = 0.9
+    poses = replace(clip, keypoints=keypoints, confidence=confidence)
+    assert error_px(body, poses, fit_body(poses, body))[:, joints].max() < 0.5
+
+
 def test_hand_moves_on_through_a_short_gap(body, clip):
     whole = fit_body(clip, body)
     gap = fit_body(without(clip, PARTS["right_hand"], slice(2, 4)), body)
