@@ -33,6 +33,7 @@ from pipelines.report.page import STAGE_NAMES
 from poses.estimators import Estimator, create_estimator
 from poses.fingerspelling import LANGUAGES, spell
 from poses.io import load_poses
+from poses.languages import sign_languages
 from poses.sequence import GlossSpan, PoseSequence
 from poses.video import read_frames, read_info
 from recognizer.reading import GlossReading, Recognizer, load_recognizer
@@ -50,12 +51,6 @@ MAX_WAITING = 20
 KEPT_S = 3600
 """Seconds after which uploads and results are deleted."""
 
-LANGUAGE_NAMES = {
-    "ase": "American", "asq": "Austrian", "bzs": "Brazilian (Libras)", "cse": "Czech", "csq": "Croatian",
-    "eso": "Estonian", "gsg": "German", "gss": "Greek", "ise": "Italian", "jos": "Jordanian", "lls": "Lithuanian",
-    "mfs": "Mexican", "psr": "Portuguese", "sgg": "Swiss German", "ssp": "Spanish", "svk": "Slovak", "swl": "Swedish",
-    "tsm": "Turkish", "ukl": "Ukrainian",
-}  # fmt: skip
 EXAMPLES = (("HANDS", "ase"), ("LIBRAS", "bzs"), ("GRÜẞE", "gsg"), ("CIAO", "ise"), ("МИР", "ukl"))
 
 SPELLED, BROUGHT = "Spell a word", "Use my own clip"
@@ -196,7 +191,7 @@ def build_demo(
                     source = gr.Radio([SPELLED, BROUGHT], value=SPELLED, label="What is signed", elem_id="source")
                     with gr.Column(elem_id="spelled") as spelled:
                         word = gr.Textbox(EXAMPLES[0][0], label="Word", max_lines=1, max_length=40, elem_id="word")
-                        languages = [(f"{LANGUAGE_NAMES[code]} · {code}", code) for code in LANGUAGES]
+                        languages = [(f"{language_name(code)} · {code}", code) for code in LANGUAGES]
                         language = gr.Dropdown(
                             languages, value=EXAMPLES[0][1], label="Sign language", elem_id="language"
                         )
@@ -268,6 +263,13 @@ def build_demo(
     return demo.queue(max_size=MAX_WAITING)
 
 
+def language_name(code: str) -> str:
+    """A sign language's name in English."""
+    if code == "ukl":  # which SignVerse-2M does not have
+        return "Ukrainian Sign Language"
+    return sign_languages()[code].name
+
+
 def steps_of(renderer: Renderer) -> dict[str, Any]:
     """Value and visibility of the steps slider for a renderer."""
     default = renderer.default_num_inference_steps
@@ -289,7 +291,7 @@ def read_driving(order: Order, estimator: Estimator, stages: Stages) -> PoseSequ
             driving = extract_from_video(path, estimator, stages)
         else:
             driving = load_poses(path)
-    check_length(driving.source, len(driving), driving.fps)
+    check_length(driving.source, len(driving))
     return driving
 
 
@@ -299,23 +301,25 @@ def check_video_length(path: Path) -> None:
     Raises:
         ValueError: It is longer.
     """
-    info = read_info(path)
-    check_length(path.name, info.num_frames or 0, info.fps)
-    num_frames = sum(1 for _ in itertools.islice(read_frames(path), MAX_FRAMES + 1))
-    check_length(path.name, num_frames, info.fps)
+    check_length(path.name, read_info(path).num_frames or 0)
+    if next(itertools.islice(read_frames(path), MAX_FRAMES, None), None) is not None:
+        raise too_long(path.name, "more")
 
 
-def check_length(name: str, num_frames: int, fps: float) -> None:
+def check_length(name: str, num_frames: int) -> None:
     """Refuses more than `MAX_FRAMES`.
 
     Raises:
         ValueError: There are more.
     """
     if num_frames > MAX_FRAMES:
-        raise ValueError(
-            f"{name}: expected at most {MAX_FRAMES} frames, found {num_frames} or more, {num_frames / fps:.0f} s; "
-            f"cut it, or use `signloop loop`, which has no limit."
-        )
+        raise too_long(name, str(num_frames))
+
+
+def too_long(name: str, found: str) -> ValueError:
+    """Says how long a clip may be."""
+    limit = f"expected at most {MAX_FRAMES} frames, found {found}"
+    return ValueError(f"{name}: {limit}; cut it, or use `signloop loop`, which has no limit.")
 
 
 def remove(folder: str | Path | None) -> None:

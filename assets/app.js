@@ -1,17 +1,23 @@
 "use strict";
 
-// Gradio's radio buttons lack what makes them one group to screen readers and to the arrow keys.
+// Gradio's groups of radio buttons and its upload fields show their names without saying them to screen readers.
 function nameGroups() {
-  for (const group of document.querySelectorAll("fieldset:not([role])")) {
-    const label = group.querySelector("[data-testid=block-info]");
-    if (!label) continue;
+  const labels = "fieldset > [data-testid=block-info]:not([id]), label[data-testid=block-label]:not([id])";
+  for (const label of document.querySelectorAll(labels)) {
+    const group = label.closest(".block");
     label.id = `${group.id}-label`;
-    group.setAttribute("role", "radiogroup");
+    group.setAttribute("role", group.matches("fieldset") ? "radiogroup" : "group");
     group.setAttribute("aria-labelledby", label.id);
-    for (const radio of group.querySelectorAll("input[type=radio]")) radio.name = group.id;
   }
 }
 new MutationObserver(nameGroups).observe(document, { childList: true, subtree: true });
+
+// Gradio gives every radio button a name of its own, again and again: without a common one, arrow keys do nothing.
+document.addEventListener("keydown", (event) => {
+  if (event.target.type !== "radio") return;
+  const group = event.target.closest("fieldset");
+  for (const radio of group.querySelectorAll("input[type=radio]")) radio.name = group.id;
+}, true);
 
 // Says at once that Render was pressed, where it can be seen.
 window.showOutcome = () => {

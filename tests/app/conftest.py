@@ -2,6 +2,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import numpy as np
@@ -87,4 +88,6 @@ def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
             load_signer=load_signer,
         )
 
-    return asyncio.run(build())  # outside of an event loop, Gradio opens some that it never closes
+    # Outside of an event loop, Gradio opens some that it never closes; this thread may have one already.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(build())).result()

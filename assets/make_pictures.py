@@ -1,0 +1,108 @@
+"""Makes the pictures of README and page: `python -m assets.make_pictures`, after `make demo`.
+
+`strip.png` and `loop.gif` show what `make demo` wrote, `portraits.webp` the built-in signers. All of them are
+synthetic: nobody's picture is in the repository.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from gen.renderers.pictures import built_in_picture
+from gen.signers.appearance import BUILT_IN_SIGNERS
+from poses.keypoints import index
+from poses.video import read_frames
+
+ASSETS = Path(__file__).resolve().parent
+PORTRAIT_PX = 128
+CELL_PX = 176
+MARGIN_PX = 8
+CAPTION_PX = 34
+ROWS = {"control.mp4": "driving pose", "render.mp4": "render", "reextracted.mp4": "found again"}
+INK, PAPER, SOFT, BAD = (27, 30, 38), (246, 245, 241), (89, 97, 111), (179, 38, 30)
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+
+def main() -> None:
+    """Writes the pictures into this folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("demo", type=Path, nargs="?", default=Path("demo"), help="what `signloop loop` wrote")
+    folder = parser.parse_args().demo
+    draw_strip(folder).save(ASSETS / "strip.png", optimize=True)
+    write_gif(folder, ASSETS / "loop.gif")
+    draw_portraits().save(ASSETS / "portraits.webp", quality=85, method=6)
+
+
+def draw_strip(folder: Path) -> Image.Image:
+    """One column for each gloss of the report: the frame halfway through it in all three videos, and what was read."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    spans = report["reference_glosses"]
+    middles = [(span["start"] + span["stop"]) // 2 for span in spans]
+    left = 96
+    size = (left + len(spans) * (CELL_PX + MARGIN_PX), CAPTION_PX + len(ROWS) * (CELL_PX + MARGIN_PX) + CAPTION_PX)
+    strip = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(strip)
+    bold, small = ImageFont.load_default(22), ImageFont.load_default(14)
+    for row, (video, name) in enumerate(ROWS.items()):
+        top = CAPTION_PX + row * (CELL_PX + MARGIN_PX)
+        draw.text((left - 12, top + CELL_PX / 2), name, INK, small, anchor="rm")
+        for column, frame in enumerate(pick(folder / video, middles)):
+            cell = Image.fromarray(frame).resize((CELL_PX, CELL_PX), Image.Resampling.LANCZOS)
+            strip.paste(cell, (left + column * (CELL_PX + MARGIN_PX), top))
+    bottom = size[1] - CAPTION_PX / 2
+    draw.text((left - 12, CAPTION_PX / 2), "signed", INK, small, anchor="rm")
+    draw.text((left - 12, bottom), "read from it", INK, small, anchor="rm")
+    for column, span in enumerate(spans):
+        centre = left + column * (CELL_PX + MARGIN_PX) + CELL_PX / 2
+        read = read_during(span, report["render_reading"]["glosses"])
+        draw.text((centre, CAPTION_PX / 2), span["gloss"], INK, bold, anchor="mm")
+        draw.text((centre, bottom), read or "nothing", INK if read == span["gloss"] else BAD, bold, anchor="mm")
+    return strip
+
+
+def read_during(span: dict, glosses: list[dict]) -> str:
+    """What was read while a gloss was signed: the glosses of which at least half lies within it."""
+
+    def shared(gloss: dict) -> int:
+        return min(span["stop"], gloss["stop"]) - max(span["start"], gloss["start"])
+
+    return " ".join(gloss["gloss"] for gloss in glosses if 2 * shared(gloss) >= gloss["stop"] - gloss["start"])
+
+
+def pick(video: Path, numbers: list[int]) -> Iterator[Picture]:
+    """Some frames of a video, in order."""
+    wanted = set(numbers)
+    yield from (frame for number, frame in enumerate(read_frames(video)) if number in wanted)
+
+
+def write_gif(folder: Path, path: Path) -> None:
+    """The comparison at half its frame rate, since a GIF must stay small."""
+    frames = [Image.fromarray(frame) for frame in read_frames(folder / "comparison.mp4")][::2]
+    fps = json.loads((folder / "report.json").read_text(encoding="utf-8"))["input"]["fps"]
+    small = [frame.resize((frame.width * 3 // 4, frame.height * 3 // 4), Image.Resampling.LANCZOS) for frame in frames]
+    few = [frame.quantize(96, dither=Image.Dither.NONE) for frame in small]
+    few[0].save(path, save_all=True, append_images=few[1:], duration=round(2000 / fps), loop=0, optimize=True)
+
+
+def draw_portraits() -> Image.Image:
+    """Head and shoulders of each built-in signer, side by side in their order."""
+    sheet = Image.new("RGB", (PORTRAIT_PX * len(BUILT_IN_SIGNERS), PORTRAIT_PX))
+    for number, name in enumerate(BUILT_IN_SIGNERS):
+        picture = built_in_picture(name, 512, 512)
+        nose, neck = picture.poses.pixels()[0, index("nose", "neck")]
+        side = 2.4 * (neck[1] - nose[1])  # from the top of the hair to below the collar
+        top = max(nose[1] - side / 2, 0)
+        box = (nose[0] - side / 2, top, nose[0] + side / 2, top + side)
+        portrait = Image.fromarray(picture.image).resize((PORTRAIT_PX,) * 2, Image.Resampling.LANCZOS, box=box)
+        sheet.paste(portrait, (number * PORTRAIT_PX, 0))
+    return sheet
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The page in a real browser: a headless Chromium, as Debian packages it."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+
+import app
+from poses.fingerspelling import spell
+from poses.io import save_poses
+
+pytestmark = [
+    pytest.mark.browser,
+    # Gradio's server leaves sockets and event loops to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+DESK: ViewportSize = {"width": 1360, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        absent = "Chromium is not installed: apt-get install chromium"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(absent)
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def address(demo) -> Iterator[str]:
+    yield app.launch(demo, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    demo.close()
+
+
+def visit(browser: Browser, address: str, *, viewport: ViewportSize = DESK, dark: bool = False) -> Page:
+    context = browser.new_context(viewport=viewport, color_scheme="dark" if dark else "light", reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(address)
+    page.get_by_role("button", name="Render", exact=True).wait_for()
+    return page
+
+
+def press_render(page: Page) -> None:
+    page.get_by_role("button", name="Render", exact=True).click()
+
+
+def wait_until_done(page: Page) -> None:
+    expect(page.locator("#status")).to_contain_text("Done", timeout=60_000)
+
+
+def test_a_word_is_rendered_watched_and_read(browser, address):
+    page = visit(browser, address)
+    asked, failed = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: failed.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.reload()
+    page.get_by_label("Word", exact=True).fill("ab")
+    press_render(page)
+    wait_until_done(page)
+    expect(page.locator("#status")).to_have_text(re.compile(r"Signed: A\sB\. Read from the render: A\sB\."))
+
+    report = page.frame_locator("#result iframe")
+    for label in ("Skeleton of the driving pose", "The rendered signer", "Skeleton found in the render"):
+        video = report.get_by_label(label, exact=True)
+        expect(video).to_be_visible()
+        video.evaluate(
+            "video => new Promise(go => video.readyState > 1 ? go() : video.addEventListener('loadeddata', go))"
+        )
+        assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [256, 256]
+    report.get_by_role("button", name="Play").click()
+    expect(report.get_by_role("button", name="Pause")).to_be_visible()
+    expect(report.get_by_text("Error over time")).to_be_visible()
+    frame = page.locator("#result iframe")
+    page.wait_for_function("document.querySelector('#result iframe').contentDocument.body.scrollHeight > 1000")
+    inner = report.locator("body").evaluate("body => body.offsetHeight")
+    assert abs(frame.evaluate("frame => frame.offsetHeight") - inner) <= 1  # nothing scrolls within the page
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download everything").click()
+    assert download.value.suggested_filename == "signloop.zip"
+    assert [url for url in asked if not re.match(rf"{re.escape(address)}|data:|blob:", url)] == []
+    assert failed == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_phone_shows_the_page_and_the_report_without_scrolling_sideways(browser, address, dark):
+    page = visit(browser, address, viewport=PHONE, dark=dark)
+    page.get_by_label("Word", exact=True).fill("a")
+    press_render(page)
+    expect(page.locator("#status")).to_be_in_viewport()
+    wait_until_done(page)
+    paper = "rgb(16, 18, 24)" if dark else "rgb(246, 245, 241)"
+    report = page.frame_locator("#result iframe").locator("body")
+    expect(report).to_have_css("background-color", paper)
+    for body in (page.locator("body"), report):
+        assert (
+            body.evaluate(
+                "body => body.ownerDocument.documentElement.scrollWidth - body.ownerDocument.defaultView.innerWidth"
+            )
+            <= 0
+        )
+
+
+def test_the_keyboard_is_enough(browser, address):
+    page = visit(browser, address)
+    page.get_by_role("radiogroup", name="Who signs").get_by_role("radio", name="Alex").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("radio", name="Amara")).to_be_checked()
+    page.get_by_role("radiogroup", name="What is signed").get_by_role("radio", name="Spell a word").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("group", name="Pose file or video")).to_be_visible()
+    page.keyboard.press("ArrowUp")
+    word = page.get_by_label("Word", exact=True)
+    expect(word).to_be_visible()
+    word.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("A")
+    page.keyboard.press("Enter")
+    wait_until_done(page)
+
+
+def test_a_render_is_cancelled_while_another_waits(browser, address, renderer):
+    renderer.seconds_a_frame = 0.1
+    first, second = visit(browser, address), visit(browser, address)
+    press_render(first)
+    expect(first.locator("#steps")).to_contain_text("frames", timeout=60_000)
+    press_render(second)
+    expect(second.locator("#status")).to_contain_text("Waiting for its turn")
+    first.get_by_role("button", name="Cancel").click()
+    expect(first.locator("#status")).to_have_text("Cancelled.")
+    renderer.seconds_a_frame = 0
+    wait_until_done(second)
+    expect(first.locator("#status")).to_have_text("Cancelled.")
+
+
+def test_wrong_uploads_are_refused_in_one_line(browser, address, tmp_path, monkeypatch):
+    page = visit(browser, address)
+    page.get_by_label("Use my own clip").check()
+    hostile = tmp_path / "clip.npz"
+    hostile.write_bytes(b"\x80\x04cos\nsystem\n(S'false'\ntR.")
+    upload = page.locator("#clip input[type=file]")
+    upload.set_input_files(hostile)
+    expect(page.locator("#clip")).to_contain_text("clip.npz")
+    press_render(page)
+    alert = page.get_by_role("alert").filter(has_text="clip.npz")
+    expect(alert).to_have_text("clip.npz: must be a SignVerse-2M or .pose file, found a Python pickle.")
+
+    page.get_by_label("Remove this file").or_(page.locator("#clip [aria-label=Clear]")).first.click()
+    good = tmp_path / "mine.npz"
+    save_poses(spell("A", "ase"), good)
+    upload.set_input_files(good)
+    expect(page.locator("#clip")).to_contain_text("mine.npz")
+    press_render(page)
+    wait_until_done(page)
+
+
+def test_nobody_is_shown_signing_without_consent(browser, address, tmp_path):
+    page = visit(browser, address)
+    page.get_by_label("My own picture").check()
+    picture = tmp_path / "me.png"
+    shutil.copy(app.ASSETS / "portraits.webp", picture)
+    page.locator("#picture input[type=file]").set_input_files(picture)
+    expect(page.locator("#picture img").first).to_be_visible()
+    press_render(page)
+    expect(page.get_by_role("alert").filter(has_text="Say who is in the picture")).to_be_visible()
+    page.get_by_role("radiogroup", name="Who is in the picture?").get_by_label("I am").check()
+    press_render(page)
+    wait_until_done(page)
