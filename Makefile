@@ -48,7 +48,7 @@ demo: $(VENV)/.installed
 test: lint test-fast test-fuzz test-browser
 
 test-fast: $(VENV)/.installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 test-fuzz: $(VENV)/.installed
 	$(BIN)/pytest -m 'hypothesis and not slow and not gpu' --hypothesis-profile=fuzz

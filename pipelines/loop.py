@@ -32,8 +32,8 @@ LABEL_HEIGHT_PX = 24
 
 
 def run_loop(
-    driving: PoseSequence | Path,
-    output: Path,
+    driving: PoseSequence | str | Path,
+    output: str | Path,
     *,
     renderer: Renderer,
     recognizer: Recognizer,
@@ -69,8 +69,8 @@ def run_loop(
     """
     stages = stages or Stages()
     with new_directory(output) as directory:
-        if isinstance(driving, Path):
-            driving = extract_from_video(driving, estimator, stages)
+        if not isinstance(driving, PoseSequence):
+            driving = extract_from_video(Path(driving), estimator, stages)
         placement = render_video(
             driving,
             directory / "render.mp4",

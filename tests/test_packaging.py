@@ -1,0 +1,43 @@
+"""What is installed is what is there: packages and data are listed one by one."""
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LISTED = PYPROJECT["tool"]["setuptools"]["packages"]
+DATA = PYPROJECT["tool"]["setuptools"]["package-data"]
+
+
+def test_every_package_is_listed():
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for top in ("gen", "pipelines", "poses", "recognizer")
+        for path in (ROOT / top).rglob("*.py")
+    }
+    assert found == {name for name in LISTED if name not in ("assets", "configs")}
+
+
+def test_all_data_is_listed():
+    for name in LISTED:
+        folder = ROOT / name.replace(".", "/")
+        listed = {path for pattern in DATA.get(name, []) for path in folder.glob(pattern)}
+        own = {path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")}
+        assert own <= listed, f"{name} does not install {sorted(path.name for path in own - listed)}"
+        assert listed or name not in DATA, f"{name} installs data that is not there"
+
+
+def test_bundled_weights_are_small_and_have_a_card():
+    weights = [path for top in ("gen", "recognizer") for path in (ROOT / top / "weights").rglob("*.safetensors")]
+    assert weights
+    assert sum(path.stat().st_size for path in weights) < 60e6
+    for path in weights:
+        assert any((folder / "README.md").is_file() for folder in (path.parent, path.parent.parent))
+
+
+def test_the_lock_leaves_one_opencv_and_an_old_protobuf():
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    names = [line.partition("==")[0] for line in lock]
+    assert [name for name in names if name.startswith("opencv")] == ["opencv-contrib-python-headless"]
+    assert [line for line in lock if line.startswith("protobuf==4.")]
+    assert not {"jax", "jaxlib", "sounddevice"} & set(names)
