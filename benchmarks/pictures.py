@@ -1,4 +1,4 @@
-"""Makes the pictures of README and page: `python -m assets.make_pictures`, after `make demo`.
+"""Makes the pictures in `assets/`: `python -m benchmarks.pictures`, after `make demo`.
 
 `strip.png` and `loop.gif` show what `make demo` wrote, `portraits.webp` the built-in signers. All of them are
 synthetic: nobody's picture is in the repository.
@@ -18,7 +18,7 @@ from gen.signers.appearance import BUILT_IN_SIGNERS
 from poses.keypoints import index
 from poses.video import read_frames
 
-ASSETS = Path(__file__).resolve().parent
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
 PORTRAIT_PX = 128
 CELL_PX = 176
 MARGIN_PX = 8
@@ -30,7 +30,7 @@ Picture = UInt8[np.ndarray, "height width 3"]
 
 
 def main() -> None:
-    """Writes the pictures into this folder."""
+    """Writes the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("demo", type=Path, nargs="?", default=Path("demo"), help="what `signloop loop` wrote")
     folder = parser.parse_args().demo
