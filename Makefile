@@ -25,12 +25,13 @@ help:
 # The stamps are written last, so an environment whose making was cut short is made anew.
 $(VENV)/.locked: requirements.lock
 	@[ -n '$(PYTHON)' ] || { echo 'SignLoop needs Python 3.11 or 3.12; neither was found on PATH.' >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
+	@echo 'Making $(VENV) with $(PYTHON): some 7 GB of packages, a few minutes.'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # A word of German Sign Language, of which neither the renderer nor the recognizer has seen a letter.
