@@ -55,10 +55,10 @@ test-fuzz: $(VENV)/.installed
 	$(BIN)/pytest -m 'hypothesis and not slow and not gpu' --hypothesis-profile=fuzz
 
 test-browser: $(VENV)/.installed
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest -m 'browser and not slow'
 
 test-all: test
-	$(BIN)/pytest -m 'slow and not gpu and not browser'
+	$(BIN)/pytest -m 'slow and not gpu'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
