@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
         recognizer=load_recognizer(),
         estimator=create_estimator("mediapipe"),
     )
-    print(f"read {report.render_reading or 'nothing'} from the render ({report.render_reading.reason or 'of S I G N'})")
+    print(f"read {str(report.render_reading) or 'nothing'} from the render (signed: S I G N)")
     for name, part in report.fidelity.parts.items():
         print(f"{name:<11} found again {'–' if part.recall is None else f'{part.recall:.0%}'}")
 
