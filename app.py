@@ -11,6 +11,8 @@ import itertools
 import logging
 import secrets
 import shutil
+import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -481,6 +483,7 @@ def main() -> None:
         load_signer=partial(load_signer, height=SIZE_PX, width=SIZE_PX),
     )
     gc.freeze()  # imageio collects garbage whenever it closes a video: spare it what was loaded
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that results are cleared away then, too
     launch(demo, server_name=arguments.host, server_port=arguments.port)
 
 

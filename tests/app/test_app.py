@@ -228,6 +228,7 @@ def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch):
     monkeypatch.setattr(app, "build_demo", lambda **parts: parts)
     monkeypatch.setattr(app, "launch", lambda demo, **options: served.append(options))
     monkeypatch.setattr(app.gc, "freeze", lambda: None)
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
     monkeypatch.setattr("sys.argv", ["app.py"])
     app.main()
     monkeypatch.setattr("sys.argv", ["app.py", "--host", "0.0.0.0", "--port", "80"])
