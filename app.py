@@ -255,19 +255,12 @@ def build_demo(
             concurrency_limit=1,
             api_name="render",
         )
-        rendering.failure(  # before `render` sees them: Gradio opens pictures itself
-            lambda: (
-                refuse("The picture cannot be read; choose a PNG, JPEG or WebP file."),
-                gr.update(interactive=False),
-            ),
-            None,
-            [status, cancel],
-            **at_once(),
-        )
+        rendering.failure(js="() => sayUnreadable()", **at_once())
         cancel.click(
             lambda: (say("Cancelled."), "", text("empty.html"), gr.update(interactive=False)),
             None,
             [status, steps_taken, result, cancel],
+            js="() => sayCancelled()",
             cancels=rendering,
             **at_once(),
         )

@@ -19,12 +19,27 @@ document.addEventListener("keydown", (event) => {
   for (const radio of group.querySelectorAll("input[type=radio]")) radio.name = group.id;
 }, true);
 
+const WAITING = "Waiting for its turn …";
+
+function tell(role, text) {
+  const line = Object.assign(document.createElement("p"), { textContent: text });
+  line.setAttribute("role", role);
+  document.querySelector("#status p").replaceWith(line);
+}
+
 // Says at once that Render was pressed, where it can be seen.
 window.showOutcome = () => {
-  const status = document.getElementById("status");
-  status.querySelector("p").outerHTML = '<p role="status">Waiting for its turn …</p>';
+  tell("status", WAITING);
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  status.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+  document.getElementById("status").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+};
+
+window.sayCancelled = () => tell("status", "Cancelled.");
+
+// Gradio opens pictures itself, before the page's own checks: where it fails, nothing else has been said.
+window.sayUnreadable = () => {
+  if (document.querySelector("#status p").textContent !== WAITING) return;
+  tell("alert", "The picture cannot be read; choose a PNG, JPEG or WebP file.");
 };
 
 // Takes off the report what the page around it says already, and makes its frame as high as what is left.
