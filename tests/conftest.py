@@ -2,7 +2,6 @@ import gc
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import runtime_checkable
 
 import pytest
 from hypothesis import settings
@@ -46,14 +45,3 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is not here")
     return folder
-
-
-def _make_protocols_checkable() -> None:
-    from gen.renderers.base import Renderer
-    from poses.estimators import Estimator
-
-    runtime_checkable(Renderer)
-    runtime_checkable(Estimator)
-
-
-_make_protocols_checkable()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -49,6 +49,7 @@ class Placement:
         )
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """Draws a signer. `place` first, then `render` what it returned: its frame is the frame that is drawn."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -20,6 +20,7 @@ ESTIMATORS = MappingProxyType(
 """Estimators by name, and where each is found: a module is imported, and weights are loaded, when it is asked for."""
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """Finds the main signer's 128 points in the RGB frames of one video, given in order.
 
