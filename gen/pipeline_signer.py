@@ -9,7 +9,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from gen.conditioning import map_frames, read_reference, to_pose_maps, to_reference
 from gen.models.signer_unet import SignerUNet
@@ -27,6 +27,46 @@ class SignerVideoOutput(BaseOutput):
     """
 
     frames: UInt8[np.ndarray, "frames height width 3"]
+
+
+def denoise(
+    unet: SignerUNet,
+    scheduler: FlowMatchEulerDiscreteScheduler,
+    noise: Float[torch.Tensor, "1 3 1 height width"],
+    known: Float[torch.Tensor, "1 3 known height width"],
+    pose_maps: Float[torch.Tensor, "1 maps frames height width"],
+    reference: Float[torch.Tensor, "1 channels height width"],
+    *,
+    num_inference_steps: int,
+) -> Float[torch.Tensor, "1 3 made height width"]:
+    """Makes the frames of a window that are not known, at noise levels from 1 down in equal steps.
+
+    Args:
+        unet: Predicts the velocity.
+        scheduler: Owns the noise levels.
+        noise: Where every frame starts.
+        known: The window's first frames, clean; may be none.
+        pose_maps: Of all frames of the window.
+        reference: The signer's picture.
+        num_inference_steps: Denoising steps.
+    """
+    num_known, num_frames = known.shape[2], pose_maps.shape[2]
+    sample = noise.expand(-1, -1, num_frames - num_known, -1, -1)
+    sigmas = np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist()
+    scheduler.set_timesteps(sigmas=sigmas, device=noise.device)
+    for timestep in scheduler.timesteps:
+        levels = torch.full((1, num_frames), timestep.item(), device=noise.device)
+        levels[:, :num_known] = 0
+        velocity = unet(torch.cat([known, sample], dim=2), levels, pose_maps, reference).sample
+        # pyrefly: ignore[bad-argument-type] - diffusers' schedulers say FloatTensor where they take any tensor
+        sample = scheduler.step(velocity[:, :, num_known:], timestep, sample, return_dict=False)[0]
+    return sample
+
+
+def to_pixels(sample: Float[torch.Tensor, "1 3 frames height width"]) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Frames in [-1, 1] as RGB, 0 to 255."""
+    frames = ((sample[0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return frames.permute(1, 2, 3, 0).cpu().numpy()
 
 
 class SignerVideoPipeline(DiffusionPipeline):
@@ -103,9 +143,8 @@ class SignerVideoPipeline(DiffusionPipeline):
         picture = read_reference(image, body, fit_body(image_poses, body))
         reference = to_reference(torch.from_numpy(picture.maps())[None].to(device))
 
-        # 3. Noise, and its levels from 1 down.
+        # 3. Noise.
         noise = self.prepare_noise(height, width, generator)
-        sigmas = np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist()
 
         # 4. Denoise window by window; what the last one ended on is where the next begins.
         known = torch.empty(1, 3, 0, height, width, device=device)
@@ -115,20 +154,13 @@ class SignerVideoPipeline(DiffusionPipeline):
             first = start - known.shape[2]
             maps = map_frames(picture, body, motion, poses, slice(first, stop))
             pose_maps = to_pose_maps(torch.from_numpy(maps)[None].to(device))
-            num_known = known.shape[2]
-            sample = noise.expand(-1, -1, stop - start, -1, -1)
-            self.scheduler.set_timesteps(sigmas=sigmas, device=device)
-            for timestep in self.scheduler.timesteps:
-                levels = torch.full((1, stop - first), timestep.item(), device=device)
-                levels[:, :num_known] = 0
-                velocity = self.unet(torch.cat([known, sample], dim=2), levels, pose_maps, reference).sample
-                # pyrefly: ignore[bad-argument-type] - diffusers' schedulers say FloatTensor where they take any tensor
-                sample = self.scheduler.step(velocity[:, :, num_known:], timestep, sample, return_dict=False)[0]
+            sample = denoise(
+                self.unet, self.scheduler, noise, known, pose_maps, reference, num_inference_steps=num_inference_steps
+            )
 
             # 5. Pixels out.
             known = sample[:, :, -1:]
-            frames = ((sample[0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-            yield from frames.permute(1, 2, 3, 0).cpu().numpy()
+            yield from to_pixels(sample)
             start = stop
 
     def __call__(

@@ -23,7 +23,7 @@ from gen.conditioning import HEAD, IS_HAND, to_pose_maps, to_reference
 from gen.data import WindowDataset
 from gen.losses import add_noise, frame_loss
 from gen.models.signer_unet import SignerUNet
-from gen.pipeline_signer import SignerVideoPipeline
+from gen.pipeline_signer import SignerVideoPipeline, denoise, to_pixels
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def train(config: RendererTrainConfig) -> Path:
         The pipeline's folder, `output/pipeline`.
 
     Raises:
-        ValueError: `data` holds no clips, or `output` holds a run with another configuration.
+        ValueError: `data` holds no clips.
     """
     accelerator = Accelerator()
     set_seed(config.seed)
@@ -225,14 +225,11 @@ def sample_grid(unet: SignerUNet, config: RendererTrainConfig, num_windows: int 
         noise = torch.randn(1, 3, 1, *pose_maps.shape[-2:], generator=torch.Generator().manual_seed(index))
         for num_inference_steps in (1, 4):
             scheduler = FlowMatchEulerDiscreteScheduler()
-            scheduler.set_timesteps(sigmas=np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist())
-            sample = noise.expand(-1, -1, 2, -1, -1)
-            for timestep in scheduler.timesteps:
-                with torch.autocast("cpu", torch.bfloat16):
-                    velocity = unet(sample, timestep.expand(1, 2), pose_maps, reference).sample
-                # pyrefly: ignore[bad-argument-type] - diffusers' schedulers say FloatTensor where they take any tensor
-                sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
-            made = ((sample[0, :, 0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-            rows.append(made)
+            with torch.autocast("cpu", torch.bfloat16):
+                sample = denoise(
+                    unet, scheduler, noise, noise[:, :, :0], pose_maps, reference,
+                    num_inference_steps=num_inference_steps,
+                )  # fmt: skip
+            rows.append(to_pixels(sample)[0])
         columns.append(np.concatenate(rows))
     return np.concatenate(columns, axis=1)

@@ -3,7 +3,7 @@
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
-from recognizer.configuration_sign_recognizer import ALPHABET
+from recognizer.configuration_sign_recognizer import ALPHABET, glosses_of
 
 
 @strict
@@ -80,9 +80,7 @@ class SignXCSLRConfig(PreTrainedConfig):
     @property
     def glosses(self) -> tuple[str, ...]:
         """The gloss of every label."""
-        return tuple(
-            gloss for _, gloss in sorted((int(label), gloss) for label, gloss in (self.id2label or {}).items())
-        )
+        return glosses_of(self.id2label)
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""

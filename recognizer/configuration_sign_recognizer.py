@@ -6,6 +6,11 @@ from transformers.configuration_utils import PreTrainedConfig
 ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
+def glosses_of(id2label: dict[int, str] | dict[str, str] | None) -> tuple[str, ...]:
+    """The glosses of a configuration's labels in their order; JSON may have made strings of the numbers."""
+    return tuple(gloss for _, gloss in sorted((int(label), gloss) for label, gloss in (id2label or {}).items()))
+
+
 @strict
 class SignRecognizerConfig(PreTrainedConfig):
     """The network that reads glosses from normalised keypoints.
@@ -54,9 +59,7 @@ class SignRecognizerConfig(PreTrainedConfig):
     @property
     def glosses(self) -> tuple[str, ...]:
         """The gloss of every label, the blank's name at its place."""
-        return tuple(
-            gloss for _, gloss in sorted((int(label), gloss) for label, gloss in (self.id2label or {}).items())
-        )
+        return glosses_of(self.id2label)
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""

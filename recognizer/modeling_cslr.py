@@ -23,7 +23,7 @@ from recognizer.modeling_signx_decoders import (
     EncoderLayer,
     ctc_loss,
     frame_mask,
-    sinusoidal_positions,
+    run_encoder,
 )
 
 
@@ -147,12 +147,7 @@ class SignXForCSLR(PreTrainedModel):
     def _encode(
         self, latents: Float[torch.Tensor, "batch steps temporal"], mask: Bool[torch.Tensor, "batch steps"]
     ) -> Float[torch.Tensor, "batch steps hidden"]:
-        hidden_states = self.encoder_input(latents)
-        _, steps, size = hidden_states.shape
-        hidden_states = hidden_states + sinusoidal_positions(steps, size, hidden_states.device)
-        for layer in self.encoder_layers:
-            hidden_states = layer(hidden_states, mask)
-        return self.encoder_norm(hidden_states)
+        return run_encoder(self.encoder_input(latents), mask, self.encoder_layers, self.encoder_norm)
 
     def forward(
         self,

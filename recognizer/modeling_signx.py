@@ -25,7 +25,7 @@ from recognizer.modeling_signx_decoders import (
     DiffusionDecoder,
     EncoderLayer,
     frame_mask,
-    sinusoidal_positions,
+    run_encoder,
 )
 from recognizer.tracks import NUM_FEATURES, TRACKS, track_size
 
@@ -167,12 +167,7 @@ class SignXForPose2Gloss(PreTrainedModel):
     def _read(
         self, latents: Float[torch.Tensor, "batch frames latent"], mask: Bool[torch.Tensor, "batch frames"]
     ) -> Float[torch.Tensor, "batch frames hidden"]:
-        hidden_states = self.encoder_input(latents)
-        _, frames, size = hidden_states.shape
-        hidden_states = hidden_states + sinusoidal_positions(frames, size, hidden_states.device)
-        for layer in self.encoder_layers:
-            hidden_states = layer(hidden_states, mask)
-        return self.encoder_norm(hidden_states)
+        return run_encoder(self.encoder_input(latents), mask, self.encoder_layers, self.encoder_norm)
 
     def forward(
         self,

@@ -21,6 +21,20 @@ def sinusoidal_positions(length: int, size: int, device: torch.device) -> Float[
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+def run_encoder(
+    hidden_states: Float[torch.Tensor, "batch frames hidden"],
+    mask: Bool[torch.Tensor, "batch frames"],
+    layers: nn.ModuleList,
+    norm: nn.Module,
+) -> Float[torch.Tensor, "batch frames hidden"]:
+    """Adds positions and goes through the layers of an encoder."""
+    _, frames, size = hidden_states.shape
+    hidden_states = hidden_states + sinusoidal_positions(frames, size, hidden_states.device)
+    for layer in layers:
+        hidden_states = layer(hidden_states, mask)
+    return norm(hidden_states)
+
+
 def frame_mask(
     features: Float[torch.Tensor, "batch frames features"], attention_mask: Int[torch.Tensor, "batch frames"] | None
 ) -> Bool[torch.Tensor, "batch frames"]:

@@ -6,10 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gen.renderers.base import Placement, SignerPicture
-from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, built_in_signer
+from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, dressed_signer
 from gen.renderers.placing import place_over
-from gen.signers.body import load_body
-from gen.signers.dress import dress
 from gen.signers.fit import fit_body, pose_vertices
 from gen.signers.render import render_frames
 from poses import PoseSequence
@@ -44,9 +42,7 @@ class AvatarRenderer:
         """
         if num_inference_steps:
             raise ValueError(f"`num_inference_steps` must be left out for avatar, got {num_inference_steps}.")
-        person = built_in_signer(_name_of(signer))
-        body = load_body(person.shape)
-        figure = dress(person, body)
+        body, figure = dressed_signer(_name_of(signer))
         motion = fit_body(poses, body)
         for start in range(0, len(poses), _CHUNK):
             vertices = pose_vertices(body, motion, slice(start, start + _CHUNK))

@@ -9,7 +9,7 @@ import numpy as np
 from gen.renderers.base import SignerPicture
 from gen.signers.appearance import BUILT_IN_SIGNERS, Signer
 from gen.signers.body import Body, load_body
-from gen.signers.dress import dress
+from gen.signers.dress import Figure, dress
 from gen.signers.fit import Camera, fit_body, pose_keypoints, pose_vertices
 from gen.signers.render import render_frames
 from poses import PoseSequence
@@ -34,12 +34,19 @@ def built_in_signer(name: str) -> Signer:
 
 
 @lru_cache(maxsize=8)
-def built_in_picture(name: str, height: int, width: int) -> SignerPicture:
-    """A built-in signer facing the camera, arms at rest, with the exact pose they hold."""
+def dressed_signer(name: str) -> tuple[Body, Figure]:
+    """A built-in signer's body and the dressed figure on it, ready to be posed."""
     signer = built_in_signer(name)
     body = load_body(signer.shape)
+    return body, dress(signer, body)
+
+
+@lru_cache(maxsize=8)
+def built_in_picture(name: str, height: int, width: int) -> SignerPicture:
+    """A built-in signer facing the camera, arms at rest, with the exact pose they hold."""
+    body, figure = dressed_signer(name)
     motion = fit_body(_standing(body, height, width), body)
-    image = render_frames(dress(signer, body), pose_vertices(body, motion), motion.camera, height=height, width=width)
+    image = render_frames(figure, pose_vertices(body, motion), motion.camera, height=height, width=width)
     keypoints = pose_keypoints(body, motion)
     confidence = np.all((keypoints >= 0) & (keypoints < 1), axis=2, keepdims=True).astype(np.float32)
     poses = PoseSequence(keypoints * confidence, confidence[..., 0], 25.0, width, height, name)
