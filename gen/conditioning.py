@@ -33,7 +33,8 @@ POSE_CHANNELS = 16
 REFERENCE_CHANNELS = 10
 """What `to_reference` makes of `REFERENCE_MAP_CHANNELS`."""
 
-CONTROL_PRESET = "mimicmotion"
+CONTROL_PRESET = "videox-fun"
+"""Finger lines thin enough to stay apart at 256 pixels."""
 
 _ARM = ("upper_arm", "forearm")
 _GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")

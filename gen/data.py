@@ -16,30 +16,28 @@ from poses import PoseSequence
 from poses.keypoints import PARTS as POINT_PARTS
 
 
-def disturb(poses: PoseSequence, rng: np.random.Generator, *, jitter_px: float = 1.0) -> PoseSequence:
-    """Makes exact keypoints as uncertain as an estimator's.
+def disturb(poses: PoseSequence, rng: np.random.Generator, *, jitter_px: float = 0.3) -> PoseSequence:
+    """Makes exact keypoints a little uncertain: every clip has its own strength, every part and point its own error.
 
-    Every clip gets its own strength; each part shifts as a whole from frame to frame, each point shakes, and now and
-    then a hand is lost for a frame.
+    An estimator's error is larger (MediaPipe's on renders is about 2 px to the joint), but what it does to a picture
+    should be left standing: a network that is shown maps far from the true frame learns to blur what it can't know,
+    one that is shown maps near to it learns to draw hands where the maps say.
 
     Args:
         poses: Exact keypoints.
         rng: Decides everything.
-        jitter_px: Typical error in pixels of a 256-pixel frame; MediaPipe's on renders is about 2 to the joint.
+        jitter_px: Typical error in pixels of a 256-pixel frame.
     """
     frames = len(poses)
     strength = jitter_px / 256 * rng.gamma(2.0, 0.5)
-    keypoints, confidence = poses.keypoints.copy(), poses.confidence.copy()
+    keypoints = poses.keypoints.copy()
     for name, part in POINT_PARTS.items():
         shift = rng.normal(size=(frames, 1, 2))
         shake = rng.normal(size=(frames, part.stop - part.start, 2))
         scale = 0.5 if name == "face" else 1.0
         keypoints[:, part] += (scale * strength * (0.6 * shift + 0.8 * shake)).astype(np.float32)
-        if name.endswith("hand"):
-            lost = rng.random(frames) < rng.choice([0, 0, 0.1])
-            confidence[lost, part] = 0
-    keypoints[confidence == 0] = 0
-    return replace(poses, keypoints=keypoints, confidence=confidence)
+    keypoints[poses.confidence == 0] = 0
+    return replace(poses, keypoints=keypoints)
 
 
 def condition_clip(

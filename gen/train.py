@@ -34,6 +34,8 @@ class RendererTrainConfig:
     """Folder made by `signloop signers make`."""
     output: Path
     """Folder for checkpoints, curves, sample grids and the finished pipeline."""
+    weights: Path | None = None
+    """A saved pipeline to go on from, such as the bundled one, with its network, instead of from nothing."""
     steps: int = 8000
     """Optimiser steps."""
     batch_size: int = 4
@@ -138,7 +140,7 @@ def train(config: RendererTrainConfig) -> Path:
         crop_size=config.crop_size,
         seed=config.seed,
     )
-    unet = SignerUNet(block_channels=config.block_channels, num_blocks=config.num_blocks)
+    unet = _start(config)
     torch.nn.Module.to(unet, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, config.warmup_steps, config.steps)
@@ -182,6 +184,17 @@ def train(config: RendererTrainConfig) -> Path:
     return config.output / "pipeline"
 
 
+def _start(config: RendererTrainConfig) -> SignerUNet:
+    """The network before its first step."""
+    if config.weights is None:
+        return SignerUNet(block_channels=config.block_channels, num_blocks=config.num_blocks)
+    if not (config.weights / "unet" / "config.json").is_file():
+        raise ValueError(f"`weights` must be a saved pipeline's folder, found no unet/config.json in {config.weights}.")
+    return SignerUNet.from_pretrained(
+        config.weights, subfolder="unet", torch_dtype=torch.float32, local_files_only=True
+    )
+
+
 def _resume(accelerator: Accelerator, config: RendererTrainConfig) -> int:
     """Loads the newest checkpoint, if there is one, and returns its step."""
     config.output.mkdir(parents=True, exist_ok=True)
@@ -219,13 +232,14 @@ def sample_grid(unet: SignerUNet, config: RendererTrainConfig, num_windows: int 
     dataset = WindowDataset(folder, num_windows=num_windows, num_frames=2, crop_size=config.crop_size, seed=1)
     columns = []
     for index in range(num_windows):
-        item = {name: value[None] for name, value in dataset[index].items()}
+        item = {name: value[None].to(unet.device) for name, value in dataset[index].items()}
         pose_maps, reference = to_pose_maps(item["maps"]), to_reference(item["reference"])
-        rows = [item["frames"][0, 0].numpy(), item["maps"][0, 0, ..., :3].numpy()]
+        rows = [item["frames"][0, 0].cpu().numpy(), item["maps"][0, 0, ..., :3].cpu().numpy()]
         noise = torch.randn(1, 3, 1, *pose_maps.shape[-2:], generator=torch.Generator().manual_seed(index))
+        noise = noise.to(unet.device)
         for num_inference_steps in (1, 4):
             scheduler = FlowMatchEulerDiscreteScheduler()
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(unet.device.type, torch.bfloat16):
                 sample = denoise(
                     unet, scheduler, noise, noise[:, :, :0], pose_maps, reference,
                     num_inference_steps=num_inference_steps,
