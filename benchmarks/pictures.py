@@ -1,7 +1,7 @@
-"""Makes the pictures in `assets/`: `python -m benchmarks.pictures`, after `make demo`.
+"""Makes the pictures of the README and the page: `python -m benchmarks.pictures`, after `make demo`.
 
-`strip.png` and `loop.gif` show what `make demo` wrote, `portraits.webp` the built-in signers. All of them are
-synthetic: nobody's picture is in the repository.
+`docs/pictures/strip.png` and `loop.gif` show what `make demo` wrote, `assets/portraits.webp` the built-in signers. All
+of them are synthetic: nobody's picture is in the repository.
 """
 
 import argparse
@@ -18,7 +18,9 @@ from gen.signers.appearance import BUILT_IN_SIGNERS
 from poses.keypoints import index
 from poses.video import read_frames
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
+ROOT = Path(__file__).resolve().parent.parent
+PICTURES = ROOT / "docs" / "pictures"
+PORTRAITS = ROOT / "assets" / "portraits.webp"
 PORTRAIT_PX = 128
 CELL_PX = 176
 MARGIN_PX = 8
@@ -34,9 +36,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("demo", type=Path, nargs="?", default=Path("demo"), help="what `signloop loop` wrote")
     folder = parser.parse_args().demo
-    draw_strip(folder).save(ASSETS / "strip.png", optimize=True)
-    write_gif(folder, ASSETS / "loop.gif")
-    draw_portraits().save(ASSETS / "portraits.webp", quality=85, method=6)
+    draw_strip(folder).save(PICTURES / "strip.png", optimize=True)
+    write_gif(folder, PICTURES / "loop.gif")
+    draw_portraits().save(PORTRAITS, quality=85, method=6)
 
 
 def draw_strip(folder: Path) -> Image.Image:

@@ -41,3 +41,11 @@ def test_the_lock_leaves_one_opencv_and_an_old_protobuf():
     assert [name for name in names if name.startswith("opencv")] == ["opencv-contrib-python-headless"]
     assert [line for line in lock if line.startswith("protobuf==4.")]
     assert not {"jax", "jaxlib", "sounddevice"} & set(names)
+
+
+def test_what_only_the_documents_show_is_not_installed():
+    folders = [ROOT / name.replace(".", "/") for name in LISTED]
+    shown = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    installed = {path.name for folder in folders for path in folder.iterdir()}
+    assert shown
+    assert not shown & installed
