@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 Colour = tuple[float, float, float]
 """sRGB, each from 0 to 1."""
@@ -202,28 +202,3 @@ def _bokeh(painting: np.ndarray, rng: np.random.Generator, second: np.ndarray):
         disc = cv2.GaussianBlur(disc, (0, 0), 0.006 * height)
         painting += disc[..., None] * rng.uniform(0.1, 0.5) * rng.uniform(0.4, 1.0, 3).astype(np.float32)
     np.copyto(painting, cv2.GaussianBlur(painting, (0, 0), 0.01 * height))
-
-
-def degrade(
-    frames: UInt8[np.ndarray, "frames height width 3"], seed: int, *, strength: float = 1.0
-) -> UInt8[np.ndarray, "frames height width 3"]:
-    """What a camera does to a clip: slight blur, sensor noise, exposure, sometimes JPEG blocks; one setting a clip."""
-    rng = np.random.default_rng([seed, 0xCA])
-    blur = rng.uniform(0, 0.7) * strength
-    noise = rng.uniform(0, 5) * strength
-    gain = np.exp(rng.normal(0, 0.06, 3) * strength + rng.normal(0, 0.06) * strength)
-    quality = int(rng.integers(45, 96))
-    use_jpeg = rng.random() < 0.4 * strength
-    out = np.empty_like(frames)
-    for source, target in zip(frames, out, strict=True):
-        frame = source.astype(np.float32)
-        if blur > 0.25:
-            frame = cv2.GaussianBlur(frame, (0, 0), blur)
-        frame = frame * gain + rng.normal(0, noise, frame.shape) if noise else frame * gain
-        target[:] = np.clip(frame + 0.5, 0, 255)
-        if use_jpeg:
-            encoded = cv2.imencode(".jpg", target[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-            decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-            assert decoded is not None
-            target[:] = decoded[..., ::-1]
-    return out

@@ -9,7 +9,7 @@ from gen.signers.body import BodyShape, load_body
 from gen.signers.dress import dress
 from gen.signers.fit import Camera
 from gen.signers.render import encode, render_frames, render_layers
-from gen.signers.scenery import KINDS, Scene, degrade, paint_scene
+from gen.signers.scenery import KINDS, Scene, paint_scene
 
 SIZE = 96
 
@@ -135,12 +135,3 @@ def test_backgrounds_come_from_their_seed(kind):
 def test_unknown_backgrounds_are_refused():
     with pytest.raises(ValueError, match=r"`kind` must be one of .* got 'beach'"):
         Scene("beach")
-
-
-def test_a_camera_spoils_a_clip_a_little_and_always_alike():
-    frames = render(figure())[0]
-    for seed in range(6):
-        spoilt = degrade(frames, seed)
-        np.testing.assert_array_equal(spoilt, degrade(frames, seed))
-        assert 0 < np.abs(spoilt.astype(int) - frames).mean() < 25
-    np.testing.assert_array_equal(degrade(frames, 0, strength=0.0), frames)
