@@ -13,7 +13,17 @@ from torch import nn
 if sys.platform != "win32":
     import resource
 
-PACKAGES = ("torch", "diffusers", "transformers", "mediapipe", "anny", "spoken-to-signed", "numpy", "imageio", "av")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "mediapipe",
+    "warp-lang",
+    "spoken-to-signed",
+    "numpy",
+    "imageio",
+    "av",
+)
 """Packages whose version can change a figure."""
 
 

@@ -1,6 +1,10 @@
 """What is installed is what is there: packages and data are listed one by one."""
 
+import ast
+import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,3 +53,21 @@ def test_what_only_the_documents_show_is_not_installed():
     installed = {path.name for folder in folders for path in folder.iterdir()}
     assert shown
     assert not shown & installed
+
+
+def test_whatever_is_imported_is_asked_for():
+    asked = {re.split(r"[\[<>=]", line)[0] for line in PYPROJECT["project"]["dependencies"]}
+    own = {"gen", "pipelines", "poses", "recognizer"}
+    files = {ROOT / "app.py", *(path for top in own for path in (ROOT / top).rglob("*.py"))}
+    imported = set()
+    for path in files - {ROOT / "gen" / "signers" / "make_body.py"}:  # what it makes ships, so Anny is a tool
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    distributions = packages_distributions()
+    foreign = imported - own - sys.stdlib_module_names - {"cv2"}  # mediapipe asks for one of the OpenCV builds
+    assert "torch" in foreign
+    for name in foreign:
+        assert {owner.lower().replace("_", "-") for owner in distributions[name]} & asked, name
