@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 from jaxtyping import UInt8
 
 from gen.pipeline_signer import SignerVideoPipeline
@@ -66,9 +68,22 @@ class SignerSmallRenderer:
 def load_pipeline(weights: str) -> SignerVideoPipeline:
     """Loads a saved pipeline, in the precision and memory layout that convolutions are fastest in here."""
     dtype = torch.bfloat16 if has_bf16_matrix_units() else torch.float32
-    pipeline = SignerVideoPipeline.from_pretrained(weights, dtype=dtype, local_files_only=True)
+    with _no_loading_bar():
+        pipeline = SignerVideoPipeline.from_pretrained(weights, dtype=dtype, local_files_only=True)
     torch.nn.Module.to(pipeline.unet, memory_format=torch.channels_last)
     return pipeline
+
+
+@contextmanager
+def _no_loading_bar() -> Iterator[None]:
+    """Two files load in a moment: diffusers' bar for that would only stand above the render's own."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def has_bf16_matrix_units() -> bool:

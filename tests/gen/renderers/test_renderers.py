@@ -2,10 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from diffusers.utils import logging
 
+from gen.pipeline_signer import SignerVideoPipeline
 from gen.renderers import RENDERERS, Placement, SignerPicture, create_renderer
 from gen.renderers.pictures import built_in_picture, fit_picture
 from gen.renderers.placing import place_over
+from gen.renderers.signer_small import load_pipeline
 from poses.keypoints import index
 
 
@@ -36,6 +40,18 @@ def test_the_avatar_takes_no_steps_and_no_strangers(driving, picture):
         next(avatar.render(driving, None, num_inference_steps=4))
     with pytest.raises(ValueError, match=r"`signer` must be one of alex, .*, got 'me\.png'"):
         avatar.place(driving, replace(picture, name="me.png"), height=64, width=64)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_loading_says_nothing_and_leaves_the_bars_as_they_were(shown, unet, tmp_path, monkeypatch, capfd):
+    SignerVideoPipeline(unet, FlowMatchEulerDiscreteScheduler()).save_pretrained(tmp_path)
+    monkeypatch.setattr(logging, "_tqdm_active", shown)
+    load_pipeline(str(tmp_path))
+    assert logging.is_progress_bar_enabled() == shown
+    with pytest.raises(ValueError, match="nowhere"):
+        load_pipeline(str(tmp_path / "nowhere"))
+    assert logging.is_progress_bar_enabled() == shown
+    assert capfd.readouterr().err == ""
 
 
 def test_placing_finds_a_shift_and_a_scale(picture):
