@@ -2,7 +2,8 @@
 
 `languages.tsv` holds the 56 codes of the corpus's index with their number of videos, and which codes of the list on
 the data set's card mean the same (https://huggingface.co/datasets/SignerX/SignVerse-2M). The card disagrees with the
-index: 10 of its 25 codes are not in it, and two of those stand for languages of which the index has no video.
+index: 10 of its 25 codes are not in it, and two of those stand for languages of which the index has no video. A last
+one without a video is here because `poses.fingerspelling` spells it.
 """
 
 import csv
@@ -24,7 +25,7 @@ class SignLanguage:
     Attributes:
         code: ISO 639-3, but for `???`, `slovenia` and `vietnam`.
         name: In English.
-        num_videos: Videos in the index; 0 for languages that only the card names.
+        num_videos: Videos in the index; 0 for languages that it does not have.
         card_codes: What the card calls it.
     """
 
