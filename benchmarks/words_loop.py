@@ -61,7 +61,7 @@ def _readers():
 
 def run_word(language: str, word: str, renderer_name: str, image: str | None) -> WordResult:
     """Renders one word into an mp4, as the loop does, and reads it back."""
-    from pipelines.evaluate import measure_fidelity
+    from pipelines.measures.pose import measure_fidelity
     from pipelines.inputs import load_signer
     from pipelines.loop import reextract_poses
     from pipelines.progress import Stages

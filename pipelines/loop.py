@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gen.renderers.base import Renderer, SignerPicture
 from pipelines.environment import fingerprint, machine, package_versions, peak_memory_mib
-from pipelines.evaluate import error_rate, measure_fidelity
 from pipelines.inputs import extract_from_video
+from pipelines.measures.pose import measure_fidelity
+from pipelines.measures.reading import error_rate
 from pipelines.output import ClipFacts, LoopReport, Model, to_json
 from pipelines.progress import Stages
 from pipelines.render import GENERATED, render_video

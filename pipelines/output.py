@@ -10,7 +10,7 @@ from recognizer.reading import Reading
 
 @dataclass(frozen=True)
 class PartFidelity:
-    """How well one part of the body survived. See `pipelines.evaluate.measure_part` for the definitions.
+    """How well one part of the body survived. See `pipelines.measures.pose.measure_part` for the definitions.
 
     Attributes:
         visible_points: Points of the driving pose that were compared, summed over frames.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.evaluate import read_right
+from pipelines.measures.reading import read_right
 from pipelines.output import ErrorRate, LoopReport
 from pipelines.report.charts import error_limit, line_path, missed
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from gen.renderers.base import Placement
-from pipelines.evaluate import measure_fidelity
+from pipelines.measures.pose import measure_fidelity
 from pipelines.output import ClipFacts, ErrorRate, LoopReport, Model, to_json
 from pipelines.report import write_page
 from pipelines.report.charts import error_limit, line_path, missed, runs

@@ -1,20 +1,15 @@
-"""How much of a driving pose survives in a video of it: pure functions on keypoints and on readings.
+"""How much of a driving pose survives in a video of it: pure functions on keypoints.
 
 The driving pose is the reference, the pose re-extracted from the video the hypothesis. Both have the same frames and
 lie in the same picture. Every figure looks only where the reference is visible: what was not asked for cannot be lost.
 """
 
-from collections.abc import Sequence
-
-import jiwer
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipelines.output import ErrorRate, Fidelity, PartFidelity
+from pipelines.output import Fidelity, PartFidelity
 from poses.keypoints import PARTS, index
-from poses.sequence import GlossSpan, PoseSequence
-from recognizer.metrics import word_error_rate
-from recognizer.reading import GlossReading
+from poses.sequence import PoseSequence
 
 VISIBLE_CONFIDENCE = 0.3
 """Certainty from which a point counts as seen; DWPose draws no point below it."""
@@ -131,29 +126,6 @@ def measure_fidelity(driving: PoseSequence, reextracted: PoseSequence, *, estima
             f"|frame:{driving.width}x{driving.height}|fps:{driving.fps:g}|v1"
         ),
     )
-
-
-def error_rate(expected: Sequence[GlossSpan | GlossReading], read: Sequence[GlossReading]) -> ErrorRate | None:
-    """Word error rate of one reading; None where there is nothing to compare it with."""
-    if not expected:
-        return None
-    errors = word_error_rate([_words(expected)], [_words(read)])
-    return ErrorRate(errors.rate, errors.substitutions, errors.deletions, errors.insertions, errors.reference_length)
-
-
-def read_right(expected: Sequence[GlossSpan | GlossReading], read: Sequence[GlossReading]) -> list[bool]:
-    """Tells which glosses of a reading are right, on the alignment with the fewest errors."""
-    right = [False] * len(read)
-    if expected and read:
-        for chunk in jiwer.process_words(" ".join(_words(expected)), " ".join(_words(read))).alignments[0]:
-            if chunk.type == "equal":
-                right[chunk.hyp_start_idx : chunk.hyp_end_idx] = [True] * (chunk.hyp_end_idx - chunk.hyp_start_idx)
-    return right
-
-
-def _words(items: Sequence[GlossSpan | GlossReading]) -> list[str]:
-    # A gloss of several words, as some corpora have, is one word of the reading.
-    return ["_".join(item.gloss.split()) for item in items]
 
 
 def _mean_by_frame(

@@ -3,29 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.evaluate import (
-    error_rate,
-    keypoint_error,
-    measure_fidelity,
-    measure_part,
-    movement_ratio,
-    read_right,
-    visible_points,
-)
-from pipelines.output import ErrorRate, PartFidelity
+from pipelines.measures.pose import keypoint_error, measure_fidelity, measure_part, movement_ratio, visible_points
+from pipelines.output import PartFidelity
 from poses.keypoints import PARTS, index
-from poses.sequence import GlossSpan
-from recognizer.reading import GlossReading
 
 ALL = np.array([[True, True], [True, True]])
-
-
-def reading(*glosses):
-    return [GlossReading(gloss, 0.5, number, number + 1) for number, gloss in enumerate(glosses)]
-
-
-def spans(*glosses):
-    return [GlossSpan(gloss, number, number + 1) for number, gloss in enumerate(glosses)]
 
 
 def moved(poses, points, by_px):
@@ -168,20 +150,3 @@ def test_poses_that_cannot_be_compared_are_refused(signer):
         measure_fidelity(signer, signer[:3], estimator="none")
     with pytest.raises(ValueError, match="frame of 200 x 200, got 100 x 200"):
         measure_fidelity(signer, replace(signer, width=100), estimator="none")
-
-
-def test_error_rate_by_hand():
-    # A B C D read as A X C D E: one substitution, one insertion.
-    assert error_rate(spans(*"ABCD"), reading(*"AXCDE")) == ErrorRate(0.5, 1, 0, 1, 4)
-    assert error_rate(spans(*"ABCD"), []) == ErrorRate(1.0, 0, 4, 0, 4)
-    assert error_rate([], reading("A")) is None
-
-
-def test_a_gloss_of_two_words_is_one_gloss():
-    assert error_rate(spans("THANK YOU"), reading("THANK YOU")) == ErrorRate(0.0, 0, 0, 0, 1)
-
-
-def test_read_right_by_hand():
-    assert read_right(spans(*"ABCD"), reading(*"AXCDE")) == [True, False, True, True, False]
-    assert read_right(spans(*"AB"), []) == []
-    assert read_right([], reading("A")) == [False]
