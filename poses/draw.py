@@ -2,7 +2,7 @@
 
 import colorsys
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -85,6 +85,7 @@ def _draw(poses: PoseSequence, style: Preset, height: int, width: int) -> Iterat
     sheet = _Sheet(style, height, width)
     canvas = sheet.canvas
     strokes = style.strokes(*canvas.shape[:2])
+    limb_width, bone_width = style.width_of or strokes.limb, style.width_of or strokes.bone
     scale = np.array(canvas.shape[1::-1], np.float32)
     for start in range(0, len(poses), _CHUNK):
         chunk = slice(start, start + _CHUNK)
@@ -97,14 +98,13 @@ def _draw(poses: PoseSequence, style: Preset, height: int, width: int) -> Iterat
             places, shown, hues = pixels[t].tolist(), seen[t].tolist(), colours[t].tolist()
             for part in style.parts:
                 if part == "body":
-                    _draw_limbs(
-                        canvas, points[t, _BODY], limbs_seen[t].tolist(), limb_colours[t].tolist(), strokes.limb
-                    )
+                    lines = limbs_seen[t].tolist(), limb_colours[t].tolist()
+                    _draw_limbs(canvas, points[t, _BODY], *lines, limb_width)
                     _draw_discs(canvas, places[_BODY], shown[_BODY], hues[_BODY], strokes.joint)
                 elif part == "hands":
                     for side, hand in enumerate(_HANDS):
                         lines = bones_seen[t, side].tolist(), bone_colours[t, side].tolist()
-                        _draw_bones(canvas, places[hand], *lines, strokes.bone)
+                        _draw_bones(canvas, places[hand], *lines, bone_width)
                         _draw_discs(canvas, places[hand], shown[hand], hues[hand], strokes.knuckle)
                 else:
                     _draw_discs(canvas, places[_FACE], shown[_FACE], hues[_FACE], strokes.face)
@@ -113,7 +113,11 @@ def _draw(poses: PoseSequence, style: Preset, height: int, width: int) -> Iterat
             yield sheet.take(*bounds[t].tolist())
 
 
-def _draw_limbs(canvas: np.ndarray, points: np.ndarray, shown: list, colours: list, half_width: int) -> None:
+Width = int | Callable[[float], int]
+"""Of a line in canvas pixels, or by its length."""
+
+
+def _draw_limbs(canvas: np.ndarray, points: np.ndarray, shown: list, colours: list, half_width: Width) -> None:
     x, y = points.T
     for limb, (a, b) in enumerate(_LIMBS.tolist()):
         if shown[limb]:
@@ -121,16 +125,18 @@ def _draw_limbs(canvas: np.ndarray, points: np.ndarray, shown: list, colours: li
             # the other side of a whole pixel.
             dx, dy = x[a] - x[b], y[a] - y[b]
             center = int((x[a] + x[b]) / 2), int((y[a] + y[b]) / 2)
-            half_length = int((dy**2 + dx**2) ** 0.5 / 2)
+            length = (dy**2 + dx**2) ** 0.5
+            axes = int(length / 2), half_width if isinstance(half_width, int) else half_width(length)
             angle = int(math.degrees(math.atan2(dy, dx)))
-            outline = np.array(cv2.ellipse2Poly(center, (half_length, half_width), angle, 0, 360, 1))
+            outline = np.array(cv2.ellipse2Poly(center, axes, angle, 0, 360, 1))
             cv2.fillConvexPoly(canvas, outline, colours[limb])
 
 
-def _draw_bones(canvas: np.ndarray, places: list, shown: list, colours: list, thickness: int) -> None:
+def _draw_bones(canvas: np.ndarray, places: list, shown: list, colours: list, thickness: Width) -> None:
     for bone, (a, b) in enumerate(_BONES.tolist()):
         if shown[bone]:
-            cv2.line(canvas, places[a], places[b], colours[bone], thickness)
+            width = thickness if isinstance(thickness, int) else thickness(math.dist(places[a], places[b]))
+            cv2.line(canvas, places[a], places[b], colours[bone], width)
 
 
 def _draw_discs(canvas: np.ndarray, places: list, shown: list, colours: list, radius: int) -> None:
@@ -151,8 +157,10 @@ def _visibility(
     """Which points [frames, 128], limbs [frames, 17] and bones [frames, 2, 20] are drawn."""
     # Off the left and upper edge, hand and face points vanish; off the others they are cut like everything else.
     seen = (pixels >= 1).all(axis=-1) & (confidence >= style.part_threshold)
+    hidden = [index(name) for name in style.hidden]
+    seen[:, hidden] = False
     body = confidence[:, _BODY] >= style.body_threshold
-    body[:, [BODY.index(name) for name in style.hidden]] = False
+    body[:, [point for point in hidden if point < len(BODY)]] = False
     limb_ends = body & (keypoints[:, _BODY] > style.limb_margin).all(axis=-1)
     body &= (keypoints[:, _BODY] > style.joint_margin).all(axis=-1)
     seen[:, _BODY] = True if style.unseen_joints else body
@@ -236,7 +244,7 @@ def _canvas_size(style: Preset, height: int, width: int) -> tuple[int, int]:
     scale = style.short_side / min(height, width)
     if style.multiple is None:
         return int(height * scale), int(width * scale)
-    height, width = (round(side * scale / style.multiple) * style.multiple for side in (height, width))
+    height, width = (style.rounding(side * scale / style.multiple) * style.multiple for side in (height, width))
     return height, width
 
 

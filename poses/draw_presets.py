@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from poses.keypoints import FACE
+
 _SEEN = float(np.finfo(np.float32).tiny)
 _ABOVE_03 = float(np.nextafter(np.float32(0.3), np.float32(1)))
 
@@ -35,9 +37,12 @@ class Preset:
         source: Where these facts come from.
         short_side: The canvas is drawn with its shorter side this long, then resized; None draws at the final size.
         multiple: Canvas sides are rounded to multiples of this; None cuts them to whole pixels.
+        rounding: How they are rounded.
         strokes: Sizes for a canvas of this height and width.
+        width_of: Gives the half-width of a limb and the thickness of a bone by its length in canvas pixels, instead of
+            those in `strokes`, which must then be the largest.
         parts: What is drawn, in this order.
-        hidden: Body points that are never shown.
+        hidden: Points that are never shown.
         body_threshold: Body points below this confidence are left out.
         part_threshold: Hand and face points below this confidence are left out. At 0 they are all drawn.
         pupils: Whether the body's eyes are drawn among the points of the face.
@@ -54,7 +59,9 @@ class Preset:
     source: str
     short_side: int | None = None
     multiple: int | None = None
+    rounding: Callable[[float], int] = round
     strokes: Callable[[int, int], Strokes] = lambda height, width: Strokes()
+    width_of: Callable[[float], int] | None = None
     parts: tuple[Literal["body", "hands", "face"], ...] = ("body", "hands", "face")
     hidden: tuple[str, ...] = ()
     body_threshold: float = _ABOVE_03
@@ -74,6 +81,21 @@ def _wan_animate_strokes(height: int, width: int) -> Strokes:
     body = max(min(height, width) // 200 - 1, 1)
     hand = max(body // 2, 1)
     return Strokes(limb=body, joint=body, bone=hand, knuckle=hand)
+
+
+def _one_to_all_strokes(height: int, width: int) -> Strokes:
+    sizes, factors = (512, 1080, 2160, 3240, 4320, 5400, math.inf), (1, 1.5, 2, 2.5, 3.5, 4.5, 4)
+    factor = next(factor for size, factor in zip(sizes, factors, strict=True) if max(height, width) < size)
+    body, rest = int(3 * factor), int(2 * factor)
+    return Strokes(limb=body, joint=body, bone=rest, knuckle=rest, face=rest)
+
+
+_MUSEPOSE_LARGEST_WIDTH = 8
+
+
+def _musepose_width(length: float) -> int:
+    doublings = sum(length >= 5 * 2**step for step in range(_MUSEPOSE_LARGEST_WIDTH - 1))
+    return 1 + doublings
 
 
 PRESETS = MappingProxyType(
@@ -146,6 +168,38 @@ PRESETS = MappingProxyType(
             parts=("body", "hands"),
             body_threshold=0.5,
             part_threshold=0.5,
+        ),
+        "unianimate-dit": Preset(
+            source="https://github.com/ali-vilab/UniAnimate-DiT/blob/884ac92aab496a6f0fdc5733eec1799519fb0cc1/"
+            "run_align_pose.py, which draws 512 x 768 pixels; without feet, which the 128 points lack, and without JPEG",
+            parts=("body", "hands"),
+            part_threshold=0.3,
+            swapped=True,
+        ),
+        "one-to-all": Preset(
+            source="https://github.com/ssj9596/One-to-All-Animation/blob/c6014ff3c811cac23621ff8afdfbe21d18e60e2c/"
+            "video-generation/opensora/dataset/utils.py, draw_pose_aligned",
+            short_side=2160,
+            strokes=_one_to_all_strokes,
+            hidden=tuple(f"face_{name}" for name in FACE if name.startswith(("jaw", "nose"))),
+            part_threshold=0.3,
+            body_fades=True,
+            parts_fade="round",
+        ),
+        "musepose": Preset(
+            source="https://github.com/TMElyralab/MusePose/blob/61c52bd937224a614b3951419b735b639397cb62/"
+            "draw_dwpose.py: its training frames, 768 on the shorter side",
+            short_side=1024,
+            multiple=2,
+            rounding=math.floor,
+            strokes=lambda height, width: Strokes(
+                limb=_MUSEPOSE_LARGEST_WIDTH, bone=_MUSEPOSE_LARGEST_WIDTH, knuckle=3
+            ),
+            width_of=_musepose_width,
+            parts=("body", "hands"),
+            part_threshold=0.3,
+            resample="area",
+            swapped=True,
         ),
     }
 )

@@ -7,6 +7,12 @@
     git -C REFERENCES/videox-fun checkout 804a4258e2608f855ccaec8fffa279e75a3b89c6
     git clone https://github.com/Wan-Video/Wan2.2 REFERENCES/wan
     git -C REFERENCES/wan checkout 42bf4cfaa384bc21833865abc2f9e6c0e67233dc
+    git clone https://github.com/ali-vilab/UniAnimate-DiT REFERENCES/unianimate
+    git -C REFERENCES/unianimate checkout 884ac92aab496a6f0fdc5733eec1799519fb0cc1
+    git clone https://github.com/ssj9596/One-to-All-Animation REFERENCES/one-to-all
+    git -C REFERENCES/one-to-all checkout c6014ff3c811cac23621ff8afdfbe21d18e60e2c
+    git clone https://github.com/TMElyralab/MusePose REFERENCES/musepose
+    git -C REFERENCES/musepose checkout 61c52bd937224a614b3951419b735b639397cb62
     python tests/golden/make_golden.py REFERENCES
 
 REFERENCES is a folder outside the repository: easy-dwpose asks for numpy below 2 and is never a dependency.
@@ -30,6 +36,9 @@ REFERENCES = {
     "signverse-openpose": (references.signverse_openpose, "signverse"),
     "videox-fun": (references.videox_fun, "videox-fun"),
     "wan-animate": (references.wan_animate, "wan"),
+    "unianimate-dit": (references.unianimate_dit, "unianimate"),
+    "one-to-all": (references.one_to_all, "one-to-all"),
+    "musepose": (references.musepose, "musepose"),
 }
 
 

@@ -144,6 +144,55 @@ def wan_animate(folder: Path) -> Drawer:
     return draw
 
 
+def unianimate_dit(folder: Path) -> Drawer:
+    """From a checkout of https://github.com/ali-vilab/UniAnimate-DiT at 884ac92aab496a6f0fdc5733eec1799519fb0cc1."""
+    util = _load(folder / "dwpose" / "util.py")
+
+    def draw(keypoints, confidence, height, width):
+        shown = _hide(keypoints, confidence)
+        feet = np.full((2, 2), -1, np.float32)
+        body, subset = np.concatenate([shown[BODY], feet]), np.concatenate([_subset(confidence), [[-1, -1]]], axis=1)
+        canvas = util.draw_body_and_foot(np.zeros((height, width, 3), np.uint8), body, subset)
+        return util.draw_handpose(canvas, _parts(shown, LEFT_HAND, RIGHT_HAND))[..., ::-1]
+
+    return draw
+
+
+def one_to_all(folder: Path) -> Drawer:
+    """From https://github.com/ssj9596/One-to-All-Animation at c6014ff3c811cac23621ff8afdfbe21d18e60e2c."""
+    sys.modules.setdefault("dwpose_utils", ModuleType("dwpose_utils"))  # the detector; not needed for drawing
+    detector = sys.modules.setdefault("dwpose_utils.dwpose_detector", ModuleType("dwpose_utils.dwpose_detector"))
+    detector.build_pose_dict = None
+    module = _load(folder / "video-generation" / "opensora" / "dataset" / "utils.py")
+
+    def draw(keypoints, confidence, height, width):
+        shown = _hide(keypoints, confidence)
+        body = {"candidate": keypoints[BODY], "subset": _subset(confidence), "score": confidence[None, BODY]}
+        pose = {"bodies": body, "hands": _parts(shown, LEFT_HAND, RIGHT_HAND), "faces": [shown[FACE]]}
+        pose |= {"hands_score": _parts(confidence, LEFT_HAND, RIGHT_HAND), "faces_score": [confidence[FACE]]}
+        return module.draw_pose_aligned(pose, height, width)
+
+    return draw
+
+
+def musepose(folder: Path) -> Drawer:
+    """From a checkout of https://github.com/TMElyralab/MusePose at 61c52bd937224a614b3951419b735b639397cb62.
+
+    Its draw_dwpose.py, which reads videos around these functions; `height` and `width` are those that it saves.
+    """
+    util = _load(folder / "pose" / "script" / "util.py")
+
+    def draw(keypoints, confidence, height, width):
+        scale = 1024 / min(height, width)
+        shown = _hide(keypoints, confidence)
+        canvas = np.zeros((int(scale * height // 2 * 2), int(scale * width // 2 * 2), 3), np.uint8)
+        canvas = util.draw_bodypose(canvas, keypoints[BODY], _subset(confidence))
+        canvas = util.draw_handpose(canvas, _parts(shown, LEFT_HAND, RIGHT_HAND))
+        return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1]
+
+    return draw
+
+
 def _load(file: Path) -> ModuleType:
     if not file.is_file():
         raise ValueError(f"{file}: expected the reference's drawing module here, found nothing.")
