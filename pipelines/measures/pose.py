@@ -4,6 +4,9 @@ The driving pose is the reference, the pose re-extracted from the video the hypo
 lie in the same picture. Every figure looks only where the reference is visible: what was not asked for cannot be lost.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -80,6 +83,53 @@ def movement_ratio(
     asked = np.linalg.norm(np.diff(reference, axis=0), axis=2)[steps].sum()
     shown = np.linalg.norm(np.diff(hypothesis, axis=0), axis=2)[steps].sum()
     return float(shown / asked) if asked > 0 else None
+
+
+def jerk_ratio(
+    reference: Float[np.ndarray, "frames points 2"],
+    hypothesis: Float[np.ndarray, "frames points 2"],
+    found: Bool[np.ndarray, "frames points"],
+) -> float | None:
+    """Mean jerk (third difference in time) of points in the hypothesis over that in the reference.
+
+    Above 1 the video, or the estimator in it, trembles; below 1 it is smoother than was asked for.
+
+    Returns:
+        None where the reference has none or fewer than four frames in a row were found.
+    """
+    if len(found) < 4:
+        return None
+    runs = found[3:] & found[2:-1] & found[1:-2] & found[:-3]
+    asked, shown = (
+        np.linalg.norm(np.diff(points, 3, axis=0), axis=2)[runs].sum() for points in (reference, hypothesis)
+    )
+    return float(shown / asked) if asked > 0 else None
+
+
+def hand_presence(visible: Bool[np.ndarray, "frames 128"], found: Bool[np.ndarray, "frames 128"]) -> float | None:
+    """Share of the hands to be seen, left and right in every frame, of which at least half of the points were found."""
+    sides = [PARTS["left_hand"], PARTS["right_hand"]]
+    asked = np.stack([visible[:, side].mean(axis=1) >= 0.5 for side in sides])
+    shown = np.stack([found[:, side].sum(axis=1) >= 0.5 * visible[:, side].sum(axis=1) for side in sides])
+    return float(shown[asked].mean()) if asked.any() else None
+
+
+def fit_length(poses: PoseSequence, num_frames: int) -> PoseSequence:
+    """Makes a clip `num_frames` long: what is too long is left out, what is too short goes on with nothing seen."""
+    if len(poses) >= num_frames:
+        return replace(poses[:num_frames], glosses=())
+    missing = ((0, num_frames - len(poses)), (0, 0))
+    return replace(
+        poses,
+        keypoints=np.pad(poses.keypoints, (*missing, (0, 0))),
+        confidence=np.pad(poses.confidence, missing),
+    )
+
+
+def segment_means(values: Sequence[float | None], num_segments: int = 4) -> list[float | None]:
+    """Mean of each of equal stretches of a clip; None for a stretch without a value."""
+    parts = np.array_split(np.array([np.nan if value is None else value for value in values]), num_segments)
+    return [float(np.nanmean(part)) if np.isfinite(part).any() else None for part in parts]
 
 
 def measure_fidelity(driving: PoseSequence, reextracted: PoseSequence, *, estimator: str) -> Fidelity:
