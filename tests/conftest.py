@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Nothing that a test needs is on a hub: without this, a missing file would be looked for there.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+# One thread each: `make test` runs two workers on what may be two cores, and threads that wait for a core do so busily.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("fast", max_examples=20, deadline=None, derandomize=True, database=None)
 settings.register_profile("fuzz", max_examples=300, deadline=None, database=None)
 settings.load_profile("fast")
