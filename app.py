@@ -26,7 +26,7 @@ import gradio as gr
 from gen.renderers import RENDERERS, Renderer, SignerPicture
 from gen.renderers.pictures import DEFAULT_SIGNER
 from gen.signers.appearance import BUILT_IN_SIGNERS
-from pipelines.inputs import extract_from_video, is_video, load_signer
+from pipelines.inputs import CONSENTS, extract_from_video, is_video, load_signer
 from pipelines.jobs import Job
 from pipelines.loop import run_loop
 from pipelines.output import LoopReport
@@ -57,7 +57,6 @@ EXAMPLES = (("HANDS", "ase"), ("LIBRAS", "bzs"), ("GRÜẞE", "gsg"), ("CIAO", "
 
 SPELLED, BROUGHT = "Spell a word", "Use my own clip"
 OWN_PICTURE = "My own picture"
-CONSENTS = ("I am", "Somebody who agreed to be shown signing this", "Nobody real: it is drawn or generated")
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ def build_demo(
     renderers: Mapping[str, Renderer],
     recognizer: Recognizer,
     estimator: Estimator,
-    load_signer: Callable[[str], SignerPicture],
+    load_signer: Callable[..., SignerPicture | None],
 ) -> gr.Blocks:
     """Lays out the page.
 
@@ -119,7 +118,7 @@ def build_demo(
         renderers: Those to choose from; the first one is chosen at first.
         recognizer: Reads the driving pose and the one found in the render.
         estimator: Finds poses in videos that are brought and in renders.
-        load_signer: Gives a signer's picture by name or path.
+        load_signer: Gives a signer's picture by name, or by path and `consent`.
     """
     turn = threading.Lock()  # the models are shared
     results = tempfile.TemporaryDirectory(prefix="signloop-")
@@ -130,7 +129,10 @@ def build_demo(
         driving = read_driving(order, estimator, stages)
         renderer = renderers[order.renderer]
         with stages.stage("load"):
-            signer = load_signer(str(order.picture) if order.signer == OWN_PICTURE else order.signer)
+            if order.signer == OWN_PICTURE:
+                signer = load_signer(str(order.picture), consent=order.consent)
+            else:
+                signer = load_signer(order.signer)
         report = run_loop(
             driving,
             folder / "report",
@@ -216,7 +218,8 @@ def build_demo(
                             height=200,
                             elem_id="picture",
                         )
-                        consent = gr.Radio(CONSENTS, label="Who is in the picture?", elem_id="consent")
+                        answers = [(answer, word) for word, answer in CONSENTS.items()]
+                        consent = gr.Radio(answers, label="Who is in the picture?", elem_id="consent")
                 with gr.Accordion("Renderer, steps, seed", open=False, elem_id="settings"):
                     renderer = gr.Radio(list(renderers), value=first, label="Renderer", elem_id="renderer")
                     gr.HTML(text("renderers.html"), elem_classes="note")

@@ -103,6 +103,7 @@ def render(
     output: Path,
     *,
     image: str | None = None,
+    consent: str | None = None,
     renderer: str = "signer-small",
     steps: int | None = None,
     seed: int = 0,
@@ -116,6 +117,8 @@ def render(
         poses: A pose file.
         output: An .mp4 file.
         image: A picture of the signer to show, or the name of a built-in synthetic one, such as amara, the default.
+        consent: Who is in a picture of your own: self, written (somebody who agreed in writing), synthetic or
+            public-domain. It is recorded in what is written.
         renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
         steps: Denoising steps; the renderer's own number by default.
         seed: Of the renderer's noise.
@@ -132,7 +135,7 @@ def render(
     stages = Stages(show=True)
     driving = load_poses(poses)
     with stages.stage("load"):
-        signer = load_signer(image, height=height, width=width) if image else None
+        signer = load_signer(image, consent=consent, height=height, width=width)
         loaded = create_renderer(renderer)
     render_video(
         driving,
@@ -147,7 +150,7 @@ def render(
         stages=stages,
     )
     seconds = {name: round(value, 3) for name, value in stages.seconds.items()}
-    return _written(output, driving, renderer=renderer, seed=seed, seconds=seconds)
+    return _written(output, driving, renderer=renderer, signer=image, consent=consent, seed=seed, seconds=seconds)
 
 
 def recognize(input: Path, *, estimator: str = "mediapipe") -> Result:
@@ -178,6 +181,7 @@ def loop(
     *,
     output: Path,
     image: str | None = None,
+    consent: str | None = None,
     renderer: str = "signer-small",
     estimator: str = "mediapipe",
     steps: int | None = None,
@@ -191,6 +195,8 @@ def loop(
         input: A pose file or a video.
         output: A new directory for the videos, report.json and index.html.
         image: A picture of the signer to show, or the name of a built-in synthetic one, such as amara, the default.
+        consent: Who is in a picture of your own: self, written (somebody who agreed in writing), synthetic or
+            public-domain. It is recorded in what is written.
         renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
         estimator: Who finds the poses, in a video that is given and in the render.
         steps: Denoising steps; the renderer's own number by default.
@@ -210,7 +216,7 @@ def loop(
     driving = input if is_video(input) else load_poses(input)
     with stages.stage("load"):
         loaded_estimator = create_estimator(estimator)
-        signer = load_signer(image, height=height, width=width) if image else None
+        signer = load_signer(image, consent=consent, height=height, width=width)
         loaded_renderer, recognizer = create_renderer(renderer), load_recognizer()
         gc.freeze()  # imageio collects garbage whenever it closes a video: spare it what was loaded
     report = run_loop(

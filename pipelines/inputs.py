@@ -11,6 +11,14 @@ from poses.io import sniff
 from poses.sequence import PoseSequence
 from poses.video import read_frames, read_info, read_picture
 
+CONSENTS = {
+    "self": "I am",
+    "written": "Somebody who agreed in writing to be shown signing this",
+    "synthetic": "Nobody real: it is drawn or generated",
+    "public-domain": "Somebody in a picture that is in the public domain",
+}
+"""Who may be in a signer's picture: the word that is recorded, and how a person says it."""
+
 
 def is_video(path: Path) -> bool:
     """Tells by its first bytes whether a file is a video; all else is left to `load_poses`.
@@ -33,19 +41,25 @@ def extract_from_video(path: Path, estimator: Estimator, stages: Stages) -> Pose
         return extract_poses(track(read_frames(path)), fps=info.fps, estimator=estimator, source=path.name)
 
 
-def load_signer(image: str, *, height: int, width: int) -> SignerPicture:
+def load_signer(image: str | None, *, consent: str | None = None, height: int, width: int) -> SignerPicture | None:
     """Finds a built-in signer by name, or reads a picture of a signer and finds the pose they hold in it.
 
     Args:
-        image: A name or a file.
+        image: A name or a file; None for the renderer's own signer.
+        consent: Who is in the file: one of `CONSENTS`. A built-in signer is nobody and needs none.
         height: Pixels of the rendered frame, in which built-in signers are drawn.
         width: Pixels of the rendered frame.
 
     Raises:
-        ValueError: `image` is neither, or nobody is in it.
+        ValueError: `image` is neither, nobody is in it, or `consent` does not fit it.
     """
+    if image is None or (image in BUILT_IN_SIGNERS and not Path(image).exists()):
+        if consent is not None:
+            raise ValueError(f"`consent` must be left out where `image` is no picture of your own, got {consent!r}.")
+        return None if image is None else built_in_picture(image, height, width)
     path = Path(image)
-    if image in BUILT_IN_SIGNERS and not path.exists():
-        return built_in_picture(image, height, width)
     picture = read_picture(path)
-    return SignerPicture(picture, extract_poses([picture], fps=1.0, source=path.name), path.name)
+    if consent not in CONSENTS:
+        found = "none" if consent is None else repr(consent)
+        raise ValueError(f"{path}: `consent` must say who is in it, one of {', '.join(CONSENTS)}, got {found}.")
+    return SignerPicture(picture, extract_poses([picture], fps=1.0, source=path.name), path.name, consent)

@@ -18,11 +18,14 @@ class SignerPicture:
         image: RGB, 0 to 255.
         poses: One frame, normalised to the picture.
         name: For reports: a built-in signer's name or a file name.
+        consent: Why whoever it shows may be shown signing, in a word; `built-in` for the package's own signers, who
+            are nobody; None where nobody said.
     """
 
     image: UInt8[np.ndarray, "height width 3"]
     poses: PoseSequence
     name: str = ""
+    consent: str | None = None
 
 
 @dataclass(frozen=True)

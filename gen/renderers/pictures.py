@@ -50,7 +50,7 @@ def built_in_picture(name: str, height: int, width: int) -> SignerPicture:
     keypoints = pose_keypoints(body, motion)
     confidence = np.all((keypoints >= 0) & (keypoints < 1), axis=2, keepdims=True).astype(np.float32)
     poses = PoseSequence(keypoints * confidence, confidence[..., 0], 25.0, width, height, name)
-    return SignerPicture(image[0], poses, name)
+    return SignerPicture(image[0], poses, name, consent="built-in")
 
 
 def _standing(body: Body, height: int, width: int) -> PoseSequence:

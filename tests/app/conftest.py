@@ -36,7 +36,12 @@ class SkeletonRenderer:
 
     def render(self, poses, signer, *, num_inference_steps=None, seed=0) -> Iterator[np.ndarray]:
         self.placed = poses
-        self.asked = {"signer": signer.name, "num_inference_steps": num_inference_steps, "seed": seed}
+        self.asked = {
+            "signer": signer.name,
+            "consent": signer.consent,
+            "num_inference_steps": num_inference_steps,
+            "seed": seed,
+        }
         for frame in draw_poses(poses, "videox-fun", height=poses.height, width=poses.width):
             self.num_frames += 1
             if self.num_frames > 3:
@@ -77,10 +82,11 @@ def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    def load_signer(image: str) -> SignerPicture:
+    def load_signer(image: str, consent: str | None = None) -> SignerPicture:
         if image == "broken":
             raise RuntimeError("a bug")
-        return SignerPicture(np.zeros((16, 16, 3), np.uint8), app.spell("A", "ase")[:1], image.rpartition("/")[2])
+        name = image.rpartition("/")[2]
+        return SignerPicture(np.zeros((16, 16, 3), np.uint8), app.spell("A", "ase")[:1], name, consent)
 
     async def build() -> gr.Blocks:
         return app.build_demo(

@@ -54,7 +54,12 @@ def test_a_word_is_rendered_and_read_back(demo, renderer):
     shown = list(press(demo, word=" ab ", steps=3, seed=7))
     last = shown[-1]
     assert re.fullmatch(r"Done in \d+ s\. Signed: A B\. Read from the render: A B\.", words(last["status"]))
-    assert renderer.asked == {"signer": app.DEFAULT_SIGNER, "num_inference_steps": 3, "seed": 7}
+    assert renderer.asked == {
+        "signer": app.DEFAULT_SIGNER,
+        "consent": None,
+        "num_inference_steps": 3,
+        "seed": 7,
+    }
     kept = Path(last["kept"])
     assert f'src="gradio_api/file={kept}/report/index.html"' in last["result"]
     with zipfile.ZipFile(last["download"]["value"]) as archive:
@@ -96,10 +101,10 @@ def test_closing_the_page_or_cancelling_stops_the_work(demo, renderer, tmp_path)
 
 
 def test_pose_files_and_own_pictures_are_taken(demo, renderer, clip):
-    own = {"signer": app.OWN_PICTURE, "picture": "/x/me.png", "consent": app.CONSENTS[0]}
+    own = {"signer": app.OWN_PICTURE, "picture": "/x/me.png", "consent": "self"}
     *_, last = press(demo, source=app.BROUGHT, clip=str(clip), **own)
     assert "Signed: A B." in words(last["status"])
-    assert renderer.asked["signer"] == "me.png"
+    assert (renderer.asked["signer"], renderer.asked["consent"]) == ("me.png", "self")
 
 
 def test_where_nobody_says_what_is_signed_the_driving_pose_is_read(demo, tmp_path):
@@ -119,7 +124,7 @@ def test_renderers_without_diffusion_are_asked_for_no_steps(demo, renderer):
 def test_forms_that_are_not_filled_in_are_refused(demo, clip):
     assert refusal(demo, word="  ") == "Write the word to spell, such as HANDS."
     assert refusal(demo, source=app.BROUGHT) == "Choose a pose file or a video to render."
-    assert refusal(demo, signer=app.OWN_PICTURE, consent="I am") == "Choose the picture of the signer to show."
+    assert refusal(demo, signer=app.OWN_PICTURE, consent="self") == "Choose the picture of the signer to show."
     assert "Say who is in the picture" in refusal(demo, signer=app.OWN_PICTURE, picture="me.png")
 
 

@@ -152,7 +152,35 @@ def test_wrong_pictures(kind, signer, tmp_path, capfd):
     name, make = PICTURES[kind]
     make(tmp_path / name)
     args = ["render", str(tmp_path / "clip.npz"), str(tmp_path / "out.mp4"), "--image", str(tmp_path / name)]
+    args += ["--consent", "synthetic"]
     refuse(args, name, tmp_path, capfd)
+
+
+@pytest.mark.parametrize("command", ["render", "loop"])
+@pytest.mark.parametrize(
+    ("image", "consent", "said"),
+    [
+        (
+            "me.png",
+            [],
+            "me.png: `consent` must say who is in it, one of self, written, synthetic, public-domain, got none",
+        ),
+        ("me.png", ["--consent", "yes"], "public-domain, got 'yes'."),
+        (
+            "lucia",
+            ["--consent", "self"],
+            "`consent` must be left out where `image` is no picture of your own, got 'self'",
+        ),
+        (None, ["--consent", "self"], "`consent` must be left out where `image` is no picture of your own, got 'self'"),
+    ],
+)
+def test_wrong_consent(command, image, consent, said, signer, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    save_poses(signer, Path("clip.npz"))
+    black_picture(Path("me.png"))
+    output = {"render": ["out.mp4"], "loop": ["--output", "out"]}[command]
+    args = [command, "clip.npz", *output, *(["--image", image] if image else []), *consent]
+    assert said in refuse(args, "", tmp_path, capfd)
 
 
 def test_output_that_is_taken(signer, tmp_path, capfd):
