@@ -171,7 +171,7 @@ PRESETS = MappingProxyType(
         ),
         "unianimate-dit": Preset(
             source="https://github.com/ali-vilab/UniAnimate-DiT/blob/884ac92aab496a6f0fdc5733eec1799519fb0cc1/"
-            "run_align_pose.py, which draws 512 x 768 pixels; without feet, which the 128 points lack, and without JPEG",
+            "run_align_pose.py, which draws 512 x 768 pixels; without feet, which the 128 points lack, or JPEG",
             parts=("body", "hands"),
             part_threshold=0.3,
             swapped=True,
