@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from poses.io import load_poses
-from poses.keypoints import PARTS, index
+from poses.keypoints import HAND, HAND_BONES, PARTS, index
 from poses.sequence import GlossSpan, PoseSequence
 
 LANGUAGES = (
@@ -48,6 +48,9 @@ TRANSITION_S = (0.16, 0.32)
 TRANSITION_SPEED = 2.5
 """Speed of the fastest hand point between letters, in shoulder widths a second, within `TRANSITION_S`."""
 
+_HANDS = np.r_[PARTS["left_hand"], PARTS["right_hand"]]
+_PALM_BONES = [number for number, (root, _) in enumerate(HAND_BONES) if root == "wrist" and number]
+
 
 def letter_clips(language: str) -> dict[str, PoseSequence]:
     """Reads the letters of one sign language, each as recorded: hand raised, letter, hand lowered.
@@ -66,6 +69,41 @@ def letter_clips(language: str) -> dict[str, PoseSequence]:
     if language not in LANGUAGES:
         raise ValueError(f"`language` must be one of {', '.join(LANGUAGES)}, got {language!r}.")
     return {letter: _clip(path, letter, language) for letter, path in _index()[language].items()}
+
+
+def hand_depths(language: str) -> dict[str, Float32[np.ndarray, "frames 42"]]:
+    """How far behind its hand's wrist each point of the left, then the right hand lies, in pixels; 0 where not seen.
+
+    Pose sequences are flat; this is what the clips of `letter_clips` hold besides. The clips were scaled in the picture
+    only, so one factor a language, which gives bones the steadiest length, makes depths and pixels one unit.
+
+    Args:
+        language: One of `LANGUAGES`.
+
+    Raises:
+        ValueError: `language` is not one of `LANGUAGES`.
+    """
+    clips = letter_clips(language)
+    hands = {letter: _hands_in_space(_index()[language][letter]) for letter in clips}
+    for letter, points in hands.items():
+        points[..., :2] = clips[letter].pixels()[:, _HANDS].reshape(-1, 2, len(HAND), 2)
+    both = np.concatenate([points.reshape(-1, len(HAND), 3) for points in hands.values()])
+    both = both[(both[..., :2] != 0).all(axis=(1, 2))]
+    roots, tips = zip(*((HAND.index(root), HAND.index(tip)) for root, tip in HAND_BONES), strict=True)
+    bones = both[:, tips] - both[:, roots]
+
+    def unsteadiness(factor: float) -> float:
+        lengths = np.linalg.norm(bones * [1, 1, factor], axis=-1)
+        lengths = lengths / lengths[:, _PALM_BONES].mean(axis=1, keepdims=True)
+        return float(np.median(lengths.std(axis=0) / lengths.mean(axis=0)))
+
+    factor = min(np.geomspace(100, 4000, 60), key=unsteadiness)
+    depths = {}
+    for letter, points in hands.items():
+        depth = (points[..., 2] - points[..., :1, 2]) * factor
+        seen = clips[letter].confidence[:, _HANDS] > 0
+        depths[letter] = np.where(seen, depth.reshape(len(depth), -1), 0).astype(np.float32)
+    return depths
 
 
 def spell(word: str | Sequence[str], language: str, *, fps: float = 24.0) -> PoseSequence:
@@ -221,6 +259,17 @@ def _clip(path: Path, letter: str, language: str) -> PoseSequence:
         language=language,
         glosses=(GlossSpan(letter, *letter_span(clip)),),
     )
+
+
+def _hands_in_space(path: Path) -> Float32[np.ndarray, "frames 2 21 3"]:
+    """Left and right hand of a `.pose` file as it gives them."""
+    from pose_format import Pose
+
+    pose = Pose.read(path.read_bytes())
+    points = np.ma.filled(pose.body.data[:, 0], 0)
+    names = [component.name for component in pose.header.components for _ in component.points]
+    hands = [[name == f"{side}_HAND_LANDMARKS" for name in names] for side in ("LEFT", "RIGHT")]
+    return np.stack([points[:, of_hand] for of_hand in hands], axis=1).astype(np.float32)
 
 
 def _upper(letter: str, language: str) -> str:

@@ -1,42 +1,46 @@
-"""Training data: words composed from the letter clips of many languages, and what makes many signers of one."""
+"""Training data: words composed from the letter clips of many languages."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int
-from torch.nn import functional as F
+from jaxtyping import Float32, Int
 
-from poses.fingerspelling import TWO_HANDED, join_letters, letter_clips, letter_span, resample
-from poses.keypoints import HAND, HAND_BONES
+from poses.fingerspelling import TWO_HANDED, hand_depths, join_letters, letter_clips, letter_span, resample
+from poses.keypoints import HAND
 from poses.sequence import PoseSequence
+from recognizer.augmentation import augment, turn_hands
 from recognizer.configuration_sign_recognizer import ALPHABET
-from recognizer.modeling_sign_recognizer import BODY_POINTS, pose_features
+from recognizer.modeling_sign_recognizer import pose_features
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor, collate, leads_with_left, mirror
 
-_RIGHT_HAND = slice(len(BODY_POINTS), len(BODY_POINTS) + len(HAND))
-_LEFT_HAND = slice(len(BODY_POINTS) + len(HAND), len(BODY_POINTS) + 2 * len(HAND))
-_RIGHT_ARM = (BODY_POINTS.index("right_wrist"), BODY_POINTS.index("right_elbow"))
-_LEFT_ARM = (BODY_POINTS.index("left_wrist"), BODY_POINTS.index("left_elbow"))
+_VIEW_RAD = (0.26, 0.35, 0.0)
+"""How far views of a word turn about the picture's axes (standard deviation); in the picture, `augment` turns hands."""
 
 
 @dataclass(frozen=True)
 class Letter:
-    """One letter's clip, right hand leading."""
+    """One letter's clip, right hand leading, and the `hand_depths` in it."""
 
     letter: str
     language: str
     poses: PoseSequence
+    depth: Float32[np.ndarray, "frames 42"]
 
 
 def load_letters(languages: Sequence[str]) -> list[Letter]:
     """Reads the letters A to Z of `languages`, mirrored where the left hand leads."""
     letters = []
     for language in languages:
+        depths = hand_depths(language)
         for letter, poses in letter_clips(language).items():
-            if letter in ALPHABET:
-                letters.append(Letter(letter, language, mirror(poses) if leads_with_left(poses) else poses))
+            if letter not in ALPHABET:
+                continue
+            depth = depths[letter]
+            if leads_with_left(poses):
+                poses, depth = mirror(poses), np.roll(depth, len(HAND), axis=1)
+            letters.append(Letter(letter, language, poses, depth))
     return letters
 
 
@@ -116,7 +120,13 @@ def agreement(letters: Sequence[Letter], processor: SignRecognizerProcessor) -> 
 def _compose(letters: Sequence[Letter], processor: SignRecognizerProcessor, rng: np.random.Generator) -> Word:
     pace = np.exp(rng.uniform(np.log(0.75), np.log(1.7)))
     rate = processor.frame_rate
-    clips = [resample(item.poses, rate, speed=pace * np.exp(rng.normal(0, 0.15))) for item in letters]
+    view = rng.normal(0, _VIEW_RAD)
+    clips = []
+    for item in letters:
+        # Hands that touch would come apart: each turns about its own wrist.
+        turn = (view + rng.normal(0, 0.12, 3)) * (0.3 if item.language in TWO_HANDED else 1)
+        turned = turn_hands(item.poses, item.depth, turn, rng)
+        clips.append(resample(turned, rate, speed=pace * np.exp(rng.normal(0, 0.15))))
     word = join_letters(clips, [item.letter for item in letters])
     lead, trail = word.glosses[0].start, len(word) - word.glosses[-1].stop
     word = word[int(rng.integers(0, lead + 1)) : len(word) - int(rng.integers(0, trail + 1))]
@@ -157,104 +167,3 @@ def _batch(words: Sequence[Word], conv_stride: int, generator: torch.Generator) 
     batch["labels"] = torch.from_numpy(labels)
     batch["frame_labels"] = torch.from_numpy(frame_labels[:, ::conv_stride].copy())
     return batch
-
-
-def augment(
-    keypoints: Float[torch.Tensor, "batch frames points 2"],
-    confidence: Float[torch.Tensor, "batch frames points"],
-    generator: torch.Generator,
-) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
-    """Makes other signers, cameras and pose estimators of a batch, in the recognizer's body frame.
-
-    In order: finger joints turn and bones change length, hands turn, tilt and grow, arms move, the picture is sheared,
-    points jitter as an estimator's do, hands get lost for some frames.
-    """
-    keypoints = keypoints.clone()
-    batch, frames, _, _ = keypoints.shape
-    for hand, arm in ((_RIGHT_HAND, _RIGHT_ARM), (_LEFT_HAND, _LEFT_ARM)):
-        points = keypoints[:, :, hand]
-        wrist = points[:, :, :1]
-        shape = _bend_fingers(points - wrist, generator)
-        shape = shape @ _tilts(batch, frames, generator)
-        moved = _drift(batch, frames, generator, clip=0.12, letter=0.06)
-        keypoints[:, :, hand] = wrist + shape + moved[:, :, None]
-        keypoints[:, :, arm] += moved[:, :, None]
-    camera = torch.eye(2) + 0.1 * torch.randn(batch, 1, 2, 2, generator=generator)
-    keypoints = keypoints @ camera
-    keypoints = keypoints + _jitter(keypoints, generator)
-    confidence = _lose(confidence, generator)
-    return torch.where(confidence[..., None] > 0, keypoints, 0), confidence
-
-
-def _smooth_noise(batch: int, frames: int, channels: int, generator: torch.Generator) -> torch.Tensor:
-    """Standard normal noise that changes over some ten frames, about a letter. Shape [batch, frames, channels]."""
-    knots = torch.randn(batch, channels, frames // 10 + 2, generator=generator)
-    return F.interpolate(knots, size=frames, mode="linear", align_corners=True).transpose(1, 2)
-
-
-def _drift(batch: int, frames: int, generator: torch.Generator, *, clip: float, letter: float) -> torch.Tensor:
-    """Offsets [batch, frames, 2]: one for the clip, one that changes from letter to letter."""
-    constant = clip * torch.randn(batch, 1, 2, generator=generator)
-    return constant + letter * _smooth_noise(batch, frames, 2, generator)
-
-
-def _rotations(angles: torch.Tensor) -> torch.Tensor:
-    cos, sin = angles.cos(), angles.sin()
-    return torch.stack([torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)], dim=-2)
-
-
-def _tilts(batch: int, frames: int, generator: torch.Generator) -> torch.Tensor:
-    """A 2x2 map a frame: turn about the view axis, size, and foreshortening along a random direction."""
-    angle = 0.26 * torch.randn(batch, 1, generator=generator) + 0.2 * _smooth_noise(batch, frames, 1, generator)[..., 0]
-    size = torch.exp(0.15 * torch.randn(batch, 1, generator=generator))
-    squeeze = torch.exp(-0.3 * torch.randn(batch, 1, generator=generator).abs())
-    squeeze = squeeze * torch.exp(0.08 * _smooth_noise(batch, frames, 1, generator)[..., 0])
-    axis = _rotations(torch.pi * torch.rand(batch, 1, generator=generator).expand(batch, frames))
-    diagonal = torch.stack([size.expand(batch, frames), size * squeeze], dim=-1)
-    return axis @ torch.diag_embed(diagonal) @ axis.transpose(-1, -2) @ _rotations(angle)
-
-
-def _bend_fingers(shape: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Turns every bone a little, fingers most, and changes its length; shape [batch, frames, 21, 2] from the wrist."""
-    batch, frames = shape.shape[:2]
-    finger = 0.2 * _smooth_noise(batch, frames, 5, generator) + 0.16 * torch.randn(batch, 1, 5, generator=generator)
-    joint = 0.15 * _smooth_noise(batch, frames, 20, generator)
-    length = torch.exp(0.12 * torch.randn(batch, 1, 20, generator=generator))
-    result = torch.zeros_like(shape)
-    for number, (root, tip) in enumerate(HAND_BONES):
-        start, stop = HAND.index(root), HAND.index(tip)
-        turn = joint[..., number] + (finger[..., number // 4] if number % 4 else 0.3 * finger[..., number // 4])
-        bone = (shape[:, :, stop] - shape[:, :, start])[:, :, None] @ _rotations(turn)
-        result[:, :, stop] = result[:, :, start] + length[..., number, None] * bone[:, :, 0]
-    return result
-
-
-def _jitter(keypoints: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Estimator noise: a level a clip, part of it new every frame, part of it slow; up to 3 px of a 256 px frame."""
-    batch, frames, points, _ = keypoints.shape
-    level = 0.022 * torch.rand(batch, 1, 1, 1, generator=generator)
-    white = torch.randn(batch, frames, points, 2, generator=generator)
-    slow = _smooth_noise(batch, frames, 2 * points, generator).view(batch, frames, points, 2)
-    return level * (0.6 * white + 0.8 * slow)
-
-
-def _lose(confidence: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Loses hands for runs of frames, elbows, wrists or the nose for whole clips, and changes how sure the rest is."""
-    batch, frames, _ = confidence.shape
-    confidence = confidence * (0.6 + 0.4 * torch.rand(batch, 1, 1, generator=generator))
-    rate = 0.25 * torch.rand(batch, 1, generator=generator) * (torch.rand(batch, 1, generator=generator) < 0.6)
-    lost = _runs(frames, rate, generator)
-    confidence = confidence.clone()
-    for hand in (_RIGHT_HAND, _LEFT_HAND):
-        confidence[:, :, hand] *= ~lost[..., None]
-        lost = _runs(frames, rate, generator)
-    body = torch.rand(batch, 1, len(BODY_POINTS), generator=generator) < 0.05
-    confidence[:, :, : len(BODY_POINTS)] *= ~body
-    return confidence
-
-
-def _runs(frames: int, rate: torch.Tensor, generator: torch.Generator) -> Bool[torch.Tensor, "batch frames"]:
-    """Frames lost in runs of three on average, `rate` of all."""
-    noise = _smooth_noise(len(rate), 3 * frames, 1, generator)[:, :frames, 0]
-    quick = torch.rand(len(rate), frames, generator=generator) < 0.3
-    return (torch.special.ndtr(noise * 1.2) < rate) & ~quick

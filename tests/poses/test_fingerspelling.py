@@ -9,6 +9,7 @@ from poses.fingerspelling import (
     HELD_OUT_LANGUAGES,
     LANGUAGES,
     TWO_HANDED,
+    hand_depths,
     join_letters,
     letter_clips,
     letter_span,
@@ -162,3 +163,27 @@ def test_resampling_keeps_the_duration_and_every_gloss(frames, fps, speed):
     assert abs((len(poses) - 1) / fps - (frames - 1) / 25 / speed) <= 1 / fps + 1e-6
     assert len(poses.glosses) == 1
     assert 0 <= poses.glosses[0].start < poses.glosses[0].stop <= len(poses)
+
+
+def test_depths_keep_bones_at_one_length():
+    depths, clips = hand_depths("lls"), letter_clips("lls")
+    assert {letter: depth.shape for letter, depth in depths.items()} == {
+        letter: (len(clip), 42) for letter, clip in clips.items()
+    }
+    assert not any(depth[:, :21].any() for depth in depths.values())  # the left hand is never seen
+
+    def spread(factor):
+        bones = []
+        for letter, clip in clips.items():
+            seen = (clip.part("right_hand")[1] > 0).all(axis=1)
+            points = np.dstack([clip.pixels()[:, PARTS["right_hand"]], factor * depths[letter][:, 21:]])[seen]
+            bones.append(np.linalg.norm(points[:, [6, 10, 14, 18]] - points[:, [5, 9, 13, 17]], axis=2))
+        lengths = np.concatenate(bones)
+        return (lengths.std(axis=0) / lengths.mean(axis=0)).mean()
+
+    assert spread(1) < 0.6 * spread(0)
+
+
+def test_depths_of_an_unknown_language_are_refused():
+    with pytest.raises(ValueError, match=r"`language` must be one of .*, got 'xyz'"):
+        hand_depths("xyz")

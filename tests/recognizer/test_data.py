@@ -1,12 +1,9 @@
 from itertools import islice
 
-import numpy as np
 import pytest
 import torch
 
-from poses.keypoints import HAND
-from recognizer.data import augment, compose_words, load_letters, word_batches
-from recognizer.modeling_sign_recognizer import BODY_POINTS, NUM_POINTS
+from recognizer.data import compose_words, load_letters, word_batches
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor, leads_with_left
 
 
@@ -42,21 +39,3 @@ def test_frame_labels_say_what_the_labels_do(words):
 def test_same_seed_gives_the_same_batches(words):
     first, second = (next(word_batches(words, batch_size=4, conv_stride=2, seed=1)) for _ in "ab")
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_augmentation_keeps_unseen_points_unseen_and_bones_near_their_length():
-    generator = torch.Generator().manual_seed(0)
-    keypoints = torch.randn(8, 30, NUM_POINTS, 2, generator=generator)
-    confidence = torch.ones(8, 30, NUM_POINTS)
-    confidence[:, :, -21:] = 0
-    changed, sure = augment(torch.where(confidence[..., None] > 0, keypoints, 0), confidence, generator)
-    assert not sure[:, :, -21:].any()
-    assert not changed[sure == 0].any()
-    assert changed.isfinite().all()
-    assert ((sure >= 0) & (sure <= 1)).all()
-    hand = len(BODY_POINTS) + HAND.index("index_pip"), len(BODY_POINTS) + HAND.index("index_mcp")
-    seen = sure[:, :, hand[0]] > 0
-    ratio = (changed[:, :, hand[0]] - changed[:, :, hand[1]]).norm(dim=-1) / (
-        keypoints[:, :, hand[0]] - keypoints[:, :, hand[1]]
-    ).norm(dim=-1)
-    assert 0.6 < float(np.median(ratio[seen])) < 1.4

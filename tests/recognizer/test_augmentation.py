@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from poses.fingerspelling import hand_depths, letter_clips
+from poses.keypoints import HAND, PARTS
+from recognizer.augmentation import _lag, augment, turn_hands
+from recognizer.modeling_sign_recognizer import BODY_POINTS, NUM_POINTS
+
+PALM = [HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "ring", "little")]
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return letter_clips("ase")["B"][8:12]
+
+
+def right_palm(poses):
+    points = poses.pixels()[:, PARTS["right_hand"]]
+    return points[:, PALM] - points[:, :1]
+
+
+@pytest.mark.parametrize(
+    ("view", "x", "y"),
+    [
+        ((0, 0, 0), "x", "y"),
+        ((0, 0, np.pi / 2), "-y", "x"),
+        ((0, np.pi / 2, 0), "depth", "y"),
+        ((np.pi / 2, 0, 0), "x", "-depth"),
+    ],
+)
+def test_hands_turn_in_space_about_their_wrists(clip, view, x, y):
+    rng = np.random.default_rng(0)
+    depth = rng.normal(0, 30, (len(clip), 42)).astype(np.float32)
+    depth[:, [0, 21]] = 0  # wrists are where depth is counted from
+    palm = right_palm(clip)
+    was = {"x": palm[..., 0], "y": palm[..., 1], "depth": depth[:, 21:][:, PALM]}
+    was |= {f"-{name}": -values for name, values in was.items()}
+    turned = right_palm(turn_hands(clip, depth, np.array(view), rng))
+    np.testing.assert_allclose(turned, np.stack([was[x], was[y]], axis=-1), atol=0.01)
+
+
+def test_fingers_bend_without_growing_and_other_points_stay(clip):
+    depth = hand_depths("ase")["B"][8:12]
+    turned = turn_hands(clip, depth, np.zeros(3), np.random.default_rng(0))
+    for part in ("body", "face", "left_hand"):
+        np.testing.assert_array_equal(turned.part(part)[0], clip.part(part)[0])
+    tips = PARTS["right_hand"].start + HAND.index("index_tip"), PARTS["right_hand"].start + HAND.index("index_mcp")
+    assert np.abs(turned.pixels()[:, tips[0]] - clip.pixels()[:, tips[0]]).max() > 1
+    np.testing.assert_allclose(turned.pixels()[:, tips[1]], clip.pixels()[:, tips[1]], atol=0.01)
+
+
+def test_turning_invents_no_hand(clip):
+    confidence = clip.confidence.copy()
+    confidence[:2, PARTS["right_hand"]] = 0
+    keypoints = np.where(confidence[..., None] > 0, clip.keypoints, 0)
+    lost = replace(clip, keypoints=keypoints, confidence=confidence)
+    turned = turn_hands(lost, np.ones((4, 42), np.float32), np.array([0.3, 0.2, 0.1]), np.random.default_rng(0))
+    assert not turned.keypoints[confidence == 0].any()
+
+
+def test_augmentation_keeps_unseen_points_unseen_and_bones_near_their_length():
+    generator = torch.Generator().manual_seed(0)
+    keypoints = torch.randn(8, 30, NUM_POINTS, 2, generator=generator)
+    confidence = torch.ones(8, 30, NUM_POINTS)
+    confidence[:, :, -21:] = 0
+    changed, sure = augment(torch.where(confidence[..., None] > 0, keypoints, 0), confidence, generator)
+    assert not sure[:, :, -21:].any()
+    assert not changed[sure == 0].any()
+    assert changed.isfinite().all()
+    assert ((sure >= 0) & (sure <= 1)).all()
+    bone = len(BODY_POINTS) + HAND.index("index_mcp"), len(BODY_POINTS)
+    seen = sure[:, :, bone[0]] > 0
+    ratio = (changed[:, :, bone[0]] - changed[:, :, bone[1]]).norm(dim=-1) / (
+        keypoints[:, :, bone[0]] - keypoints[:, :, bone[1]]
+    ).norm(dim=-1)
+    assert 0.6 < float(np.median(ratio[seen])) < 1.4
+
+
+def test_a_point_that_rests_is_not_moved_by_lag():
+    generator = torch.Generator().manual_seed(0)
+    keypoints = torch.full((4, 12, NUM_POINTS, 2), 0.5)
+    confidence = (torch.rand(4, 12, NUM_POINTS, generator=generator) < 0.8).float()
+    lagging = _lag(keypoints * confidence[..., None], confidence, generator)
+    torch.testing.assert_close(lagging[confidence > 0], keypoints[confidence > 0])
