@@ -8,11 +8,27 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from poses.formats.mediapipe import holistic_to_dwpose
+from poses.keypoints import PARTS, index
 from poses.quiet import quiet_stderr
+
+LEAST_WRIST_CONFIDENCE = 0.3
+"""A wrist less sure than this is no place to look for a hand."""
+
+SQUARE_WIDTH = 1.2
+"""Side of the square in which a lost hand is looked for, in shoulder widths: two hands' lengths."""
+
+REACH = 0.35
+"""How far beyond the wrist the square's middle lies, in forearm lengths."""
+
+LEAST_PALM_SCORE = 0.3
+"""The square holds a hand nearly always, so that less is asked of a palm than MediaPipe's 0.5."""
 
 
 class MediaPipeEstimator:
     """Tracks one person with MediaPipe Holistic 0.10.14: 33 body, 478 face and 2 x 21 hand points.
+
+    Holistic guesses from the arm where a hand is and loses hands seen from the side or pointing down. MediaPipe Hands,
+    which looks for palms, then looks again about the wrist.
 
     Body confidence is MediaPipe's visibility. For hands and face it gives none: 1 where the part was found, else 0.
     """
@@ -27,7 +43,9 @@ class MediaPipeEstimator:
         warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype\(\) is deprecated")
         # Its results are named tuples made at run time, which no type checker sees.
         self._create: Callable[..., Any] = mediapipe.solutions.holistic.Holistic
+        self._create_hands: Callable[..., Any] = mediapipe.solutions.hands.Hands
         self._holistic: Any = None
+        self._hands: Any = None
 
     def estimate(
         self, frame: UInt8[np.ndarray, "height width 3"]
@@ -41,28 +59,78 @@ class MediaPipeEstimator:
                 found = self._holistic.process(frame)
         else:
             found = self._holistic.process(frame)
-        return holistic_to_dwpose(
+        keypoints, confidence = holistic_to_dwpose(
             _array(found.pose_landmarks, 33, "visibility"),
             _array(found.face_landmarks, 478),
             _array(found.left_hand_landmarks, 21),
             _array(found.right_hand_landmarks, 21),
         )
+        for side, other in (("right", "left"), ("left", "right")):
+            hand, other_hand = PARTS[f"{side}_hand"], PARTS[f"{other}_hand"]
+            if confidence[hand].any():
+                continue
+            points = self._look_again(frame, keypoints, confidence, side)
+            if points is not None and not (confidence[other_hand].any() and _same(points, keypoints[other_hand])):
+                keypoints[hand], confidence[hand] = points, 1
+        return keypoints, confidence
+
+    def _look_again(
+        self, frame: np.ndarray, keypoints: np.ndarray, confidence: np.ndarray, side: str
+    ) -> np.ndarray | None:
+        """Looks for a lost hand about its wrist; None where there is none."""
+        size = np.array([frame.shape[1], frame.shape[0]], np.float32)
+        square = _square(keypoints * size, confidence, side)
+        if square is None or not (0 <= square[0] < size[0] and 0 <= square[1] < size[1]):
+            return None
+        middle_x, middle_y, half = square
+        rows, columns = (np.arange(middle - half, middle + half) for middle in (middle_y, middle_x))
+        cut = frame[np.clip(rows, 0, frame.shape[0] - 1)[:, None], np.clip(columns, 0, frame.shape[1] - 1)]
+        if self._hands is None:
+            with quiet_stderr():
+                self._hands = self._create_hands(
+                    static_image_mode=True, max_num_hands=1, min_detection_confidence=LEAST_PALM_SCORE
+                )
+                found = self._hands.process(cut)
+        else:
+            found = self._hands.process(cut)
+        if not found.multi_hand_landmarks:
+            return None
+        points = _points(found.multi_hand_landmarks[0], 21) * (2 * half) + [columns[0], rows[0]]
+        return (points / size).astype(np.float32)
 
     def reset(self) -> None:
         """Forgets the video so far; the next frame starts another."""
         self.close()
 
     def close(self) -> None:
-        """Frees the tracker."""
-        if self._holistic is not None:
-            self._holistic.close()
-            self._holistic = None
+        """Frees the trackers."""
+        for tracker in (self._holistic, self._hands):
+            if tracker is not None:
+                tracker.close()
+        self._holistic = self._hands = None
+
+
+def _square(pixels: np.ndarray, confidence: np.ndarray, side: str) -> tuple[int, int, int] | None:
+    """Where a hand should be: the middle and half the side of a square in pixels; None where the arm was not seen."""
+    wrist, elbow, *shoulders = index(f"{side}_wrist", f"{side}_elbow", "right_shoulder", "left_shoulder")
+    if confidence[wrist] < LEAST_WRIST_CONFIDENCE or not confidence[[elbow, *shoulders]].all():
+        return None
+    half = round(SQUARE_WIDTH / 2 * float(np.linalg.norm(pixels[shoulders[0]] - pixels[shoulders[1]])))
+    middle = pixels[wrist] + REACH * (pixels[wrist] - pixels[elbow])
+    return (round(float(middle[0])), round(float(middle[1])), half) if half > 0 else None
+
+
+def _same(hand: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two hands are one that was found twice: their points lie closer than a quarter of the hand's extent."""
+    return bool(np.linalg.norm(hand - other, axis=1).mean() < 0.25 * np.ptp(other, axis=0).max())
 
 
 def _array(landmarks: Any, count: int, *extra: str) -> np.ndarray | None:
     """Gives x, y and `extra` of MediaPipe's landmarks, or None for a part that was not found."""
-    if landmarks is None:
-        return None
+    return None if landmarks is None else _points(landmarks, count, *extra)
+
+
+def _points(landmarks: Any, count: int, *extra: str) -> np.ndarray:
     fields = ("x", "y", *extra)
     points = np.array([[getattr(point, field) for field in fields] for point in landmarks.landmark], np.float32)
     assert points.shape == (count, len(fields)), points.shape
