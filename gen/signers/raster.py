@@ -5,11 +5,14 @@ triangle number packed in one integer, so the picture doesn't depend on the orde
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, no_type_check
 
 import numpy as np
 import warp as wp
 from jaxtyping import Float32, Int32
+
+from poses.quiet import quiet_stderr
 
 wp.config.log_level = wp.LOG_WARNING
 wp.set_module_options({"enable_backward": False})
@@ -188,6 +191,13 @@ def _interpolate(
         )
 
 
+@cache
+def start_warp() -> None:
+    """Starts Warp without its compiled part's warning of a missing GPU driver, which no log level holds back."""
+    with quiet_stderr():
+        wp.init()
+
+
 def claim_pixels(
     screen: Float32[np.ndarray, "vertices 3"],
     faces: Int32[np.ndarray, "faces 3"],
@@ -202,6 +212,7 @@ def claim_pixels(
     """
     if (screen.size and not np.abs(screen[:, 2]).max() <= MAX_DEPTH) or not np.isfinite(screen).all():
         raise ValueError(f"`screen` must be finite with depths within ±{MAX_DEPTH:g}.")
+    start_warp()
     field = _share(np.zeros(1, np.float32) if cut is None else cut, wp.float32)
     nearest = wp.full((height, width), value=_EMPTY, dtype=wp.int64, device="cpu")
     inputs = [_share(screen, wp.vec3), _share(faces, wp.int32), field, cut is not None, width, height, nearest]

@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 from gen.signers.appearance import Light
 from gen.signers.dress import SHINE, Figure
 from gen.signers.pieces import SURFACES
-from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels
+from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels, start_warp
 from gen.signers.scenery import paint_scene
 from gen.signers.textures import to_linear
 
@@ -338,6 +338,7 @@ def render_layers(
         width: Columns of the pictures.
         supersample: Samples along each side of a pixel.
     """
+    start_warp()
     frames = np.empty((len(vertices), height, width, 3), np.uint8)
     alpha = np.empty((len(vertices), height, width), np.uint8)
     background = _share(paint_scene(figure.appearance.scene, height, width).copy(), wp.vec3)

@@ -68,7 +68,7 @@ def paint_fabric(fabric: Fabric, seed: int) -> Texture:
         more = np.clip((wrapped_noise(rng, count, count) - 0.9) * 6, 0, 1)
         cloth += more[..., None] * (third - cloth)
     uneven = 0.05 * wrapped_noise(rng, 12, 12) + 0.04 * wrapped_noise(rng, 120, 120)
-    return cloth * (1 + uneven[..., None]).astype(np.float32)
+    return (cloth * (1 + uneven[..., None])).astype(np.float32)
 
 
 def paint_decal(cloth: Texture, fabric: Fabric, seed: int) -> Texture:

@@ -159,6 +159,12 @@ def test_loose_hair_hangs_as_far_as_it_is_long():
     assert short - long == pytest.approx(0.18, abs=0.04)
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("seed", [3, 4])
+def test_cloth_of_every_pattern_is_single_precision(pattern, seed):
+    assert paint_fabric(Fabric(pattern), seed).dtype == np.float32
+
+
 def test_cloth_repeats_without_a_seam():
     for pattern in ("plain", "melange", "print"):
         cloth = paint_fabric(Fabric(pattern), 3)
