@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from gen.renderers.base import Placement, SignerPicture
 from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, dressed_signer
 from gen.renderers.placing import place_over
+from gen.signers.appearance import BUILT_IN_SIGNERS
 from gen.signers.fit import fit_body, pose_vertices
 from gen.signers.render import render_frames
 from poses import PoseSequence
@@ -50,4 +51,11 @@ class AvatarRenderer:
 
 
 def _name_of(signer: SignerPicture | None) -> str:
-    return DEFAULT_SIGNER if signer is None else signer.name
+    if signer is None:
+        return DEFAULT_SIGNER
+    if signer.name not in BUILT_IN_SIGNERS:
+        raise ValueError(
+            f"{signer.name or '`image`'}: avatar draws built-in signers only ({', '.join(BUILT_IN_SIGNERS)}); "
+            "for a picture of one's own, use the renderer signer-small."
+        )
+    return signer.name

@@ -38,7 +38,7 @@ def test_the_avatar_takes_no_steps_and_no_strangers(driving, picture):
     avatar = create_renderer("avatar")
     with pytest.raises(ValueError, match="`num_inference_steps` must be left out for avatar, got 4"):
         next(avatar.render(driving, None, num_inference_steps=4))
-    with pytest.raises(ValueError, match=r"`signer` must be one of alex, .*, got 'me\.png'"):
+    with pytest.raises(ValueError, match=r"^me\.png: avatar draws built-in signers only \(alex, .*use .* signer-small"):
         avatar.place(driving, replace(picture, name="me.png"), height=64, width=64)
 
 
