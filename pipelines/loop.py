@@ -14,9 +14,9 @@ from pipelines.environment import fingerprint, machine, package_versions, peak_m
 from pipelines.inputs import extract_from_video
 from pipelines.measures.pose import measure_fidelity
 from pipelines.measures.reading import error_rate
-from pipelines.output import ClipFacts, LoopReport, Model, to_json
+from pipelines.output import ClipFacts, LoopReport, Model, SignerFacts, to_json
 from pipelines.progress import Stages
-from pipelines.render import GENERATED, render_video
+from pipelines.render import describe_render, render_video
 from pipelines.report import write_page
 from poses.draw import draw_poses
 from poses.estimators import Estimator
@@ -96,7 +96,10 @@ def run_loop(
                 frames = draw_poses(poses, PRESET, height=height, width=width)
                 write_video(directory / name, track(frames), fps=driving.fps)
             write_video(
-                directory / "comparison.mp4", track(side_by_side(directory)), fps=driving.fps, comment=GENERATED
+                directory / "comparison.mp4",
+                track(side_by_side(directory)),
+                fps=driving.fps,
+                comment=describe_render(signer),
             )
             save_poses(placed, directory / "driving.npz")
             save_poses(reextracted, directory / "reextracted.npz")
@@ -106,6 +109,7 @@ def run_loop(
             input=ClipFacts(
                 Path(driving.source).name, driving.language, len(driving), driving.fps, driving.width, driving.height
             ),
+            signer=SignerFacts(signer.name, signer.consent) if signer else SignerFacts("", "built-in"),
             placement=placement,
             known_glosses=recognizer.model.config.glosses[1:],  # the first is the blank
             reference_glosses=driving.glosses,

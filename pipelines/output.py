@@ -72,6 +72,19 @@ class ClipFacts:
 
 
 @dataclass(frozen=True)
+class SignerFacts:
+    """Who was rendered.
+
+    Attributes:
+        name: A built-in signer's name or a picture's file name; empty for the renderer's own signer.
+        consent: Why they may be shown signing, as in `SignerPicture`: `built-in` for signers who are nobody.
+    """
+
+    name: str
+    consent: str | None
+
+
+@dataclass(frozen=True)
 class Model:
     """A model that took part."""
 
@@ -86,6 +99,7 @@ class LoopReport:
     Attributes:
         signloop: Version of the package.
         input: The driving clip.
+        signer: Whose picture was rendered.
         placement: Where the driving pose was put in the rendered frame, and how large that is.
         known_glosses: What the recognizer can read at all.
         reference_glosses: What the input says is signed; empty where it does not say.
@@ -109,6 +123,7 @@ class LoopReport:
 
     signloop: str
     input: ClipFacts
+    signer: SignerFacts
     placement: Placement
     known_glosses: tuple[str, ...]
     reference_glosses: tuple[GlossSpan, ...]

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from gen.renderers.base import SignerPicture
 from pipelines.loop import run_loop
 from pipelines.progress import Stages
 from pipelines.render import GENERATED, render_video
@@ -21,9 +22,9 @@ FILES = {
 }
 
 
-def run(signer, directory, renderer, recognizer, estimator, **options):
+def run(driving, directory, renderer, recognizer, estimator, **options):
     options = {"height": 200, "width": 200, **options}
-    return run_loop(signer, directory, renderer=renderer, recognizer=recognizer, estimator=estimator, **options)
+    return run_loop(driving, directory, renderer=renderer, recognizer=recognizer, estimator=estimator, **options)
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +142,20 @@ def test_stages_timed_before_are_in_the_report(signer, renderer, recognizer, kno
 def test_every_render_says_that_it_is_generated(signer, renderer, tmp_path):
     placement = render_video(signer, tmp_path / "render.mp4", renderer=renderer, height=100, width=100)
     assert placement.scale == 0.5
-    assert GENERATED.encode() in (tmp_path / "render.mp4").read_bytes()
+    assert read_info(tmp_path / "render.mp4").comment == GENERATED
     assert len(list(read_frames(tmp_path / "render.mp4"))) == 12
+
+
+def test_why_a_person_is_shown_is_in_the_report_and_in_what_shows_them(
+    signer, renderer, recognizer, knowing_estimator, tmp_path
+):
+    me = SignerPicture(np.zeros((64, 64, 3), np.uint8), signer[:1], "me.png", "self")
+    run(signer[:1], tmp_path / "out", renderer, recognizer, knowing_estimator, signer=me)
+    said = json.loads((tmp_path / "out" / "report.json").read_text())["signer"]
+    assert said == {"name": "me.png", "consent": "self"}
+    for name in ("render.mp4", "comparison.mp4"):
+        comment = read_info(tmp_path / "out" / name).comment
+        assert comment == f"{GENERATED} Consent for the signer's picture: self."
 
 
 def test_a_render_is_not_replaced_unless_asked_for(signer, renderer, tmp_path):
