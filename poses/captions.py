@@ -274,6 +274,22 @@ def _plain(lines: Sequence[str]) -> str:
     return "\n".join(line for line in (" ".join(line.split()) for line in cleaned) if line)
 
 
+# Writing
+
+
+def format_vtt(captions: Sequence[Caption]) -> bytes:
+    """Writes captions as WebVTT, which `parse_vtt` reads back, times to the thousandth of a second."""
+    cues = [
+        f"{_clock(cue.start_s)} --> {_clock(cue.end_s)}\n{html.escape(cue.text, quote=False)}\n" for cue in captions
+    ]
+    return "\n".join(["WEBVTT\n", *cues]).encode()
+
+
+def _clock(time_s: float) -> str:
+    minutes, thousandths = divmod(round(time_s * 1000), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{thousandths // 1000:02d}.{thousandths % 1000:03d}"
+
+
 # Tidying
 
 

@@ -10,18 +10,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int
-from scipy.optimize import linear_sum_assignment
 
 from poses.formats.checks import checked_sequence
-from poses.formats.signverse import People
+from poses.formats.signverse_repairs import MIN_BODY_JOINTS, MIN_HAND_POINTS
 from poses.keypoints import PARTS, index
+from poses.people import People
 from poses.sequence import PoseSequence
 
 MAX_GAP_S = 0.5
 """Seconds for which somebody may be unseen and still be the same one."""
-
-MIN_BODY_JOINTS = 8
-"""Visible joints of a body; what has fewer is no person."""
 
 MAX_PEOPLE = 32
 """People of a frame who are followed; in a crowd, nobody signs to the camera."""
@@ -53,7 +50,6 @@ MOVING = 0.12
 _VELOCITY_S = 0.25
 _MOST_SPREADS = 3.0
 _CONFIDENT = 0.3
-_MIN_HAND_POINTS = 10
 _FAR_OFF = 0.25
 
 _TORSO = ("neck", "right_shoulder", "left_shoulder", "nose")
@@ -193,6 +189,8 @@ def track_people(people: People) -> tuple[Track, ...]:
     Returns:
         Tracks in order of their first frame, people who came together in the detector's order.
     """
+    from scipy.optimize import linear_sum_assignment
+
     looks = _looks(people)
     open_trails: list[_Trail] = []
     trails: list[_Trail] = []
@@ -289,7 +287,7 @@ def main_signer(people: People, tracks: Sequence[Track]) -> MainSigner:
     frames = np.flatnonzero(~unseen)
     for side in ("left_hand", "right_hand"):
         confident = people.confidence[frames, slots[frames], PARTS[side]] > _CONFIDENT
-        hands[frames] |= confident.sum(axis=1) >= _MIN_HAND_POINTS
+        hands[frames] |= confident.sum(axis=1) >= MIN_HAND_POINTS
     least = MIN_MASKED_RUN_S * people.fps
     return MainSigner(slots, tracked, _long_runs(unseen, least), _long_runs(~hands, least), accompanied)
 
@@ -320,6 +318,21 @@ def signer_poses(people: People, slots: Int[np.ndarray, " frames"], source: str)
         language=people.language,
         glosses=people.glosses,
     )
+
+
+def main_signer_poses(people: People, source: str) -> PoseSequence:
+    """The poses of the main signer; in a video of one person theirs, just as they are.
+
+    Args:
+        people: Everybody in the video.
+        source: Where the video comes from, for messages and as the clip's source.
+
+    Raises:
+        PoseFileError: No point is seen in any frame, or points cannot be true.
+    """
+    if people.keypoints.shape[1] == 1:
+        return signer_poses(people, np.minimum(people.num_people, 1) - 1, source)
+    return signer_poses(people, main_signer(people, track_people(people)).slots, source)
 
 
 def _without_flickers(first: np.ndarray, least: float) -> np.ndarray:

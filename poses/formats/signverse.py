@@ -3,56 +3,40 @@
 Two schemes are published: one `poses.npz` a video, whose frames are a pickled array of dictionaries, and one `.npz` a
 frame in a folder `npz`. Both are read, neither through pickle. The layout is that of `build_npz_payload` in
 https://github.com/SignerX/SignVerse-2M, SignDW_Transformer/scripts/pipeline02_extract_dwpose_from_video.py@1c6dfc7,
-which carries defects; those that matter for one signer are repaired here.
+which carries defects; `signverse_repairs` says which, and `signverse_published` writes them again.
 """
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from poses.files import new_file
-from poses.formats.checks import checked_sequence
 from poses.formats.frame_runs import MAX_FRAMES, FrameRun
 from poses.formats.signverse_files import LARGEST_FPS_ERROR, Clip, read_clip
+from poses.formats.signverse_published import frame_payload, poses_arrays, save_npz
+from poses.formats.signverse_repairs import (
+    VERSIONS,
+    VISIBLE,
+    Repairs,
+    are_codes,
+    far_off,
+    in_pixels,
+    repair_points,
+    stored_as,
+)
 from poses.keypoints import NUM_KEYPOINTS, PARTS, index
-from poses.sequence import GlossSpan, PoseFileError, PoseSequence
-
-_VISIBLE = 0.3
-"""The score above which easy-dwpose calls a body joint visible."""
+from poses.people import People, Repair
+from poses.sequence import PoseFileError, PoseSequence
+from poses.tracking import MAX_PEOPLE, main_signer_poses
 
 _MAX_PEOPLE_BYTES = 2**29
 _POINTS = {name: part.stop - part.start for name, part in PARTS.items()}
-_CODES = np.arange(_POINTS["body"], dtype=np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class People:
-    """Everybody in a file, frame by frame, in the detector's order: person 0 may be someone else in the next frame.
-
-    Attributes:
-        keypoints: x / frame width and y / frame height, [frames, people, 128, 2].
-        confidence: 0 (not seen, or no such person) to 1, [frames, people, 128].
-        num_people: How many people the detector found, [frames].
-        repairs: The defects found and repaired, each with the version of its repair.
-    """
-
-    keypoints: np.ndarray
-    confidence: np.ndarray
-    num_people: np.ndarray
-    fps: float
-    width: int
-    height: int
-    language: str
-    glosses: tuple[GlossSpan, ...]
-    repairs: tuple[str, ...]
 
 
 def read_signverse(path: str | os.PathLike[str]) -> PoseSequence:
-    """Reads the first person of each frame.
+    """Reads the main signer, repaired: see `poses.tracking.main_signer`. Where they are unseen, no point is seen.
 
     Args:
         path: A `poses.npz`, a folder or zip file of one `.npz` a frame, or a video's folder with either inside.
@@ -60,85 +44,77 @@ def read_signverse(path: str | os.PathLike[str]) -> PoseSequence:
     Raises:
         PoseFileError: It is something else, is damaged, or shows nobody.
     """
-    people = read_people(path, max_people=1)
-    return checked_sequence(
-        path,
-        people.keypoints[:, 0],
-        people.confidence[:, 0],
-        fps=people.fps,
-        width=people.width,
-        height=people.height,
-        language=people.language,
-        glosses=people.glosses,
-    )
+    return main_signer_poses(read_people(path, max_people=MAX_PEOPLE), str(path))
 
 
-def read_people(path: str | os.PathLike[str], *, max_people: int | None = None, unpermute_hands: bool = True) -> People:
-    """Reads everybody, and repairs what is certain.
-
-    * `body-codes-1`: the corpus holds joint numbers instead of body scores, and -1 where a joint is not visible. They
-      become 1 and 0. Scores that are no such numbers are kept.
-    * `hands-1`: with N > 1 people the corpus stores all left hands, then all right ones, as if they were the left and
-      the right hand of one person after the other. Each goes back to its owner, unless it already lies at the wrist.
-    * `frame-indices-1`: indices stored twice are taken once, missing ones are counted, a stride lowers the frame rate,
-      and frames that are missing between others become frames without people.
-
-    Scores are clamped to [0, 1]; points off the frame stay where they are.
+def read_people(
+    path: str | os.PathLike[str], *, max_people: int | None = None, repairs: Repairs | None = None
+) -> People:
+    """Reads everybody, and repairs what is certain; `repaired` of the result says what that was.
 
     Args:
         path: A `poses.npz`, a folder or zip file of one `.npz` a frame, or a video's folder with either inside.
         max_people: Only the first so many of each frame; all when None.
-        unpermute_hands: Whether to give hands back to their owners.
+        repairs: Which defects to repair; all when None.
 
     Raises:
         PoseFileError: It is something else, or is damaged.
     """
-    return repaired_people(read_clip(Path(path)), path, max_people=max_people, unpermute_hands=unpermute_hands)
+    return repaired_people(read_clip(Path(path)), path, max_people=max_people, repairs=repairs)
 
 
-def repaired_people(clip: Clip, path: object, *, max_people: int | None = None, unpermute_hands: bool = True) -> People:
+def repaired_people(
+    clip: Clip, path: object, *, max_people: int | None = None, repairs: Repairs | None = None
+) -> People:
     """What `read_people` makes of a clip that is already open.
 
     Args:
         clip: What a file or folder holds.
         path: Which one, for messages.
         max_people: Only the first so many of each frame; all when None.
-        unpermute_hands: Whether to give hands back to their owners.
+        repairs: Which defects to repair; all when None.
 
     Raises:
         PoseFileError: It is damaged.
     """
+    repairs = repairs or Repairs()
     counts = [_num_people(run, path) for run in clip.runs]
-    frames, fps, repairs = _frame_numbers(clip, path)
-    num_frames, people = int(frames[-1]) + 1, max(counts)
-    people = people if max_people is None else max_people
-    if num_frames > MAX_FRAMES or num_frames * people * NUM_KEYPOINTS * 12 > _MAX_PEOPLE_BYTES:
+    frames, fps, repaired = _frame_numbers(clip, path, repairs)
+    num_frames = int(frames[-1]) + 1
+    most = max(counts) if max_people is None else min(max_people, max(counts))
+    if num_frames > MAX_FRAMES or num_frames * most * NUM_KEYPOINTS * 12 > _MAX_PEOPLE_BYTES:
         raise PoseFileError(
             f"{path}: must hold at most {MAX_FRAMES} frames and {_MAX_PEOPLE_BYTES} bytes of points, "
-            f"found {num_frames} frames of up to {people} people."
+            f"found {num_frames} frames of up to {most} people."
         )
     width, height = _frame_size(clip.runs, path)
-    body_codes = _body_scores_are_codes(clip.runs, counts, people, path)
-    permuted = unpermute_hands and max(counts) > 1 and _hands_are_permuted(clip.runs, counts, body_codes, path)
+    codes = _body_scores_are_codes(clip.runs, counts, most, path)
+    permuted = repairs.hands and max(counts) > 1 and _hands_are_permuted(clip.runs, counts, codes, path)
 
-    keypoints = np.zeros((num_frames, people, NUM_KEYPOINTS, 2), np.float32)
-    confidence = np.zeros((num_frames, people, NUM_KEYPOINTS), np.float32)
+    keypoints = np.zeros((num_frames, most, NUM_KEYPOINTS, 2), np.float32)
+    scores = np.zeros((num_frames, most, NUM_KEYPOINTS), np.float32)
     num_people = np.zeros(num_frames, np.int32)
     begin = 0
     for run, count in zip(clip.runs, counts, strict=True):
         at = frames[begin : begin + run.count]
-        num_people[at] = count
-        for person in range(min(count, people)):
+        rows = slice(at[0], at[-1] + 1) if at[-1] - at[0] == run.count - 1 else at
+        num_people[rows] = count
+        for person in range(min(count, most)):
             for part, where in PARTS.items():
-                owner, stored = _stored_as(person, part, count if permuted else 1)
-                points, scores = _part(run, owner, stored, path)
-                if part == "body" and body_codes:
-                    scores = scores >= 0
-                keypoints[at, person, where] = points
-                confidence[at, person, where] = np.clip(scores, 0, 1)
+                owner, stored = stored_as(person, part, count if permuted else 1)
+                keypoints[rows, person, where], scores[rows, person, where] = _part(run, owner, stored, path)
         begin += run.count
-    repairs += ("body-codes-1",) * body_codes + ("hands-1",) * permuted
-    return People(keypoints, confidence, num_people, fps, width, height, clip.language, clip.glosses, repairs)
+    finite = np.isfinite(keypoints).all(axis=(1, 2, 3))
+    if not finite.all():
+        raise PoseFileError(f"{path}: must hold finite numbers, found NaN or infinity in frame {finite.argmin()}.")
+    sample = slice(None, None, max(1, num_frames // 256))
+    if median := in_pixels(keypoints[sample][scores[sample] > 0]):
+        raise PoseFileError(
+            f"{path}: must hold fractions of the frame, found points in the middle {median:g} frame sizes away."
+        )
+    repairs = repairs.without(clip.unneeded)
+    repaired += repair_points(keypoints, scores, num_people, repairs, codes=codes, permuted=permuted)
+    return People(keypoints, scores, num_people, fps, width, height, clip.language, clip.glosses, repaired)
 
 
 def write_signverse(
@@ -146,9 +122,9 @@ def write_signverse(
 ) -> None:
     """Writes a `poses.npz` as SignVerse-2M does, with the same keys, types and order.
 
-    As there, a body joint keeps only whether it is seen with more than 0.3. Three keys are added where they say
-    something: `glosses` with `gloss_spans`, `sign_language`, and `exact_fps`, since the format's own `fps` is a whole
-    number, the nearest one.
+    As there, a body joint keeps only whether it is seen with more than 0.3. Keys are added where they say something:
+    `glosses` with `gloss_spans`, `sign_language`, `exact_fps`, since the format's own `fps` is a whole number, the
+    nearest one, and `unneeded_repairs` where points lie so far off the frame that they would be taken for defects.
 
     Args:
         poses: What to write. Its frame rate must be within 5 % of a whole number, as all from 10 on are.
@@ -165,16 +141,12 @@ def write_signverse(
             f"{path}: SignVerse-2M files hold whole frame rates, got {poses.fps:g} per second; "
             "resample the poses, or write a .pose file."
         )
-    num_frames = len(poses)
-    arrays = {
-        "video_id": np.asarray(Path(path).stem),
-        "fps": np.asarray(fps, np.int32),
-        "total_frames": np.asarray(num_frames, np.int32),
-        "frame_widths": np.full(num_frames, poses.width, np.int32),
-        "frame_heights": np.full(num_frames, poses.height, np.int32),
-        "frame_indices": np.arange(1, num_frames + 1, dtype=np.int32),
-        "frame_payloads": np.asarray(list(_payloads(poses, body_confidence)), dtype=object),
-    }
+    payloads = [
+        frame_payload(keypoints[:count], confidence[:count], poses.width, poses.height, codes=not body_confidence)
+        for keypoints, confidence in zip(poses.keypoints[:, None], poses.confidence[:, None], strict=True)
+        for count in [int(confidence.any())]
+    ]
+    arrays = poses_arrays(payloads, Path(path).stem, fps=fps)
     if fps != poses.fps:
         arrays["exact_fps"] = np.asarray(poses.fps, np.float64)
     if poses.language:
@@ -182,35 +154,26 @@ def write_signverse(
     if poses.glosses:
         arrays["glosses"] = np.asarray([span.gloss for span in poses.glosses])
         arrays["gloss_spans"] = np.asarray([(span.start, span.stop) for span in poses.glosses], np.int32)
+    if far_off(poses.keypoints).any():
+        arrays["unneeded_repairs"] = np.asarray(["off-frame"])
     with new_file(path, overwrite=overwrite) as aside, aside.open("wb") as stream:
-        np.savez(stream, **arrays)
+        save_npz(stream, arrays)
 
 
-def _payloads(poses: PoseSequence, body_confidence: bool) -> Iterator[dict[str, np.ndarray]]:
-    for keypoints, confidence in zip(poses.keypoints, poses.confidence, strict=True):
-        payload = {
-            "num_persons": np.asarray(1 if confidence.any() else 0, np.int32),
-            "frame_width": np.asarray(poses.width, np.int32),
-            "frame_height": np.asarray(poses.height, np.int32),
-        }
-        for part in ("body", "face", "left_hand", "right_hand") if confidence.any() else ():
-            scores = confidence[PARTS[part]]
-            if part == "body" and not body_confidence:
-                scores = np.where(scores > _VISIBLE, _CODES, np.float32(-1))
-            payload[f"person_000_{part}_keypoints"] = keypoints[PARTS[part]]
-            payload[f"person_000_{part}_scores"] = scores
-        yield payload
-
-
-def _frame_numbers(clip: Clip, path: object) -> tuple[np.ndarray, float, tuple[str, ...]]:
+def _frame_numbers(clip: Clip, path: object, repairs: Repairs) -> tuple[np.ndarray, float, tuple[Repair, ...]]:
     """Where each stored frame belongs in the clip, the clip's frame rate, and the repair where one was needed."""
+    if not repairs.frame_indices:
+        return np.arange(len(clip.indices)), clip.fps, ()
     steps = np.diff(clip.indices)
     if len(steps) and steps.min() < 1:
         raise PoseFileError(f"{path}: frame_indices must rise, found {clip.indices[steps.argmin() :][:2].tolist()}.")
     stride = int(np.gcd.reduce(steps)) if len(steps) else 1
     frames = (clip.indices - clip.indices[0]) // stride
-    repaired = clip.num_stored_indices != len(frames) or stride > 1 or frames[-1] + 1 > len(frames)
-    return frames, clip.fps / stride, ("frame-indices-1",) if repaired else ()
+    missing = int(frames[-1]) + 1 - len(frames)
+    renumbered = clip.num_stored_indices != len(frames) or stride > 1
+    changed = len(frames) if renumbered else missing
+    repair = (Repair("frame-indices", VERSIONS["frame-indices"], changed),) if changed else ()
+    return frames, clip.fps / stride, repair
 
 
 def _num_people(run: FrameRun, path: object) -> int:
@@ -270,21 +233,11 @@ def _found(array: np.ndarray | None) -> str:
 
 
 def _body_scores_are_codes(runs: list[FrameRun], counts: list[int], people: int, path: object) -> bool:
-    """Whether every body score is -1 or the joint's number plus 18 for each person before."""
-    for run, count in zip(runs, counts, strict=True):
-        for person in range(min(count, people)):
-            _, scores = _part(run, person, "body", path)
-            if not ((scores == -1) | ((scores >= 0) & ((scores - _CODES) % len(_CODES) == 0))).all():
-                return False
-    return True
-
-
-def _stored_as(person: int, part: str, num_permuted: int) -> tuple[int, str]:
-    """Under which person and part a part is stored when the hands of `num_permuted` people are permuted."""
-    if num_permuted < 2 or not part.endswith("hand"):
-        return person, part
-    position = person if part == "left_hand" else num_permuted + person
-    return position // 2, ("left_hand", "right_hand")[position % 2]
+    return all(
+        are_codes(_part(run, person, "body", path)[1])
+        for run, count in zip(runs, counts, strict=True)
+        for person in range(min(count, people))
+    )
 
 
 def _hands_are_permuted(runs: list[FrameRun], counts: list[int], body_codes: bool, path: object) -> bool:
@@ -299,9 +252,9 @@ def _hands_are_permuted(runs: list[FrameRun], counts: list[int], body_codes: boo
         body, body_scores = _part(run, 0, "body", path)
         wrist, wrist_score = body[:, index("right_wrist")], body_scores[:, index("right_wrist")]
         as_stored = _part(run, 0, "right_hand", path)
-        repaired = _part(run, *_stored_as(0, "right_hand", count), path)
-        seen = (wrist_score >= 0 if body_codes else wrist_score > _VISIBLE) & (
-            np.minimum(as_stored[1][:, 0], repaired[1][:, 0]) > _VISIBLE
+        repaired = _part(run, *stored_as(0, "right_hand", count), path)
+        seen = (wrist_score >= 0 if body_codes else wrist_score > VISIBLE) & (
+            np.minimum(as_stored[1][:, 0], repaired[1][:, 0]) > VISIBLE
         )
         distances.append([np.linalg.norm(hand[0][seen, 0] - wrist[seen], axis=1) for hand in (as_stored, repaired)])
     as_stored, repaired = (np.concatenate(each) for each in zip(*distances, strict=True))

@@ -12,6 +12,7 @@ import numpy as np
 from poses.formats.frame_runs import MAX_FRAMES, FrameRun
 from poses.formats.npz import open_member, open_npz, read_array, read_header
 from poses.formats.payloads import decode_frame_payloads, read_unframed
+from poses.formats.signverse_repairs import VERSIONS
 from poses.sequence import GlossSpan, PoseFileError
 
 CORPUS_FPS = 24
@@ -20,6 +21,7 @@ CORPUS_FPS = 24
 LARGEST_FPS_ERROR = 0.05
 """How far `exact_fps` may be from the whole number that `fps` is, as a fraction: any rate from 10 on can be written."""
 
+_MAX_MARKER_BYTES = 10_000
 _MAX_FRAME_FILE_BYTES = 2**24
 _MAX_FRAMES_BYTES = 2**29
 _FRAME_NAME = re.compile(r"(?:.*/)?(\d{8})\.npz")
@@ -34,12 +36,16 @@ class Clip:
         indices: Which frame of the video each is.
         num_stored_indices: How many indices the file holds: none, one a frame, or two.
         fps: Frames of the video per second.
+        unneeded: Names of repairs that would harm it: those that it says, and `phantoms` where its makers did not look
+            for somebody in frames without anybody. Their `optimized` way of decoding did not, and that alone stores
+            one index a frame.
     """
 
     runs: list[FrameRun]
     indices: np.ndarray
     num_stored_indices: int
     fps: float
+    unneeded: frozenset[str]
     language: str = ""
     glosses: tuple[GlossSpan, ...] = ()
 
@@ -87,9 +93,7 @@ def read_clip_files(files: Mapping[str, bytes], path: object) -> Clip:
     frames = sorted(name for name in files if _FRAME_NAME.fullmatch(name))
     if not frames:
         raise PoseFileError(f"{path}: must hold poses.npz, or 00000001.npz and so on; found neither.")
-    return _frames_clip(
-        ((name, BytesIO(files[name])) for name in frames), _marked_fps(files.get(".complete", b"")), path
-    )
+    return _frames_clip(((name, BytesIO(files[name])) for name in frames), files.get(".complete", b""), path)
 
 
 def _read_poses(archive: zipfile.ZipFile, path: object) -> Clip:
@@ -121,7 +125,14 @@ def _read_poses(archive: zipfile.ZipFile, path: object) -> Clip:
     indices = stored[:: len(stored) // total].astype(np.int64) if len(stored) else np.arange(1, total + 1)
     language = "".join(_texts(archive, "sign_language", path)) if "sign_language.npy" in names else ""
     glosses = _read_glosses(archive, path) if "glosses.npy" in names else ()
-    return Clip(runs, indices, len(stored), fps, language, glosses)
+    unneeded = {"phantoms"} if len(stored) == total else set()
+    if "unneeded_repairs.npy" in names:
+        unneeded |= set(_texts(archive, "unneeded_repairs", path))
+    if unknown := unneeded - set(VERSIONS):
+        raise PoseFileError(
+            f"{path}: unneeded_repairs.npy must name some of {', '.join(VERSIONS)}, found {min(unknown)[:40]!r}."
+        )
+    return Clip(runs, indices, len(stored), fps, frozenset(unneeded), language, glosses)
 
 
 def _read_glosses(archive: zipfile.ZipFile, path: object) -> tuple[GlossSpan, ...]:
@@ -158,8 +169,8 @@ def _read_frame_folder(folder: Path, path: Path) -> Clip:
     if not files:
         raise PoseFileError(f"{path}: must hold poses.npz, or 00000001.npz and so on; found neither.")
     marker = folder / ".complete"
-    fps = _marked_fps(marker.read_bytes()) if marker.is_file() else CORPUS_FPS
-    return _frames_clip(((file.name, file) for file in files), fps, path)
+    marked = marker.read_bytes() if marker.is_file() else b""
+    return _frames_clip(((file.name, file) for file in files), marked, path)
 
 
 def _read_frame_archive(archive: zipfile.ZipFile, path: Path) -> Clip:
@@ -168,10 +179,10 @@ def _read_frame_archive(archive: zipfile.ZipFile, path: Path) -> Clip:
     if len(folders) != 1:
         raise PoseFileError(f"{path}: must hold the frames of one video, found {len(folders)} folders of frames.")
     marker = f"{folders.pop()}/.complete".removeprefix("/")
-    fps = CORPUS_FPS
+    marked = b""
     if marker in archive.namelist():
         with open_member(archive, marker, path) as stream:
-            fps = _marked_fps(stream.read())
+            marked = stream.read(_MAX_MARKER_BYTES)
 
     def files() -> Iterator[tuple[str, BytesIO]]:
         for name in names:
@@ -179,15 +190,14 @@ def _read_frame_archive(archive: zipfile.ZipFile, path: Path) -> Clip:
                 data = stream.read(_MAX_FRAME_FILE_BYTES)
             yield name, BytesIO(data)
 
-    return _frames_clip(files(), fps, path)
+    return _frames_clip(files(), marked, path)
 
 
-def _marked_fps(marker: bytes) -> int:
-    found = re.search(rb"^fps=(\d{1,4})\s*$", marker[:10_000], re.MULTILINE)
-    return int(found[1]) if found else CORPUS_FPS
-
-
-def _frames_clip(files: Iterable[tuple[str, Path | BytesIO]], fps: float, path: object) -> Clip:
+def _frames_clip(files: Iterable[tuple[str, Path | BytesIO]], marker: bytes, path: object) -> Clip:
+    marker = marker[:_MAX_MARKER_BYTES]
+    fps = re.search(rb"^fps=(\d{1,4})\s*$", marker, re.MULTILINE)
+    is_optimized = re.search(rb"^optimized_mode=True\s*$", marker, re.MULTILINE)
+    unneeded = frozenset({"phantoms"} if is_optimized else ())
     runs, indices, num_bytes = [], [], 0
     for name, file in files:
         where = f"{path}: {name}"
@@ -200,4 +210,4 @@ def _frames_clip(files: Iterable[tuple[str, Path | BytesIO]], fps: float, path: 
             raise PoseFileError(
                 f"{path}: must hold at most {MAX_FRAMES} frames and {_MAX_FRAMES_BYTES} bytes of points."
             )
-    return Clip(runs, np.array(indices), len(indices), fps)
+    return Clip(runs, np.array(indices), len(indices), int(fps[1]) if fps else CORPUS_FPS, unneeded)

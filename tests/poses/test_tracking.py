@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poses.formats.signverse import People
 from poses.keypoints import NUM_KEYPOINTS, PARTS, index
+from poses.people import People
 from poses.sequence import PoseFileError
 from poses.tracking import MAX_PEOPLE, main_signer, signer_poses, track_people
 

@@ -10,7 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poses.formats.signverse import read_people, read_signverse, write_signverse
+from poses.formats.signverse_published import Defects, publish_video
+from poses.formats.signverse_repairs import VERSIONS, Repairs
 from poses.keypoints import PARTS, index
+from poses.people import People, Repair
 from poses.sequence import GlossSpan, PoseFileError
 
 BODY = PARTS["body"]
@@ -46,6 +49,7 @@ def test_round_trip_loses_only_the_bodys_confidence(
 
 def test_written_file_has_the_published_layout(make_poses, tmp_path, publish):
     poses = make_poses(num_frames=3)
+    poses = replace(poses, keypoints=poses.keypoints.clip(0, 1))
     write_signverse(poses, tmp_path / "clip.npz")
     with np.load(tmp_path / "clip.npz", allow_pickle=True) as file:
         assert file.files == [
@@ -94,7 +98,7 @@ def test_hands_return_to_their_owners(publish, save_poses_npz, count):
     assert np.array_equal(people.keypoints[:, :, hands], published.keypoints[:, :, hands])
     assert np.array_equal(people.confidence[:, :, hands], published.confidence[:, :, hands])
     assert ("hands-1" in people.repairs) == (count > 1)
-    as_stored = read_people(path, unpermute_hands=False)
+    as_stored = read_people(path, repairs=Repairs(hands=False))
     assert np.array_equal(as_stored.keypoints, people.keypoints) == (count == 1)
 
 
@@ -116,11 +120,7 @@ def test_people_come_and_go(publish, save_poses_npz):
     people = read_people(path)
     assert people.num_people.tolist() == counts
     assert np.array_equal(people.keypoints, published.keypoints)
-    poses = read_signverse(path)
-    expected = published.confidence[:, 0].copy()
-    expected[:, BODY] = expected[:, BODY] > 0.3
-    assert np.array_equal(poses.confidence, expected)
-    assert not poses.confidence[[2, 6]].any()
+    assert read_people(path, max_people=2).keypoints.shape == (11, 2, 128, 2)
 
 
 def test_a_person_without_hands(publish, save_poses_npz):
@@ -132,13 +132,150 @@ def test_a_person_without_hands(publish, save_poses_npz):
     assert poses.part("face")[1].any()
 
 
-def test_scores_above_one_are_clamped_and_far_points_stay(publish, save_poses_npz):
-    (payload,) = publish([1]).payloads
-    payload["person_000_face_scores"] = np.full(68, 1.1, np.float32)
-    payload["person_000_face_keypoints"] = np.full((68, 2), -0.8, np.float32)
-    poses = read_signverse(save_poses_npz([payload]))
-    assert (poses.part("face")[1] == 1).all()
-    assert (poses.part("face")[0] == np.float32(-0.8)).all()
+def signers(counts: list[int], seed: int = 0) -> People:
+    """People side by side, each hand at its owner's wrist; some points are unseen, others sure."""
+    random = np.random.default_rng(seed)
+    shape = (len(counts), max([*counts, 0]), 128)
+    keypoints = random.uniform(0, 0.05, (*shape, 2)).astype(np.float32)
+    keypoints[..., 0] += np.arange(shape[1])[:, None] / max(shape[1], 1)
+    confidence = random.uniform(0.31, 1, shape).astype(np.float32)
+    confidence[random.random(shape) < 0.2] = 1
+    confidence[..., PARTS["face"]][random.random((*shape[:2], 68)) < 0.2] = 0
+    confidence[..., BODY] = random.random((*shape[:2], 18)) < 0.9
+    for side in ("left", "right"):
+        wrist, hand = index(f"{side}_wrist"), PARTS[f"{side}_hand"].start
+        keypoints[..., hand, :] = keypoints[..., wrist, :]
+        confidence[..., [wrist, hand]] = 1
+    exists = np.arange(shape[1]) < np.array(counts)[:, None]
+    keypoints, confidence = (
+        np.where((confidence > 0)[..., None], keypoints, 0),
+        np.where(exists[..., None], confidence, 0),
+    )
+    return People(
+        np.where(exists[..., None, None], keypoints, 0).astype(np.float32), confidence.astype(np.float32),
+        np.array(counts, np.int32), 24.0, 640, 360, "", (), (),
+    )  # fmt: skip
+
+
+def published_folder(folder, people: People, defects: Defects):
+    """Writes a video as it is published."""
+    for name, data in publish_video(people, "video", defects).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@given(
+    counts=st.lists(st.integers(0, 5), min_size=1, max_size=6),
+    seed=st.integers(0, 2**32 - 1),
+    defects=st.builds(
+        Defects,
+        scheme=st.sampled_from(["poses", "frames"]),
+        decoding=st.sampled_from(["optimized", "stream", "jpg-spill"]),
+        permuted_hands=st.booleans(),
+        high_scores=st.booleans(),
+        off_frame=st.booleans(),
+    ),
+)
+def test_whatever_the_defects_the_people_come_back(tmp_path_factory, counts, seed, defects):
+    people = signers(counts, seed)
+    back = read_people(published_folder(tmp_path_factory.mktemp("video"), people, defects))
+    assert np.array_equal(back.num_people, counts)
+    columns = slice(max(counts))  # a video of phantoms alone still has a column for them
+    assert np.array_equal(back.confidence[:, columns], people.confidence)
+    assert not back.confidence[:, max(counts) :].any()
+    seen = people.confidence > 0
+    assert np.array_equal(back.keypoints[:, columns][seen], people.keypoints[seen])
+    assert (back.fps, back.width, back.height) == (24, 640, 360)
+
+
+def test_each_repair_is_reported_with_what_it_changed(tmp_path):
+    """Four frames of two people, one of them empty but for a phantom."""
+    people = signers([2, 0, 2, 1])
+    sure = (people.confidence[..., 18:] == 1).sum()
+    defects = Defects(decoding="jpg-spill", high_scores=True, off_frame=True)
+    exists = np.arange(2) < people.num_people[:, None]
+    unseen = ((people.confidence[..., 18:] == 0) & exists[..., None]).sum()
+    repaired = {repair.name: repair for repair in read_people(published_folder(tmp_path, people, defects)).repaired}
+    assert set(repaired) == set(VERSIONS)
+    assert repaired["frame-indices"] == Repair("frame-indices", 1, frames=4)
+    assert repaired["body-codes"] == Repair("body-codes", 1, frames=4, people=6, points=6 * 18)  # the phantom's as well
+    assert repaired["hands"] == Repair("hands", 1, frames=2, people=4, points=4 * 42)
+    assert repaired["phantoms"] == Repair("phantoms", 1, frames=1, people=1, points=128)
+    assert repaired["scores"].points == sure
+    assert (repaired["off-frame"].points, repaired["off-frame"].label) == (unseen, "off-frame-1")
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_each_repair_can_be_switched_off(tmp_path, name):
+    people = signers([2, 0, 2, 1])
+    folder = published_folder(tmp_path, people, Defects(decoding="jpg-spill", high_scores=True, off_frame=True))
+    back = read_people(folder, repairs=Repairs().without([name]))
+    assert {repair.name for repair in back.repaired} == set(VERSIONS) - {name}
+    assert (not np.array_equal(back.confidence, people.confidence)) == (name != "frame-indices")
+    if name == "body-codes":
+        assert back.confidence[0, 0, BODY].tolist() == [0, *people.confidence[0, 0, BODY][1:]]  # the nose is joint 0
+
+
+def test_a_stride_is_left_alone_when_asked(tmp_path):
+    folder = published_folder(tmp_path, signers([1, 1]), Defects(stride=3))
+    assert read_people(folder).fps == 24
+    assert read_people(folder, repairs=Repairs(frame_indices=False)).fps == 72
+
+
+def test_people_without_hands(tmp_path):
+    people = read_people(published_folder(tmp_path, signers([2, 1]), Defects(without_hands=True)))
+    assert not people.confidence[..., PARTS["left_hand"].start : PARTS["right_hand"].stop].any()
+    assert people.confidence[..., PARTS["face"]].any()
+
+
+def test_a_damaged_checksum_is_refused(tmp_path):
+    for scheme, name in (("poses", r"poses\.npz"), ("frames", r"00000002\.npz")):
+        folder = published_folder(tmp_path / scheme, signers([1, 1]), Defects(scheme=scheme, damaged_crc=True))
+        with pytest.raises(PoseFileError, match=rf"{name}: must be a whole zip file, .*Bad CRC-32"):
+            read_people(folder)
+
+
+@pytest.mark.parametrize("decoding", ["optimized", "stream", "jpg-spill"])
+@pytest.mark.parametrize("scheme", ["poses", "frames"])
+def test_one_unsure_person_is_a_phantom_only_where_there_are_any(tmp_path, decoding, scheme):
+    """The optimized way of decoding does not look for anybody in frames where nobody was detected."""
+    people = signers([1, 1])
+    people.confidence[1] = 0.2
+    back = read_people(published_folder(tmp_path, people, Defects(scheme, decoding)))
+    assert back.num_people.tolist() == [1, 1 if decoding == "optimized" else 0]
+
+
+@pytest.mark.parametrize("part", ["body", "left_hand", "right_hand", "face"])
+def test_who_shows_a_part_is_no_phantom(tmp_path, part):
+    people = signers([1])
+    people.confidence[:] = 0.2
+    people.confidence[..., PARTS[part]] = 1
+    assert read_people(published_folder(tmp_path, people, Defects(decoding="stream"))).num_people.tolist() == [1]
+
+
+def test_a_point_a_little_off_the_frame_stays(tmp_path):
+    people = signers([1])
+    people.keypoints[0, 0, -2:] = [(-0.25, 1.25), (-0.26, 0.5)]
+    people.confidence[0, 0, -2:] = 0.9
+    back = read_people(published_folder(tmp_path, people, Defects()))
+    assert back.confidence[0, 0, -2:].tolist() == [np.float32(0.9), 0]
+
+
+def test_a_repair_that_a_file_calls_unneeded_must_be_known(publish, save_poses_npz):
+    path = save_poses_npz(publish([1]).payloads, unneeded_repairs=np.array(["manners"]))
+    with pytest.raises(PoseFileError, match=r"must name some of body-codes, .*, found 'manners'"):
+        read_people(path)
+
+
+def test_the_signer_is_followed_where_the_detector_swaps_people(tmp_path):
+    people = signers([2] * 30)
+    for array in (people.keypoints, people.confidence):
+        array[:] = array[:1]  # nobody moves
+        array[12:18] = array[12:18, ::-1]
+    poses = read_signverse(published_folder(tmp_path, people, Defects()))
+    assert np.array_equal(poses.confidence, np.repeat(people.confidence[:1, 0], 30, axis=0))
+    assert (read_people(tmp_path).confidence[12:18, 0] == people.confidence[0, 1]).all()
 
 
 @pytest.mark.parametrize(
@@ -235,7 +372,7 @@ def _change(key, value):
         (_change("person_000_face_scores", np.full(68, np.nan, np.float32)), "face_scores must be finite"),
         (_change("person_000_body_scores", np.full(18, np.inf, np.float32)), "body_scores must be finite"),
         (_change("person_000_face_keypoints", np.full((68, 2), 1e39)), "found NaN or infinity"),
-        (_change("person_000_face_keypoints", np.full((68, 2), 640, np.float32)), "found one 640 frame sizes away"),
+        (_change("person_000_face_keypoints", np.full((68, 2), 640, np.float32)), "middle 640 frame sizes away"),
     ],
 )
 def test_wrong_payloads_are_refused(publish, save_poses_npz, change, message):
