@@ -33,7 +33,7 @@ HEAD_YAW_DEG = 40.0
 FRAME_WIDTHS_M = ((0.75, 0.95), (0.95, 1.25), (1.25, 1.7))
 """Head and shoulders, to the waist, to the knees."""
 
-FRAME_CHANCES = (0.3, 0.5, 0.2)
+FRAME_CHANCES = (0.45, 0.4, 0.15)
 
 
 @dataclass(frozen=True, eq=False)
