@@ -141,7 +141,7 @@ def far_off(
     keypoints: Float32[np.ndarray, "... 128 2"],
 ) -> Bool[np.ndarray, "... 128"]:
     """Which points lie too far off the frame to be seen."""
-    return ((keypoints < -FARTHEST_OFF) | (keypoints > 1 + FARTHEST_OFF)).any(axis=-1)
+    return np.any((keypoints < -FARTHEST_OFF) | (keypoints > 1 + FARTHEST_OFF), axis=-1)
 
 
 def in_pixels(points: Float32[np.ndarray, "points 2"]) -> float:
