@@ -18,6 +18,7 @@ from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.data import compose_words, load_letters, word_batches
 from recognizer.modeling_sign_recognizer import SignRecognizerForCTC
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
+from recognizer.reading import load_recognizer
 
 TRAINING_LANGUAGES = tuple(language for language in LANGUAGES if language not in HELD_OUT_LANGUAGES)
 
@@ -28,6 +29,8 @@ class TrainConfig:
 
     output_dir: Path = Path("runs/recognizer")
     """Where checkpoints and, at the end, the model go."""
+    start_from: Path | None = None
+    """Folder of a recognizer whose weights are trained further; random ones if left out."""
     languages: tuple[str, ...] = TRAINING_LANGUAGES
     """Sign languages whose letters are learned; never a held-out one in a shipped weight."""
     num_words: int = 6000
@@ -76,21 +79,27 @@ def train(config: TrainConfig, model_config: SignRecognizerConfig | None = None)
 
     Args:
         config: What to train on, and how.
-        model_config: The network, where not the default one.
+        model_config: The network, where neither the default one nor that of `config.start_from`.
 
     Returns:
         The averaged weights, in evaluation mode.
 
     Raises:
-        ValueError: `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true.
+        ValueError: `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true;
+            `config.start_from` is no recognizer, or `model_config` is given beside it.
     """
+    if config.start_from and model_config:
+        raise ValueError(f"`model_config` must be None where `start_from` is given, got {str(config.start_from)!r}.")
     checkpoint = config.output_dir / "checkpoint.pt"
     if checkpoint.exists() != config.resume:
         state = "holds a checkpoint" if checkpoint.exists() else "holds none"
         raise ValueError(f"`resume` must be {checkpoint.exists()} where {str(config.output_dir)!r} {state}.")
     accelerator = Accelerator()
     set_seed(config.seed)
-    model = SignRecognizerForCTC(model_config or SignRecognizerConfig())
+    if config.start_from:
+        model = load_recognizer(config.start_from).model.train()
+    else:
+        model = SignRecognizerForCTC(model_config or SignRecognizerConfig())
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     scheduler = get_cosine_schedule_with_warmup(optimizer, config.warmup_steps, config.num_steps)

@@ -6,7 +6,7 @@ import torch
 from poses.fingerspelling import HELD_OUT_LANGUAGES
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.data import word_batches
-from recognizer.reading import load_recognizer
+from recognizer.reading import WEIGHTS, load_recognizer
 from recognizer.training import TRAINING_LANGUAGES, TrainConfig, train
 
 TINY = SignRecognizerConfig(hidden_size=8, num_attention_heads=2, intermediate_size=8, conv_kernel_size=3)
@@ -47,6 +47,20 @@ def test_trained_recognizer_is_saved_and_loads(config):
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(loaded.model.state_dict()[name], weight, rtol=2e-3, atol=1e-4)
     assert loaded.processor.frame_rate == 24
+
+
+def test_training_goes_on_from_given_weights(config, tmp_path):
+    train(config, TINY)
+    given = load_recognizer(config.output_dir / "model").model
+    further = replace(config, output_dir=tmp_path / "further", start_from=config.output_dir / "model")
+    trained = train(replace(further, learning_rate=1e-12))
+    for name, weight in given.state_dict().items():
+        torch.testing.assert_close(trained.state_dict()[name], weight)
+
+
+def test_given_weights_bring_their_own_network(config):
+    with pytest.raises(ValueError, match=r"`model_config` must be None where `start_from` is given, got '.*weights'"):
+        train(replace(config, start_from=WEIGHTS), TINY)
 
 
 def test_resuming_needs_a_checkpoint(config):
