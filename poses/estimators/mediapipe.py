@@ -17,6 +17,9 @@ LEAST_WRIST_CONFIDENCE = 0.3
 SQUARE_WIDTH = 1.2
 """Side of the square in which a lost hand is looked for, in shoulder widths: two hands' lengths."""
 
+FARTHEST_WRIST = 0.3
+"""How far a hand's wrist may lie from the arm's, in shoulder widths; farther off it is another hand, or none."""
+
 REACH = 0.35
 """How far beyond the wrist the square's middle lies, in forearm lengths."""
 
@@ -96,7 +99,8 @@ class MediaPipeEstimator:
         if not found.multi_hand_landmarks:
             return None
         points = _points(found.multi_hand_landmarks[0], 21) * (2 * half) + [columns[0], rows[0]]
-        return (points / size).astype(np.float32)
+        apart = np.linalg.norm(points[0] - keypoints[index(f"{side}_wrist")] * size)
+        return (points / size).astype(np.float32) if apart < FARTHEST_WRIST * 2 * half / SQUARE_WIDTH else None
 
     def reset(self) -> None:
         """Forgets the video so far; the next frame starts another."""

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from poses.estimators import create_estimator, extract_poses
-from poses.keypoints import index
+from poses.estimators.mediapipe import _same, _square
+from poses.keypoints import PARTS, index
 from poses.video import read_frames, read_info
 
 ROOT = Path(__file__).parents[3]
@@ -83,3 +84,34 @@ def test_each_hand_belongs_to_its_own_wrist(estimator):
     own = np.linalg.norm(wrists - arms, axis=-1)[both].mean()
     crossed = np.linalg.norm(wrists - arms[:, ::-1], axis=-1)[both].mean()
     assert own < crossed / 2
+
+
+@pytest.mark.filterwarnings(PROTOBUF)
+@pytest.mark.skipif(not (VIDEOS / "isl51").is_dir(), reason="../shared/data is not here")
+def test_a_lost_hand_is_found_where_it_was(estimator):
+    path = VIDEOS / "isl51" / "videos" / "a.mp4"
+    estimator.reset()
+    frame = next(islice(read_frames(path), 30, None))
+    keypoints, confidence = estimator.estimate(frame)
+    hand = PARTS["right_hand"]
+    assert (confidence[hand] == 1).all()
+    again = estimator._look_again(frame, keypoints, confidence, "right")
+    extent = np.ptp(keypoints[hand], axis=0).max()
+    assert np.linalg.norm(again - keypoints[hand], axis=1).mean() < 0.15 * extent
+
+
+def test_a_hand_is_looked_for_beyond_its_wrist():
+    pixels, confidence = np.zeros((128, 2)), np.zeros(128)
+    seen = index("right_shoulder", "left_shoulder", "right_elbow", "right_wrist")
+    pixels[seen] = (20, 40), (70, 40), (10, 80), (30, 60)
+    confidence[seen] = 1
+    assert _square(pixels, confidence, "right") == (37, 53, 30)
+    assert _square(pixels, confidence, "left") is None
+    confidence[index("right_wrist")] = 0.2
+    assert _square(pixels, confidence, "right") is None
+
+
+def test_one_hand_found_twice_is_told_from_two():
+    hand = np.stack([np.linspace(0.2, 0.4, 21), np.linspace(0.5, 0.6, 21)], axis=1)
+    assert _same(hand + 0.02, hand)
+    assert not _same(hand + 0.1, hand)
