@@ -99,7 +99,10 @@ def pixel_weights(
 def training_loss(
     unet: SignerUNet, batch: dict[str, Tensor], config: RendererTrainConfig, generator: torch.Generator
 ) -> Float[Tensor, ""]:
-    """Flow matching on a batch, with the error measured on the clean frames that the velocity points to."""
+    """Flow matching on a batch, with the error measured on the clean frames that the velocity points to.
+
+    Everything is drawn on the CPU, where `generator` is, so that a seed means the same on every device.
+    """
     frames = batch["frames"].permute(0, 4, 1, 2, 3).float() / 127.5 - 1
     clips, _, num_frames, height, width = frames.shape
 
@@ -111,7 +114,8 @@ def training_loss(
     sigma = torch.where(uniform(clips, 1) < config.full_noise, torch.ones(()), sigma).expand(-1, num_frames).clone()
     known = uniform(clips) < config.known_frame
     sigma[known, 0] = 0
-    noise = torch.randn(clips, 3, 1, height, width, generator=generator).expand_as(frames)
+    sigma, known = sigma.to(frames.device), known.to(frames.device)
+    noise = torch.randn(clips, 3, 1, height, width, generator=generator).to(frames.device).expand_as(frames)
     weight = pixel_weights(
         batch["maps"], batch["reference"], hand_weight=config.hand_weight, face_weight=config.face_weight
     )
@@ -156,7 +160,6 @@ def train(config: RendererTrainConfig) -> Path:
         num_workers=config.workers,
         drop_last=True,
     )
-    curve = (config.output / "curve.jsonl").open("a")
     recent = []
     progress = tqdm(accelerator.prepare(loader), initial=step, total=config.steps, desc="train", unit="step")
     for batch in progress:
@@ -177,8 +180,8 @@ def train(config: RendererTrainConfig) -> Path:
             mean = float(np.mean(recent))
             recent.clear()
             progress.set_postfix(loss=f"{mean:.4f}")
-            curve.write(json.dumps({"step": step, "loss": mean, "lr": schedule.get_last_lr()[0]}) + "\n")
-            curve.flush()
+            with (config.output / "curve.jsonl").open("a") as curve:
+                curve.write(json.dumps({"step": step, "loss": mean, "lr": schedule.get_last_lr()[0]}) + "\n")
         if step % config.checkpoint_every == 0 or step == config.steps:
             _checkpoint(accelerator, config, unet, ema, step)
     return config.output / "pipeline"

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from gen.conditioning import IS_HAND, MAP_CHANNELS, REFERENCE_MAP_CHANNELS
 from gen.models.signer_unet import SignerUNet
 from gen.renderers.pictures import built_in_picture
 from gen.renderers.placing import place_over
@@ -36,3 +39,28 @@ def unet():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory) -> Path:
+    """Tiny clips as `signloop signers make` leaves them: four frames after the picture, 48 pixels to a side.
+
+    In each array, the first three channels are row, column and number of the frame; a hand is near a corner.
+    """
+    folder = tmp_path_factory.mktemp("clips")
+    for split, count in (("train", 2), ("validation", 1), ("handless", 1)):
+        for clip in range(count):
+            (folder / split / f"{clip:06d}").mkdir(parents=True)
+            place = np.zeros((5, 48, 48, 3), np.uint8)
+            place[..., 0], place[..., 1] = np.indices((48, 48))
+            place[..., 2] = np.arange(5)[:, None, None]
+            maps = np.full((4, 48, 48, MAP_CHANNELS), clip, np.uint8)
+            maps[..., :3] = place[1:]
+            maps[..., 8] = 0
+            if split != "handless":
+                maps[:, 4:12, 34:42, 8] = np.flatnonzero(IS_HAND)[0]
+            reference = np.zeros((48, 48, REFERENCE_MAP_CHANNELS), np.uint8)
+            reference[..., :3] = place[0]
+            for name, array in (("frames", place), ("maps", maps), ("reference", reference)):
+                np.save(folder / split / f"{clip:06d}" / f"{name}.npy", array)
+    return folder

@@ -1,0 +1,190 @@
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import gen.train
+from gen.conditioning import HEAD, IS_HAND
+from gen.data import WindowDataset
+from gen.train import RendererTrainConfig, pixel_weights, sample_grid, train, training_loss
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def config(clips, tmp_path):
+    return RendererTrainConfig(
+        data=clips,
+        output=tmp_path / "run",
+        steps=4,
+        batch_size=2,
+        num_frames=2,
+        crop_size=16,
+        warmup_steps=1,
+        block_channels=(8, 64, 64),
+        num_blocks=(1, 1, 1),
+        bf16=False,
+        checkpoint_every=2,
+    )
+
+
+@pytest.fixture
+def batch(clips):
+    windows = WindowDataset(clips / "train", num_windows=3, num_frames=2, crop_size=16, seed=0)
+    return torch.utils.data.default_collate([windows[index] for index in range(3)])
+
+
+def weights(config) -> dict[str, torch.Tensor]:
+    return load_file(config.output / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def no_grid(*_) -> np.ndarray:
+    """Instead of samples, where they are not what is looked at."""
+    return np.zeros((1, 1, 3), np.uint8)
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=0, atol=0)
+
+
+def test_the_loss_is_finite_and_its_gradient_reaches_every_parameter(unet, batch, config):
+    unet = copy.deepcopy(unet).train()
+    loss = training_loss(unet, batch, config, torch.Generator().manual_seed(0))
+    assert loss.isfinite()
+    assert loss > 0
+    loss.backward()
+    for name, parameter in unet.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_generator_decides_the_loss(unet, batch, config):
+    first, second, third = (
+        training_loss(unet, batch, config, torch.Generator().manual_seed(seed)).item() for seed in (0, 0, 1)
+    )
+    assert first == second != third
+
+
+def test_the_loss_is_computed_where_the_network_and_the_batch_are(unet, batch, config):
+    """The meta device refuses to be mixed with others, as an accelerator would, and computes nothing."""
+    unet = copy.deepcopy(unet).to("meta")
+    batch = {name: value.to("meta") for name, value in batch.items()}
+    assert training_loss(unet, batch, config, torch.Generator().manual_seed(0)).device.type == "meta"
+
+
+def test_hands_count_most_then_faces_and_where_the_pictures_hands_were():
+    palm = int(np.flatnonzero(IS_HAND)[0])
+    maps = torch.zeros(1, 1, 48, 48, 12, dtype=torch.uint8)
+    reference = torch.zeros(1, 48, 48, 7, dtype=torch.uint8)
+    maps[0, 0, 8, 8, 8] = palm
+    maps[0, 0, 8, 30, 8] = HEAD
+    reference[0, 30, 8, 6] = palm
+    weight = pixel_weights(maps, reference, hand_weight=4.0, face_weight=2.0)[0, 0]
+    expected = torch.ones(48, 48)
+    expected[3:14, 25:36] = expected[25:36, 3:14] = 2  # five pixels around
+    expected[3:14, 3:14] = 4
+    torch.testing.assert_close(weight, expected)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(gen.train, "sample_grid", no_grid)
+    train(config)
+    parted = replace(config, output=tmp_path / "parted")
+    step = 0
+
+    def interrupted(*args):
+        nonlocal step
+        step += 1
+        if step == 4:
+            raise KeyboardInterrupt
+        return training_loss(*args)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(gen.train, "training_loss", interrupted)
+        train(parted)
+    train(parted)
+    assert step == 4
+    assert_same(weights(config), weights(parted))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed_in", ["training_loss", "sample_grid"])
+def test_a_killed_run_goes_on_to_the_same_weights(killed_in, config, tmp_path):
+    """Killed between checkpoints, and while one is written."""
+    train(config)
+    parted = replace(config, output=tmp_path / "parted")
+    program = (
+        "import os, signal, sys, json, gen.train as trainer\n"
+        "from pathlib import Path\n"
+        "given = json.loads(sys.argv[1])\n"
+        "given |= {name: Path(given[name]) for name in ('data', 'output')}\n"
+        f"called, do = [], trainer.{killed_in}\n"
+        "def killed(*args):\n"
+        "    called.append(args)\n"
+        f"    if len(called) == {3 if killed_in == 'training_loss' else 2}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return do(*args)\n"
+        f"trainer.{killed_in} = killed\n"
+        "trainer.train(trainer.RendererTrainConfig(**given))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, json.dumps(asdict(parted), default=str)], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    train(parted)
+    assert_same(weights(config), weights(parted))
+
+
+def test_a_run_starts_from_the_weights_it_is_given(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(gen.train, "sample_grid", no_grid)
+    train(replace(config, steps=1))
+    on = replace(config, output=tmp_path / "on", weights=config.output / "pipeline", steps=1, learning_rate=0.0)
+    train(on)
+    assert_same(weights(config), weights(on))
+    with pytest.raises(ValueError, match=r"`weights` must be a saved pipeline's folder, found no unet/config.json in"):
+        train(replace(config, output=tmp_path / "third", weights=tmp_path))
+
+
+def test_the_last_two_checkpoints_are_kept(config, monkeypatch):
+    monkeypatch.setattr(gen.train, "sample_grid", no_grid)
+    train(replace(config, steps=3, checkpoint_every=1))
+    assert sorted(os.listdir(config.output)) == [
+        "checkpoint-0000002", "checkpoint-0000003", "pipeline",
+        "samples-0000001.png", "samples-0000002.png", "samples-0000003.png",
+    ]  # fmt: skip
+
+
+def test_samples_show_a_column_for_each_window(unet, config):
+    """True frame, composite, made in one step, made in four."""
+    grid = sample_grid(unet, config, num_windows=2)
+    assert grid.shape == (4 * 16, 2 * 16, 3)
+    # In the tiny clips, the composite is the true frame.
+    np.testing.assert_array_equal(grid[16:32], grid[:16])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "`steps` must be at least 1, got 0"),
+        ({"crop_size": -16}, "`crop_size` must be at least 1, got -16"),
+        ({"full_noise": 1.5}, r"`full_noise` must be in \[0, 1\], got 1.5"),
+        ({"ema_decay": -0.1}, r"`ema_decay` must be in \[0, 1\], got -0.1"),
+    ],
+)
+def test_wrong_configurations_are_refused(change, message, config):
+    with pytest.raises(ValueError, match=message):
+        replace(config, **change)
+
+
+def test_data_without_clips_is_refused(config, tmp_path):
+    with pytest.raises(ValueError, match="`data` must hold clips with maps, found none in"):
+        train(replace(config, data=tmp_path))
