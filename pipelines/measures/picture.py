@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -72,11 +73,14 @@ def cut_frames(frames: Iterable[UInt8[np.ndarray, "height width 3"]], boxes: Flo
     """Cuts hands and face out of every frame and keeps the frame itself small.
 
     Args:
-        frames: As many as there are boxes; more are left out, and a video that ends early has no cut-outs there.
+        frames: Of one size. Nothing is cut out of those beyond the boxes.
         boxes: As fractions of the frame, so that videos of several sizes can be compared.
+
+    Raises:
+        ValueError: There is no frame.
     """
     regions, valid, small = [], [], []
-    for frame, of_frame in zip(frames, boxes, strict=False):
+    for frame, of_frame in zip(frames, chain(boxes, repeat(np.full((len(REGIONS), 4), np.nan))), strict=False):
         picture = Image.fromarray(frame)
         scale = np.array([picture.width, picture.height] * 2)
         cuts = np.zeros((len(REGIONS), CROP_PX, CROP_PX, 3), np.uint8)
