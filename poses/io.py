@@ -1,15 +1,70 @@
 """Reads and writes pose files, whatever their format."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
+from poses.formats.array_files import Given
+from poses.formats.coco_wholebody import read_coco_wholebody, write_coco_wholebody
+from poses.formats.mediapipe import read_holistic, write_holistic
+from poses.formats.multi_vsl import read_multi_vsl, write_multi_vsl
+from poses.formats.npz import open_npz
+from poses.formats.openpose_json import is_openpose_folder, read_openpose, write_openpose
 from poses.formats.pose_file import read_pose, write_pose
 from poses.formats.signverse import read_signverse, write_signverse
+from poses.formats.signx import read_signx, write_signx
 from poses.sequence import PoseFileError, PoseSequence
 
+StrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Attributes:
+        title: What it is called in messages.
+        suffix: Of its files; empty where a clip is a folder.
+        read: Reads a clip; what it is given counts only where the file does not say it.
+        write: Writes a clip.
+        members: Arrays by which an `.npz` is known.
+    """
+
+    title: str
+    suffix: str
+    read: Callable[[StrPath, Given], PoseSequence]
+    write: Callable[..., None]
+    members: frozenset[str] = frozenset()
+
+
+FORMATS = MappingProxyType(
+    {
+        "signverse": Format("SignVerse-2M", ".npz", lambda path, _: read_signverse(path), write_signverse),
+        "pose": Format(".pose", ".pose", lambda path, _: read_pose(path), write_pose),
+        "openpose": Format("OpenPose JSON", "", read_openpose, write_openpose),
+        "coco-wholebody": Format(
+            "COCO-WholeBody", ".npz", read_coco_wholebody, write_coco_wholebody, frozenset({"keypoints", "scores"})
+        ),
+        "holistic": Format(
+            "MediaPipe Holistic", ".npz", read_holistic, write_holistic, frozenset({"pose_landmarks", "face_landmarks"})
+        ),
+        "multi-vsl": Format(
+            "Multi-VSL",
+            ".npz",
+            lambda path, _: read_multi_vsl(path),
+            write_multi_vsl,
+            frozenset({"all_xy", "all_score"}),
+        ),
+        "signx": Format("SignX", ".npz", read_signx, write_signx, frozenset({"dwpose"})),
+    }
+)
+"""The formats by the name that they are asked for with."""
+
+_TITLES = {format.title: format for format in FORMATS.values()}
+
 _MAGIC = {
-    b"PK\x03\x04": "SignVerse-2M",
-    b"PK\x05\x06": "SignVerse-2M",
     b"\xcd\xcc\xcc\x3d": ".pose",  # its version as float32, 0.1
     b"\xcd\xcc\x4c\x3e": ".pose",  # or 0.2
     b"\x1aE\xdf\xa3": "a Matroska or WebM video",
@@ -23,58 +78,93 @@ _MAGIC = {
 }
 
 
-def load_poses(path: str | os.PathLike[str]) -> PoseSequence:
-    """Reads a clip: a SignVerse-2M file, folder or zip, or a `.pose` file, told apart by what is in it.
+def load_poses(
+    path: StrPath, *, fps: float | None = None, width: int | None = None, height: int | None = None
+) -> PoseSequence:
+    """Reads a clip in any of `FORMATS`, told apart by what is in it.
+
+    Args:
+        path: A file, or a folder of one file a frame.
+        fps: Frames per second, which some formats do not state.
+        width: Frame width in pixels, which some formats do not state.
+        height: Frame height in pixels, which some formats do not state.
 
     Raises:
-        PoseFileError: It is none of these, is damaged, or shows nobody.
+        PoseFileError: It is in none of the formats, is damaged, shows nobody, does not state what is not given, or
+            states something else than is given.
     """
     kind = sniff(path)
+    if kind not in _TITLES:
+        hint = "; extract its poses first" if "video" in kind or kind == "a GIF" else ""
+        raise PoseFileError(f"{path}: must be a pose file ({', '.join(_TITLES)}), found {kind}{hint}.")
     try:
-        if kind == "SignVerse-2M":
-            return read_signverse(path)
-        if kind == ".pose":
-            return read_pose(path)
+        poses = _TITLES[kind].read(path, Given(fps, width, height))
     except OSError as error:
         raise PoseFileError(f"{path}: cannot be read ({error.strerror}).") from None
-    hint = "; extract its poses first" if "video" in kind or kind == "a GIF" else ""
-    raise PoseFileError(f"{path}: must be a SignVerse-2M or .pose file, found {kind}{hint}.")
+    for name, given in (("fps", fps), ("width", width), ("height", height)):
+        if given not in (None, getattr(poses, name)):
+            raise PoseFileError(f"{path}: states that its {name} is {getattr(poses, name):g}, but {given:g} was given.")
+    return poses
 
 
-def save_poses(poses: PoseSequence, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Writes a clip: `.npz` as SignVerse-2M, `.pose` for pose-format. What each loses is said by its writer.
+def save_poses(poses: PoseSequence, path: StrPath, *, format: str | None = None, overwrite: bool = False) -> None:
+    """Writes a clip. What each format loses is said by its writer, and in docs/formats.md.
+
+    Args:
+        poses: The clip.
+        path: A file, or a folder for formats of one file a frame.
+        format: A name of `FORMATS`; by default `signverse` for `.npz` and `pose` for `.pose`.
+        overwrite: Whether a file that is already there may be replaced. Folders never are.
 
     Raises:
-        ValueError: The suffix is another, `path` is taken, or the format cannot hold the clip.
+        ValueError: The format is unknown, the suffix is another, `path` is taken, or the format cannot hold the clip.
     """
     suffix = Path(path).suffix.lower()
-    if suffix == ".npz":
-        write_signverse(poses, path, overwrite=overwrite)
-    elif suffix == ".pose":
-        write_pose(poses, path, overwrite=overwrite)
-    else:
-        raise ValueError(f"{path}: must end in .npz (SignVerse-2M) or .pose, got {suffix or 'no suffix'!r}.")
+    if format is None:
+        format = {".npz": "signverse", ".pose": "pose"}.get(suffix)
+        if format is None:
+            raise ValueError(
+                f"{path}: must end in .npz (SignVerse-2M) or .pose where no format is named, "
+                f"got {suffix or 'no suffix'!r}."
+            )
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}.")
+    if suffix != FORMATS[format].suffix:
+        expected = f"end in {FORMATS[format].suffix}" if FORMATS[format].suffix else "be a folder, without a suffix,"
+        raise ValueError(f"{path}: must {expected} for {FORMATS[format].title}, got {suffix or 'no suffix'!r}.")
+    FORMATS[format].write(poses, path, overwrite=overwrite)
 
 
-def sniff(path: str | os.PathLike[str]) -> str:
-    """Says what a file is by its first bytes: "SignVerse-2M", ".pose", or in words what else it looks like.
+def sniff(path: StrPath) -> str:
+    """Says what a file or folder is by what is in it: the title of one of `FORMATS`, or in words what else.
 
     Raises:
-        PoseFileError: It does not exist, cannot be read, or is empty.
+        PoseFileError: It does not exist, cannot be read, is empty, or is a damaged zip file.
     """
-    if os.path.isdir(path):
-        return "SignVerse-2M"
     try:
+        if os.path.isdir(path):
+            return "OpenPose JSON" if is_openpose_folder(Path(path)) else "SignVerse-2M"
         with open(path, "rb") as stream:
-            head = stream.read(16)
+            head = stream.read(64)
     except FileNotFoundError:
         raise PoseFileError(f"{path}: no such file or folder.") from None
     except OSError as error:
         raise PoseFileError(f"{path}: cannot be read ({error.strerror}).") from None
     if not head:
         raise PoseFileError(f"{path}: must be a pose file, but it is empty.")
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return _sniff_zip(path)
+    if head.lstrip()[:1] in (b"{", b"["):
+        return "OpenPose JSON"
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
         return "an MP4 video"
     if head.startswith(b"RIFF"):
         return "a WebP picture" if head[8:12] == b"WEBP" else "an AVI video"
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "something else")
+
+
+def _sniff_zip(path: StrPath) -> str:
+    with open_npz(path, path) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+    found = (format.title for format in FORMATS.values() if format.members and format.members <= names)
+    return next(found, "SignVerse-2M")  # which says best what is wrong with other zip files

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from poses.formats.npz import open_npz, read_array
-from poses.keypoints import PARTS
-from poses.sequence import PoseFileError, PoseSequence
+from poses.sequence import PoseFileError
 
 TRACKS_VERSION = 1
 """Raised when a number in the vector changes its place or its meaning."""
@@ -119,57 +118,6 @@ def track_statistics(
     mean = total / np.maximum(count, 1)
     variance = squares / np.maximum(count, 1) - mean**2
     return mean.astype(np.float32), np.where(variance > 1e-8, np.sqrt(np.maximum(variance, 0)), 1).astype(np.float32)
-
-
-def dwpose_track(poses: PoseSequence) -> Float32[np.ndarray, "frames 384"]:
-    """The DWPose track: keypoints as fractions of the centred square of the frame, and their confidence.
-
-    Points outside the square, like those that were not seen, become 0 with confidence 0. Order and crop are those of
-    `flatten_payload` in https://github.com/SignerX/SignVerse-2M, SignDW_Transformer/train_SignDW_40M.py@2ea99ea, which
-    also drops points on the frame's first row or column because it has no other sign of a point that is missing.
-    """
-    frame = np.array([poses.width, poses.height], np.float32)
-    square = frame.min()
-    keypoints = (poses.pixels() - (frame - square) / 2) / square
-    inside = (poses.confidence > 0) & (keypoints >= 0).all(axis=-1) & (keypoints <= 1).all(axis=-1)
-    keypoints = np.where(inside[..., None], keypoints, np.float32(0))
-    confidence = np.where(inside, poses.confidence, np.float32(0))
-    flat = keypoints.reshape(len(poses), -1, 2)
-    points = {part: flat[:, where].reshape(len(poses), -1) for part, where in PARTS.items()}
-    scores = {part: confidence[:, where] for part, where in PARTS.items()}
-    return np.concatenate(
-        [
-            points["body"],
-            scores["body"],
-            points["left_hand"],
-            points["right_hand"],
-            scores["left_hand"],
-            scores["right_hand"],
-            points["face"],
-            scores["face"],
-        ],
-        axis=1,
-        dtype=np.float32,
-    )
-
-
-def poses_from_dwpose(
-    track: Float32[np.ndarray, "frames 384"], *, fps: float, size: int, source: str = ""
-) -> PoseSequence:
-    """Undoes `dwpose_track`, in a square frame of `size` pixels: what lay outside the square is lost.
-
-    Raises:
-        ValueError: `track` is not [frames, 384], or NaN somewhere.
-    """
-    if track.ndim != 2 or track.shape[1] != track_size("dwpose"):
-        raise ValueError(f"`track` must be [frames, {track_size('dwpose')}], got {list(track.shape)}.")
-    sizes = (36, 18, 42, 42, 21, 21, 136, 68)
-    body, body_score, left, right, left_score, right_score, face, face_score = np.split(
-        track, np.cumsum(sizes)[:-1], axis=1
-    )
-    keypoints = np.concatenate([body, left, right, face], axis=1).reshape(len(track), -1, 2)
-    confidence = np.concatenate([body_score, left_score, right_score, face_score], axis=1)
-    return PoseSequence(keypoints, confidence, fps=fps, width=size, height=size, source=source)
 
 
 def mediapipe_track(

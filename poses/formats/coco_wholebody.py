@@ -1,13 +1,19 @@
-"""Converts between COCO-WholeBody's 133 points, as rtmlib and mmpose give them, and the 128 of DWPose.
+"""Converts between COCO-WholeBody's 133 points, as rtmlib and mmpose give them, and the 128 of DWPose, with files.
 
 Order: https://github.com/jin-s13/COCO-WholeBody/blob/master/imgs/Fig2_anno.png, 17 body, 6 feet, 68 face, 21 left hand,
 21 right hand. Left is the signer's own left in both.
 """
 
+import os
+
 import numpy as np
 from jaxtyping import Float32
 
+from poses.formats.array_files import Given, frame_size, read_arrays, single_numbers, write_arrays
+from poses.formats.checks import checked_sequence
+from poses.formats.npz import open_npz, read_array
 from poses.keypoints import BODY, PARTS, index
+from poses.sequence import PoseFileError, PoseSequence
 
 BODY_NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear",
@@ -54,3 +60,46 @@ def dwpose_to_coco_wholebody(
     there[..., _THERE, :] = keypoints[..., _HERE, :]
     seen[..., _THERE] = confidence[..., _HERE]
     return there, seen
+
+
+def read_coco_wholebody(path: str | os.PathLike[str], given: Given) -> PoseSequence:
+    """Reads `keypoints` in pixels, [frames, 133, 2], and `scores`, [frames, 133], as rtmlib returns them.
+
+    A third axis, [frames, people, 133, ...], is read too: its first person. Scores above 1, which rtmlib's largest
+    models give, are taken for 1.
+
+    Args:
+        path: An `.npz` file, with `fps`, `width` and `height` where it is written by `write_coco_wholebody`.
+        given: What the file does not say.
+
+    Raises:
+        PoseFileError: It is something else, is damaged, shows nobody, or its frame rate or size is not known.
+    """
+    with open_npz(path, path) as archive:
+        several = read_array(archive, "scores.npy", path).ndim == 3
+    people = (None,) * several
+    arrays = read_arrays(path, {"keypoints": (*people, NUM_WHOLEBODY, 2), "scores": (*people, NUM_WHOLEBODY)})
+    keypoints, scores = arrays["keypoints"], arrays["scores"]
+    if keypoints.shape[:-1] != scores.shape or 0 in scores.shape:
+        raise PoseFileError(
+            f"{path}: keypoints.npy and scores.npy must hold the same people, "
+            f"found {list(keypoints.shape)} and {list(scores.shape)}."
+        )
+    if several:
+        keypoints, scores = keypoints[:, 0], scores[:, 0]
+    fps, width, height = given.or_stated(path, single_numbers(arrays))
+    with np.errstate(over="ignore"):
+        points = coco_wholebody_to_dwpose(keypoints.astype(np.float32), np.clip(scores, 0, 1).astype(np.float32))
+    return checked_sequence(path, points[0] / frame_size(width, height), points[1], fps=fps, width=width, height=height)
+
+
+def write_coco_wholebody(poses: PoseSequence, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Writes what `read_coco_wholebody` reads.
+
+    Lost are the neck's own place and confidence, the language, the glosses and the source.
+
+    Raises:
+        ValueError: `path` is taken.
+    """
+    keypoints, scores = dwpose_to_coco_wholebody(poses.pixels(), poses.confidence)
+    write_arrays(path, {"keypoints": keypoints, "scores": scores}, poses, overwrite=overwrite)

@@ -5,10 +5,15 @@ https://github.com/google-ai-edge/mediapipe/tree/v0.10.14/mediapipe/python/solut
 mediapipe/modules/face_geometry/data/canonical_face_model_uv_visualization.png for the face mesh.
 """
 
+import os
+
 import numpy as np
 from jaxtyping import Float32
 
+from poses.formats.array_files import Given, read_arrays, single_numbers, write_arrays
+from poses.formats.checks import checked_sequence
 from poses.keypoints import BODY, PARTS, index
+from poses.sequence import PoseFileError, PoseSequence
 
 POSE_NAMES = (
     "NOSE",
@@ -46,6 +51,14 @@ FACE_68 = (
 
 NUM_FACE = 478
 """Vertices of the refined face mesh; without refinement the last 10, the irises, are missing."""
+
+_LANDMARKS = {
+    "pose_landmarks": (len(POSE_NAMES), 4),
+    "face_landmarks": (None, 3),
+    "left_hand_landmarks": (len(HAND_NAMES), 3),
+    "right_hand_landmarks": (len(HAND_NAMES), 3),
+}
+"""Shape of a frame by MediaPipe's name. In the order that `holistic_to_dwpose` takes them."""
 
 _NECK = BODY.index("neck")
 _SHOULDERS = index("right_shoulder", "left_shoulder")
@@ -110,3 +123,50 @@ def dwpose_to_holistic(
     pose[..., _POSE, :] = points[..., _BODY, :]
     face[..., FACE_68, :] = points[..., PARTS["face"], :]
     return pose, face, points[..., PARTS["left_hand"], :], points[..., PARTS["right_hand"], :]
+
+
+def read_holistic(path: str | os.PathLike[str], given: Given) -> PoseSequence:
+    """Reads MediaPipe Holistic's landmarks under the names it gives them, as fractions of the frame.
+
+    `pose_landmarks` is x, y, z and visibility, [frames, 33, 4]; `face_landmarks`, `left_hand_landmarks` and
+    `right_hand_landmarks` are x, y and z, [frames, points, 3]. What was not found is NaN. Hands and face are certain
+    where they were found, since MediaPipe does not say how sure it is of them.
+
+    Args:
+        path: An `.npz` file, with `fps`, `width` and `height` where it is written by `write_holistic`.
+        given: What the file does not say.
+
+    Raises:
+        PoseFileError: It is something else, is damaged, shows nobody, or its frame rate or size is not known.
+    """
+    arrays = read_arrays(path, _LANDMARKS)
+    parts = []
+    for name in _LANDMARKS:
+        with np.errstate(over="ignore"):
+            points = arrays[name].astype(np.float32)
+        found = ~np.isnan(points).any(axis=-1, keepdims=True)
+        certain = np.clip(points[..., 3:], 0, 1) if name == "pose_landmarks" else found
+        parts.append(np.where(found, np.concatenate([points[..., :2], certain], axis=-1), np.float32(0)))
+    fps, width, height = given.or_stated(path, single_numbers(arrays))
+    try:
+        keypoints, confidence = holistic_to_dwpose(*parts)
+    except ValueError as error:
+        raise PoseFileError(f"{path}: {error}") from None
+    return checked_sequence(path, keypoints, confidence, fps=fps, width=width, height=height)
+
+
+def write_holistic(poses: PoseSequence, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Writes what `read_holistic` reads; depth, which is not known, is 0.
+
+    Lost are how certain hands and face are, the neck's own place and confidence, the language, the glosses and the
+    source.
+
+    Raises:
+        ValueError: `path` is taken.
+    """
+    arrays = {}
+    for name, points in zip(_LANDMARKS, dwpose_to_holistic(poses.keypoints, poses.confidence), strict=True):
+        depth = np.where(points[..., 2:] > 0, np.float32(0), np.float32(np.nan))
+        visibility = [points[..., 2:]] if name == "pose_landmarks" else []
+        arrays[name] = np.concatenate([points[..., :2] + depth, depth, *visibility], axis=-1)
+    write_arrays(path, arrays, poses, overwrite=overwrite)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poses.io import load_poses, save_poses, sniff
+from poses.io import FORMATS, load_poses, save_poses, sniff
 from poses.keypoints import PARTS
 from poses.sequence import PoseFileError, PoseSequence
 
@@ -38,9 +38,30 @@ def test_one_frame_with_a_missing_hand(poses, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["", ".mp4", ".json"])
 def test_other_suffixes_are_refused(poses, tmp_path, suffix):
-    with pytest.raises(ValueError, match=r"must end in \.npz \(SignVerse-2M\) or \.pose, got"):
+    with pytest.raises(ValueError, match=r"must end in \.npz \(SignVerse-2M\) or \.pose where no format is named, got"):
         save_poses(poses, tmp_path / f"clip{suffix}")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "said"),
+    [
+        ("holistic", "clip.pose", r"must end in \.npz for MediaPipe Holistic, got '\.pose'"),
+        ("openpose", "clip.json", r"must be a folder, without a suffix, for OpenPose JSON, got '\.json'"),
+        ("csv", "clip.csv", "`format` must be one of signverse, pose, openpose, .*, got 'csv'"),
+    ],
+)
+def test_formats_have_one_suffix_each(poses, tmp_path, format, name, said):
+    with pytest.raises(ValueError, match=said):
+        save_poses(poses, tmp_path / name, format=format)
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_a_file_states_is_not_overruled(poses, tmp_path):
+    save_poses(poses, tmp_path / "clip.pose")
+    assert load_poses(tmp_path / "clip.pose", fps=25, width=320, height=240).fps == 25
+    with pytest.raises(PoseFileError, match=r"clip\.pose: states that its fps is 25, but 30 was given\.$"):
+        load_poses(tmp_path / "clip.pose", fps=30)
 
 
 def test_existing_files_are_kept_unless_told(poses, tmp_path):
@@ -65,7 +86,6 @@ def test_existing_files_are_kept_unless_told(poses, tmp_path):
         (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP picture"),
         (b"\x93NUMPY\x01\0", "a bare numpy array"),
         (b"\x80\x04\x95\0\0\0\0", "a Python pickle"),
-        (b'{"people": []}', "something else"),
         (b"\0" * 64, "something else"),
         (b"P", "something else"),
     ],
@@ -73,7 +93,7 @@ def test_existing_files_are_kept_unless_told(poses, tmp_path):
 def test_other_files_are_named(tmp_path, head, found):
     path = tmp_path / "clip.npz"
     path.write_bytes(head)
-    with pytest.raises(PoseFileError, match=rf"^{path}: must be a SignVerse-2M or \.pose file, found {found}\.$"):
+    with pytest.raises(PoseFileError, match=rf"^{path}: must be a pose file \(SignVerse-2M, .*\), found {found}\.$"):
         load_poses(path)
 
 
@@ -101,4 +121,9 @@ def test_sniff(poses, tmp_path):
     save_poses(poses, tmp_path / "a.npz")
     save_poses(poses, tmp_path / "a.pose")
     assert [sniff(tmp_path / name) for name in ("a.npz", "a.pose")] == ["SignVerse-2M", ".pose"]
+    (tmp_path / "a.json").write_text(' {"people": []}')
+    assert sniff(tmp_path / "a.json") == "OpenPose JSON"
+    for format in ("coco-wholebody", "holistic", "multi-vsl", "signx"):
+        save_poses(poses, tmp_path / "b.npz", format=format, overwrite=True)
+        assert sniff(tmp_path / "b.npz") == FORMATS[format].title
     assert sniff(tmp_path) == "SignVerse-2M"

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from poses.keypoints import index
 from poses.sequence import PoseSequence
 from recognizer.tracks import (
     NUM_FEATURES,
@@ -13,12 +12,10 @@ from recognizer.tracks import (
     TRACKS_VERSION,
     collate_tracks,
     depth_track,
-    dwpose_track,
     join_tracks,
     mediapipe_track,
     pool_labels,
     pool_map,
-    poses_from_dwpose,
     read_smplerx,
     segmentation_track,
     smplerx_track,
@@ -85,44 +82,6 @@ def test_wrong_tracks_are_refused(tracks, message):
         tracks["smplerx"][0, :3] = [0, np.nan, 0]
     with pytest.raises(ValueError, match=message):
         join_tracks(tracks)
-
-
-def test_dwpose_order_and_square_crop():
-    # A frame twice as wide as high: the square is its middle half.
-    keypoints, confidence = np.zeros((1, 128, 2), np.float32), np.zeros((1, 128), np.float32)
-    places = {
-        "nose": (0.5, 0.25),
-        "left_hand_wrist": (0.25, 0.0),
-        "right_hand_wrist": (0.75, 1.0),
-        "face_jaw_0": (0.2, 0.5),
-    }
-    for number, (name, place) in enumerate(places.items()):
-        keypoints[0, index(name)], confidence[0, index(name)] = place, (number + 1) / 8
-    values = dwpose_track(PoseSequence(keypoints, confidence, fps=24, width=200, height=100))[0]
-    expected = np.zeros(384, np.float32)
-    expected[0:2], expected[36] = (0.5, 0.25), 1 / 8  # body xy 0:36, score 36:54
-    expected[54:56], expected[138] = (0, 0), 2 / 8  # left hand xy 54:96, score 138:159
-    expected[96:98], expected[159] = (1, 1), 3 / 8  # right hand xy 96:138, score 159:180
-    np.testing.assert_array_equal(values, expected)  # the jaw lies left of the square: face 180:316 and 316:384 stay 0
-
-
-@given(st.integers(0, 1000))
-def test_dwpose_of_a_square_frame_comes_back(seed):
-    poses = clip(seed=seed)
-    back = poses_from_dwpose(dwpose_track(poses), fps=24, size=64)
-    np.testing.assert_allclose(back.keypoints, poses.keypoints, atol=1e-6)
-    np.testing.assert_array_equal(back.confidence, poses.confidence)
-
-
-def test_every_dwpose_number_has_one_place():
-    poses = clip(frames=1)
-    expected = np.sort([*poses.keypoints.ravel(), *poses.confidence.ravel()])
-    np.testing.assert_allclose(np.sort(dwpose_track(poses)[0]), expected, rtol=1e-6)
-
-
-def test_dwpose_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"`track` must be \[frames, 384\], got \[2, 385\]"):
-        poses_from_dwpose(np.zeros((2, 385), np.float32), fps=24, size=64)
 
 
 def test_mediapipe_order_and_missing_parts():
