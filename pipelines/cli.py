@@ -153,6 +153,20 @@ def render(
     return _written(output, driving, renderer=renderer, signer=image, consent=consent, seed=seed, seconds=seconds)
 
 
+def inspect(path: Path, *, sheet: Path | None = None, overwrite: bool = False) -> Result:
+    """Says what a pose file, a folder, a shard of SignVerse-2M or a store holds, and what had to be repaired.
+
+    Args:
+        path: A pose file, a video's folder, a shard (.tar) or a store.
+        sheet: A .png file for a contact sheet of skeletons.
+        overwrite: Replace the contact sheet if it is there.
+    """
+    from pipelines.inspect import inspect_poses, summary
+
+    contents = inspect_poses(path, sheet=sheet, overwrite=overwrite)
+    return {**contents.facts(), "sheet": str(sheet) if sheet else None}, summary(contents)
+
+
 def recognize(input: Path, *, estimator: str = "mediapipe") -> Result:
     """Reads the glosses in a pose clip or a video.
 
@@ -289,7 +303,15 @@ def make_signers(config: Any) -> Result:
     return {"output": str(config.output)}, f"{config.output}: made."
 
 
-COMMANDS = {"spell": spell, "draw": draw, "extract": extract, "render": render, "recognize": recognize, "loop": loop}
+COMMANDS = {
+    "spell": spell,
+    "inspect": inspect,
+    "draw": draw,
+    "extract": extract,
+    "render": render,
+    "recognize": recognize,
+    "loop": loop,
+}
 
 GROUPS = {"train": "Trains the renderer or the recognizer.", "signers": "Makes synthetic signers."}
 
