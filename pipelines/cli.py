@@ -305,9 +305,9 @@ def make_signers(config: Any) -> Result:
 
 COMMANDS = {
     "spell": spell,
-    "inspect": inspect,
     "draw": draw,
     "extract": extract,
+    "inspect": inspect,
     "render": render,
     "recognize": recognize,
     "loop": loop,
