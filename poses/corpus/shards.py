@@ -13,8 +13,10 @@ from typing import BinaryIO, cast
 
 from poses.captions import MAX_CAPTION_BYTES, CaptionTrack, parse_tracks
 from poses.corpus.tar_stream import TarMember, iterate_tar
-from poses.formats.signverse import People, repaired_people
+from poses.formats.signverse import repaired_people
 from poses.formats.signverse_files import read_clip_files
+from poses.formats.signverse_repairs import Repairs
+from poses.people import People
 from poses.sequence import PoseFileError
 
 MAX_VIDEO_BYTES = 2**29
@@ -65,7 +67,7 @@ class CorpusClip:
         shard: The shard's path or address.
         video_id: Its id on YouTube.
         offset: The byte of the shard at which its folder begins.
-        people: Everybody in it, repaired; `people.repairs` says how.
+        people: Everybody in it, repaired; `people.repaired` says how.
         captions: Its captions, as they are.
         complete: Whether the folder holds the mark that its makers left when they were done.
         problems: What is amiss though the poses are whole: captions that cannot be read, frames that are missing.
@@ -90,7 +92,11 @@ class Subtitles:
 
 
 def read_shard(
-    source: str | os.PathLike[str], *, only: Container[str] | None = None, skip: Container[str] = ()
+    source: str | os.PathLike[str],
+    *,
+    only: Container[str] | None = None,
+    skip: Container[str] = (),
+    repairs: Repairs | None = None,
 ) -> Iterator[CorpusClip | Reject]:
     """Reads the videos of a shard in order.
 
@@ -101,6 +107,7 @@ def read_shard(
         source: A path, or an address that fsspec opens, such as `https://...` or `hf://...`.
         only: The ids to read; all when None.
         skip: Ids to leave out.
+        repairs: Which defects to repair; all when None.
 
     Raises:
         PoseFileError: The source cannot be opened, or reading it stopped; what came before is whole.
@@ -110,7 +117,7 @@ def read_shard(
             yield video
             continue
         try:
-            yield _clip(video)
+            yield _clip(video, repairs)
         except PoseFileError as error:
             yield Reject(video.shard, video.video_id, video.offset, str(error))
 
@@ -126,11 +133,11 @@ def read_subtitles(
             yield Subtitles(video.video_id, *_captions(video))
 
 
-def _clip(video: VideoFiles) -> CorpusClip:
+def _clip(video: VideoFiles, repairs: Repairs | None) -> CorpusClip:
     folder = f"{video.shard}: {video.video_id}/npz"
     files = {path.removeprefix("npz/"): data for path, data in video.files.items() if path.startswith("npz/")}
     clip = read_clip_files(files, folder)
-    people = repaired_people(clip, folder)
+    people = repaired_people(clip, folder, repairs=repairs)
     tracks, problems = _captions(video)
     mark = files.get(".complete")
     missing = _missing_frames(mark, sum(run.count for run in clip.runs)) if mark is not None else ""

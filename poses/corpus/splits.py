@@ -17,6 +17,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 from jaxtyping import Float64
 
+from poses.files import new_file
 from poses.keypoints import index
 from poses.sequence import PoseFileError, PoseSequence
 
@@ -50,18 +51,25 @@ def read_index(path: str | os.PathLike[str]) -> dict[str, IndexedVideo]:
         PoseFileError: It is neither, or lists a video twice; names the line.
     """
     videos: dict[str, IndexedVideo] = {}
+    for line, row in _rows(path):
+        if line > 1 or row[:2] != ["video_id", "sign_language"]:
+            _add_row(videos, row, f"{path}: line {line}")
+    if not videos:
+        raise PoseFileError(f"{path}: must list at least one video, found none.")
+    return videos
+
+
+def _rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
+    """Lines of a CSV file that are not empty, each with its number."""
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             for line, row in enumerate(csv.reader(stream, strict=True), start=1):
-                if row and not (line == 1 and row[:2] == ["video_id", "sign_language"]):
-                    _add_row(videos, row, f"{path}: line {line}")
+                if row:
+                    yield line, row
     except OSError as error:
         raise PoseFileError(f"{path}: cannot be read ({error.strerror}).") from None
     except (UnicodeDecodeError, csv.Error):
         raise PoseFileError(f"{path}: must be a CSV file in UTF-8, but it is damaged.") from None
-    if not videos:
-        raise PoseFileError(f"{path}: must list at least one video, found none.")
-    return videos
 
 
 def _add_row(videos: dict[str, IndexedVideo], row: list[str], where: str) -> None:
@@ -73,6 +81,46 @@ def _add_row(videos: dict[str, IndexedVideo], row: list[str], where: str) -> Non
     if video_id in videos:
         raise PoseFileError(f"{where} must list each video once, found {video_id} again.")
     videos[video_id] = IndexedVideo(language, cast(Split, split))
+
+
+def read_channels(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Reads a CSV file of two columns, `video_id,channel`, with or without that header.
+
+    The corpus has no such file; whoever knows the channels of its videos writes one.
+
+    Raises:
+        PoseFileError: It is something else, or lists a video twice; names the line.
+    """
+    channels: dict[str, str] = {}
+    for line, row in _rows(path):
+        if line == 1 and row == ["video_id", "channel"]:
+            continue
+        if len(row) != 2 or not _VIDEO_ID.fullmatch(row[0]) or not row[1].strip():
+            raise PoseFileError(f"{path}: line {line} must be video_id,channel, found {','.join(row)[:60]!r}.")
+        if row[0] in channels:
+            raise PoseFileError(f"{path}: line {line} must list each video once, found {row[0]} again.")
+        channels[row[0]] = row[1]
+    return channels
+
+
+def write_split(
+    path: str | os.PathLike[str], languages: Mapping[str, str], splits: Mapping[str, Split], *, overwrite: bool = False
+) -> None:
+    """Writes a split as `SignVerse-2M-metadata_split.csv` has it, for `read_index`.
+
+    Args:
+        path: The file, which appears when it is complete.
+        languages: Code of the sign language by video id, in the order of the lines.
+        splits: Split of each of them.
+        overwrite: Whether a file that is already there may be replaced.
+
+    Raises:
+        ValueError: `path` is taken.
+    """
+    with new_file(path, overwrite=overwrite) as aside, aside.open("w", encoding="utf-8", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["video_id", "sign_language", "split"])
+        rows.writerows([video_id, language, splits[video_id]] for video_id, language in languages.items())
 
 
 def channel_split(languages: Mapping[str, str], channels: Mapping[str, str], *, seed: int = 0) -> dict[str, Split]:
