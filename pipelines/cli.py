@@ -21,6 +21,8 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
 
+from pipelines.corpus import COMMANDS as CORPUS_COMMANDS
+
 Result = tuple[dict[str, Any], str]
 
 DESCRIPTION = "Renders signers from sign-language poses, reads the result back, and measures what survived."
@@ -116,7 +118,7 @@ def render(
     Args:
         poses: A pose file.
         output: An .mp4 file.
-        image: A picture of the signer to show, or the name of a built-in synthetic one, such as amara, the default.
+        image: A picture of the signer to show, or the name of a built-in synthetic one, such as alex, the default.
         consent: Who is in a picture of your own: self, written (somebody who agreed in writing), synthetic or
             public-domain. It is recorded in what is written.
         renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
@@ -208,7 +210,7 @@ def loop(
     Args:
         input: A pose file or a video.
         output: A new directory for the videos, report.json and index.html.
-        image: A picture of the signer to show, or the name of a built-in synthetic one, such as amara, the default.
+        image: A picture of the signer to show, or the name of a built-in synthetic one, such as alex, the default.
         consent: Who is in a picture of your own: self, written (somebody who agreed in writing), synthetic or
             public-domain. It is recorded in what is written.
         renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
@@ -313,7 +315,11 @@ COMMANDS = {
     "loop": loop,
 }
 
-GROUPS = {"train": "Trains the renderer or the recognizer.", "signers": "Makes synthetic signers."}
+GROUPS = {
+    "train": "Trains the renderer or the recognizer.",
+    "signers": "Makes synthetic signers.",
+    "corpus": "Reads SignVerse-2M: plans downloads, converts shards into a store, says what is in it, splits it.",
+}
 
 CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
     ("train", "renderer"): ("gen.train", "RendererTrainConfig", train_renderer),
@@ -332,6 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         commands: dict[str, Any] = {name: _printing(command, as_json) for name, command in COMMANDS.items()}
         commands |= {group: {"_help": text} for group, text in GROUPS.items()}
+        commands["corpus"] |= {name: _printing(command, as_json) for name, command in CORPUS_COMMANDS.items()}
         if args[:1] and args[0] in GROUPS:
             commands[args[0]] |= _configurations(args[0])
         config = auto_cli(
@@ -366,7 +373,7 @@ def _configurations(group: str) -> dict[str, type]:
 
 
 class _Parser(ArgumentParser):
-    """Switches need no value, and what is wrong is said in one line."""
+    """Switches need no value, lists of words no brackets, and what is wrong is said in one line."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         kwargs.setdefault("epilog", EPILOG)
@@ -376,6 +383,9 @@ class _Parser(ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
+        elif getattr(kwargs.get("action"), "_typehint", None) in (list[str], list[str] | None):
+            del kwargs["action"]
+            kwargs |= {"type": str, "nargs": "+"}
         return super().add_argument(*args, **kwargs)
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:

@@ -13,7 +13,9 @@ from poses.corpus.splits import (
     bone_ratios,
     channel_split,
     leakage_warnings,
+    read_channels,
     read_index,
+    write_split,
 )
 from poses.keypoints import index
 from poses.sequence import PoseFileError, PoseSequence
@@ -136,3 +138,36 @@ def test_one_body_in_two_splits_is_told():
     assert [(leak.video_id, leak.train_id) for leak in leaks] == [("test a", "train a"), ("test b", "train b")]
     assert all(isinstance(leak, Leak) and leak.difference < 1e-3 for leak in leaks)
     assert list(leakage_warnings(bodies, dict.fromkeys(arms, "test"))) == []
+
+
+def test_a_written_split_is_read_back(tmp_path):
+    path = tmp_path / "split.csv"
+    languages = {"Bdj5MUf_3Hc": "???", "sIo8170zyMw": "ase"}
+    write_split(path, languages, {"Bdj5MUf_3Hc": "val", "sIo8170zyMw": "train"})
+    assert path.read_bytes() == b"video_id,sign_language,split\r\nBdj5MUf_3Hc,???,val\r\nsIo8170zyMw,ase,train\r\n"
+    assert list(read_index(path)) == list(languages)
+    with pytest.raises(ValueError, match=r"split\.csv: already there"):
+        write_split(path, languages, {})
+
+
+def test_channels_are_read(tmp_path):
+    path = tmp_path / "channels.csv"
+    path.write_text('video_id,channel\nBdj5MUf_3Hc,"News, signed"\nsIo8170zyMw,Zoo\n')
+    assert read_channels(path) == {"Bdj5MUf_3Hc": "News, signed", "sIo8170zyMw": "Zoo"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("Bdj5MUf_3Hc,\n", "line 1 must be video_id,channel, found 'Bdj5MUf_3Hc,'"),
+        ("Bdj5MUf_3Hc,a\n\nshort,b\n", "line 3 must be video_id,channel"),
+        ("Bdj5MUf_3Hc,a,b\n", "line 1 must be video_id,channel"),
+        ("Bdj5MUf_3Hc,a\nBdj5MUf_3Hc,b\n", "line 2 must list each video once, found Bdj5MUf_3Hc again"),
+        ('"', "must be a CSV file in UTF-8"),
+    ],
+)
+def test_wrong_channels_are_refused(tmp_path, content, message):
+    path = tmp_path / "channels.csv"
+    path.write_text(content)
+    with pytest.raises(PoseFileError, match=message):
+        read_channels(path)
