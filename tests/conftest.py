@@ -1,5 +1,6 @@
 import gc
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -30,14 +31,18 @@ def checked_modules() -> list[str]:
     return sorted(names - {"gen.signers.raster"})
 
 
-# What a checked module is the first to import is compiled anew, since the hook renames its cache: big ones go before.
-for package in ("torch", "diffusers.pipelines.pipeline_utils", "transformers.modeling_utils"):
-    import_module(package)
-install_import_hook(checked_modules(), "beartype.beartype")
+# The process that only hands tests out to workers imports nothing that is tested.
+if "-n" not in sys.argv or "PYTEST_XDIST_WORKER" in os.environ:
+    # What a checked module is the first to import is compiled anew, as the hook renames its cache: big ones go before.
+    for package in ("torch", "diffusers.pipelines.pipeline_utils", "transformers.modeling_utils"):
+        import_module(package)
+    install_import_hook(checked_modules(), "beartype.beartype")
 
 
-def pytest_collection_finish() -> None:
-    # imageio collects garbage whenever it closes a video; this spares it the modules imported so far.
+@pytest.fixture(autouse=True)
+def spare_the_collector() -> None:
+    """imageio collects garbage whenever it closes a video: this leaves it only what the test itself makes."""
+    gc.collect()
     gc.freeze()
 
 

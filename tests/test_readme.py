@@ -38,11 +38,10 @@ def test_every_command_is_in_the_readme():
         assert f"signloop {name}" in README
 
 
-@pytest.mark.parametrize(
-    "target", sorted(set(re.findall(r"make ([a-z.-]+)", README)) & {"demo", "test", "app", "lint"})
-)
-def test_make_knows_its_targets(target):
-    subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+def test_make_knows_its_targets():
+    targets = sorted(set(re.findall(r"make ([a-z.-]+)", README)) & {"demo", "test", "app", "lint"})
+    assert {"demo", "test"} <= set(targets)
+    subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_the_python_example_is_ten_lines_of_what_exists():

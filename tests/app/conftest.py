@@ -79,6 +79,7 @@ def renderer() -> SkeletonRenderer:
 @pytest.fixture
 def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
     """The page with a renderer that is quick and an estimator that never errs; the recognizer is the real one."""
+    monkeypatch.setattr(app, "SIZE_PX", 64)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
