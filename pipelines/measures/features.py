@@ -6,7 +6,7 @@ has no weights, so it can be described in full, needs no file, and was trained o
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 
 
+@runtime_checkable
 class FeatureNetwork(Protocol):
     """Anything that turns pictures into maps of features, from fine to coarse.
 

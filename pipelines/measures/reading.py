@@ -56,12 +56,6 @@ class Readout:
         """The most probable gloss, or nothing."""
         return names[int(self.distribution.argmax())] if len(self.distribution) else ""
 
-    def embedding(self, num_segments: int = 4) -> Float[np.ndarray, " features"] | None:
-        """Mean state of each of equal stretches, one after the other; None where there are fewer steps than that."""
-        if len(self.states) < num_segments:
-            return None
-        return np.concatenate([part.mean(axis=0) for part in np.array_split(self.states, num_segments)])
-
 
 def read_out(poses: PoseSequence, recognizer: Recognizer) -> Readout:
     """Reads a clip, and keeps what the reading rests on.
@@ -88,7 +82,7 @@ def gloss_names(recognizer: Recognizer) -> tuple[str, ...]:
     return tuple(gloss for label, gloss in enumerate(config.glosses) if label != config.pad_token_id)
 
 
-def divergence(first: Float[np.ndarray, " glosses"], second: Float[np.ndarray, " glosses"]) -> float | None:
+def divergence(first: Float[np.ndarray, " glosses"], second: Float[np.ndarray, " or_none"]) -> float | None:
     """Jensen-Shannon divergence in bits, 0 (equal) to 1 (nothing in common); None where either is empty."""
     if not len(first) or not len(second):
         return None
@@ -138,6 +132,13 @@ def confusions(expected: Sequence[Sequence[str]], read: Sequence[Sequence[str]])
             if chunk.type != "equal":
                 counts.update(zip_longest(of_wanted, of_got, fillvalue=""))
     return [(*pair, count) for pair, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def embed(states: Float[np.ndarray, "steps hidden"], num_segments: int = 4) -> Float[np.ndarray, " features"] | None:
+    """Mean state of each of equal stretches, one after the other; None where there are fewer steps than that."""
+    if len(states) < num_segments:
+        return None
+    return np.concatenate([part.mean(axis=0) for part in np.array_split(states, num_segments)])
 
 
 def faithfulness(

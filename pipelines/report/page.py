@@ -36,7 +36,7 @@ def write_page(report: LoopReport, path: Path) -> None:
         (error for line in fidelity.error_over_time.values() for error in line if error is not None), default=0
     )
     page = (
-        _environment()
+        environment()
         .get_template("index.html.jinja")
         .render(
             report=report,
@@ -68,16 +68,17 @@ def write_page(report: LoopReport, path: Path) -> None:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Where the templates of the pages lie, and how they write figures."""
+    made = Environment(
         loader=PackageLoader("pipelines", "report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "wer": wer_in_words}
-    return environment
+    made.filters |= {"percent": percent, "number": number, "wer": wer_in_words}
+    return made
 
 
 def percent(share: float | None) -> str:

@@ -1,0 +1,143 @@
+"""How good videos of driving poses are: every clip measured by itself, then all of them summed up and shown.
+
+A folder holds `index.html` (self-contained), `evaluation.json`, `clips.parquet`, `figures.parquet`, and in `parts/`
+what each clip came to. A call that was stopped goes on where it was; one with further clips measures only those.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.bulk import Part, Tell, run_bulk
+from pipelines.clip_evaluation import ClipEvaluation, Judges, Read, evaluate_clip
+from pipelines.environment import machine, package_versions
+from pipelines.measures.features import OrientedFilters
+from pipelines.pairs import Pair, read_pairs
+from pipelines.report.evaluation import write_evaluation_page
+from pipelines.summary import Evaluation, Summary, summarise, with_faithfulness
+from poses.estimators import create_estimator
+from poses.files import new_file
+from poses.io import save_poses
+from recognizer.reading import load_recognizer
+
+
+@cache
+def load_judges(estimator: str) -> Judges:
+    """Loads them once in every process."""
+    return Judges(create_estimator(estimator), load_recognizer(), OrientedFilters())
+
+
+def run_evaluation(
+    source: Path, output: Path, *, estimator: str = "mediapipe", workers: int = 1, show: bool = False
+) -> Evaluation:
+    """Evaluates the clips of a table or folder and writes the report.
+
+    Args:
+        source: See `read_pairs`.
+        output: The report's folder; new, or one that an earlier call with the same judges began.
+        estimator: Who finds poses in the videos.
+        workers: Processes.
+        show: Whether to show a progress bar on standard error.
+
+    Raises:
+        ValueError: There are no pairs, an argument is wrong, or no clip at all could be evaluated.
+    """
+    found = read_pairs(source)
+    judges = load_judges(estimator).names()
+    items = {pair.key(): pair for pair in found.pairs}
+    work = partial(evaluate_item, estimator=estimator)
+    settings = {"command": "evaluate", **judges}
+    bulk = run_bulk(work, items, output, settings=settings, workers=workers, unit=" clips", show=show)
+    failed = {items[key].name: reason for key, reason in bulk.failed.items()}
+    folders = {key: output / "parts" / key for key in items if key in bulk.parts}
+    if not folders:
+        raise ValueError(f"{source}: no clip could be evaluated, the first because: {next(iter(failed.values()))}")
+    features = [read_features(folder) for folder in folders.values()]
+    clips = with_faithfulness([read_clip(folder) for folder in folders.values()], features)
+    num_frames = sum(clip.video_frames for clip in clips)
+    evaluation = Evaluation(
+        signloop=version("signloop"),
+        source=source.name,
+        judges=judges,
+        summary=summarise(clips, features, judges=judges, failed=len(failed)),
+        clips=tuple(clips),
+        failed=failed,
+        alone=found.alone,
+        seconds_per_frame={
+            stage: round(sum(clip.seconds[stage] for clip in clips) / num_frames, 5) for stage in ("extract", "measure")
+        },
+        packages=package_versions(),
+        machine=machine(),
+    )
+    pairs = {items[key].name: (items[key], folder) for key, folder in folders.items()}
+    _write(evaluation, pairs, output)
+    return evaluation
+
+
+def evaluate_item(pair: Pair, folder: Path, *, seed: int, tell: Tell, estimator: str) -> Part:
+    """Evaluates one clip into a folder: `clip.json`, the two poses, and `features.npz` for figures of the whole set."""
+    evaluation, poses, features = evaluate_clip(pair, load_judges(estimator))
+    for name, sequence in poses.items():
+        if not sequence.confidence.any():
+            continue  # no pose file says that nobody is there
+        save_poses(sequence, folder / f"{name}.npz")
+    with (folder / "features.npz").open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **{of: rows.astype(np.float32) for of, rows in features.items()})
+    text = json.dumps(asdict(evaluation), ensure_ascii=False, allow_nan=False)
+    (folder / "clip.json").write_text(text, encoding="utf-8")
+    tell(1)
+    return Part(1, 1)
+
+
+def read_clip(folder: Path) -> ClipEvaluation:
+    """Reads what `evaluate_item` found."""
+    held: dict[str, Any] = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
+    held["read"] = {of: Read(tuple(read["glosses"]), read["top"], read["reason"]) for of, read in held["read"].items()}
+    held |= {name: tuple(held[name]) for name in ("glosses", "problems")}
+    return ClipEvaluation(**held)
+
+
+def read_features(folder: Path) -> dict[str, np.ndarray]:
+    """Reads the rows that `evaluate_item` kept."""
+    with np.load(folder / "features.npz", allow_pickle=False) as held:
+        return {name: held[name] for name in held.files}
+
+
+def _write(evaluation: Evaluation, pairs: Mapping[str, tuple[Pair, Path]], output: Path) -> None:
+    with new_file(output / "evaluation.json", overwrite=True) as aside:
+        text = json.dumps(asdict(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
+        aside.write_text(text + "\n", encoding="utf-8")
+    tables = {"clips": [_row(clip) for clip in evaluation.clips], "figures": _figure_rows(evaluation.summary)}
+    for name, rows in tables.items():
+        with new_file(output / f"{name}.parquet", overwrite=True) as aside:
+            pq.write_table(pa.Table.from_pylist(rows), aside)
+    with new_file(output / "index.html", overwrite=True) as aside:
+        write_evaluation_page(evaluation, pairs, aside)
+
+
+def _row(clip: ClipEvaluation) -> dict[str, Any]:
+    """A clip on one level, for a table."""
+    held: dict[str, Any] = asdict(clip)
+    figures, floor = held.pop("figures"), held.pop("floor")
+    read = {f"read/{of}": list(read["glosses"]) for of, read in held.pop("read").items()}
+    for nested in ("segments", "seconds", "error_over_time"):
+        del held[nested]
+    held |= {name: list(held[name]) for name in ("glosses", "problems")}
+    return {**held, **read, **figures, **{f"floor/{name}": value for name, value in floor.items()}}
+
+
+def _figure_rows(summary: Summary) -> list[dict[str, Any]]:
+    rows = []
+    for figure in (*summary.figures, *summary.back_translation):
+        held = asdict(figure)
+        low, high = held.pop("interval") or (None, None)
+        rows.append({**held, "low": low, "high": high})
+    return rows

@@ -1,0 +1,213 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import evaluate
+from pipelines.clip_evaluation import Judges
+from pipelines.evaluate import run_evaluation
+from pipelines.measures.features import OrientedFilters
+from pipelines.pairs import Pair, read_pairs
+from poses.draw import draw_poses
+from poses.io import save_poses
+from poses.video import write_video
+
+
+class SeeingEstimator:
+    """Finds the poses that the pictures were drawn from, clip by clip, and nobody once it runs out of them."""
+
+    name = "seeing"
+    version = "seeing 1"
+
+    def __init__(self, *clips):
+        self.clips = list(clips)
+        self.frame = 0
+
+    def reset(self):
+        self.poses = self.clips.pop(0)
+        self.frame = 0
+
+    def estimate(self, frame):
+        self.frame += 1
+        return self.poses.keypoints[self.frame - 1], self.poses.confidence[self.frame - 1]
+
+    def close(self):
+        pass
+
+
+def nobody(poses):
+    return replace(poses, keypoints=np.zeros_like(poses.keypoints), confidence=np.zeros_like(poses.confidence))
+
+
+def write_clip(folder, name, driving, shown=None, *, fps=24.0, size=128):
+    save_poses(driving, folder / f"{name}.npz")
+    shown = driving if shown is None else shown
+    write_video(folder / f"{name}.mp4", draw_poses(shown, "videox-fun", height=size, width=size), fps=fps)
+
+
+@pytest.fixture
+def judged_by(monkeypatch, recognizer):
+    def use(*clips):
+        judges = Judges(SeeingEstimator(*clips), recognizer, OrientedFilters())
+        monkeypatch.setattr(evaluate, "load_judges", lambda estimator: judges)
+
+    return use
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    return folder
+
+
+def test_a_set_is_evaluated_into_one_page_json_and_tables(folder, tmp_path, signer, judged_by):
+    write_clip(folder, "good", signer)
+    write_clip(folder, "lost", signer)
+    judged_by(signer, nobody(signer))
+    found = run_evaluation(folder, tmp_path / "report")
+    good, lost = found.clips
+    assert (good.name, good.figures["pck_0.1/right_hand"], good.figures["movement_ratio"]) == ("good", 1, 1)
+    assert (lost.figures["pck_0.2/hands"], lost.figures["mean_error/hands"]) == (0, None)
+    assert lost.problems == ("nobody was found in any of the 12 frames of the video",)
+    figures = {figure.name: figure for figure in found.summary.figures}
+    assert (figures["pck_0.2/hands"].value, figures["pck_0.2/hands"].clips) == (0.5, 2)
+    assert (figures["mean_error/hands"].value, figures["mean_error/hands"].missing) == (0, 1)
+    assert figures["ssim/face"].value is None
+    assert figures["ssim/face"].missing == 2
+    assert "|estimator:seeing 1|fps:24|frame:128x128|" in figures["pck_0.2/hands"].signature
+
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert page.count('src="data:video/mp4;base64,') == 2
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert "nobody was found" in page
+    held = json.loads((tmp_path / "report" / "evaluation.json").read_text(encoding="utf-8"))
+    assert [clip["name"] for clip in held["clips"]] == ["good", "lost"]
+    rows = pq.read_table(tmp_path / "report" / "clips.parquet").to_pylist()
+    assert [row["pck_0.2/hands"] for row in rows] == [1, 0]
+    table = pq.read_table(tmp_path / "report" / "figures.parquet").to_pylist()
+    assert {row["name"] for row in table} >= {"pck_0.2/hands", "wer/video", "cohens_kappa"}
+
+
+def test_a_second_call_measures_only_what_is_new(folder, tmp_path, signer, judged_by):
+    write_clip(folder, "one", signer)
+    judged_by(signer)
+    run_evaluation(folder, tmp_path / "report")
+    write_clip(folder, "two", signer)
+    judged_by(signer)  # were the first clip looked at again, nothing would be left for the second
+    assert [clip.name for clip in run_evaluation(folder, tmp_path / "report").clips] == ["one", "two"]
+
+
+def test_a_file_that_changed_is_measured_again(folder, tmp_path, signer, judged_by):
+    write_clip(folder, "one", signer)
+    judged_by(signer)
+    assert run_evaluation(folder, tmp_path / "report").clips[0].figures["recall/face"] == 1
+    write_video(folder / "one.mp4", [np.zeros((128, 128, 3), np.uint8)] * 12, fps=24, overwrite=True)
+    judged_by(nobody(signer))
+    assert run_evaluation(folder, tmp_path / "report").clips[0].figures["recall/face"] == 0
+
+
+def test_a_clip_that_cannot_be_read_is_counted_and_said(folder, tmp_path, signer, judged_by):
+    write_clip(folder, "good", signer)
+    (folder / "torn.mp4").write_bytes((folder / "good.mp4").read_bytes()[:1500])
+    save_poses(signer, folder / "torn.npz")
+    judged_by(signer)
+    found = run_evaluation(folder, tmp_path / "report")
+    assert list(found.failed) == ["torn"]
+    assert "truncated" in found.failed["torn"]
+    assert {figure.missing for figure in found.summary.figures if figure.name == "recall/face"} == {1}
+    assert "truncated" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_other_lengths_rates_and_shapes_are_said(folder, tmp_path, signer, judged_by):
+    save_poses(signer, folder / "short.npz")
+    write_video(folder / "short.mp4", draw_poses(signer[:9], "videox-fun", height=96, width=128), fps=24)
+    judged_by(signer[:9])
+    clip = run_evaluation(folder, tmp_path / "report").clips[0]
+    assert clip.figures["duration_ratio"] == 0.75
+    assert clip.figures["recall/face"] == 0.75
+    assert clip.figures["mean_error/face"] == 0
+    assert [problem.split(":")[0] for problem in clip.problems] == [
+        "the video is 128 x 96, the driving pose 200 x 200",
+        "the video has 9 frames, the driving pose 12 at its rate",
+    ]
+
+
+def test_a_video_at_another_rate_is_compared_at_its_times(folder, tmp_path, signer, judged_by):
+    save_poses(replace(signer, glosses=()), folder / "slow.npz")
+    write_video(folder / "slow.mp4", draw_poses(signer[:6], "videox-fun", height=128, width=128), fps=12)
+    from poses.fingerspelling import resample
+
+    judged_by(resample(signer, 12))
+    clip = run_evaluation(folder, tmp_path / "report").clips[0]
+    assert clip.figures["mean_error/right_hand"] == pytest.approx(0, abs=1e-6)
+    assert clip.problems == ("the video has 12 frames a second, the driving pose 24: resampled to the video's",)
+
+
+def test_the_reference_gives_the_floor_and_the_likeness_of_pictures(folder, tmp_path, signer, judged_by):
+    write_clip(folder, "hello", signer)
+    (folder / "hello.reference.mp4").write_bytes((folder / "hello.mp4").read_bytes())
+    judged_by(nobody(signer), signer)
+    found = run_evaluation(folder, tmp_path / "report")
+    figures = {figure.name: figure for figure in found.summary.figures}
+    assert (figures["recall/face"].value, figures["recall/face"].floor) == (0, 1)
+    assert (figures["ssim/right_hand"].value, figures["psnr/face"].value) == (1, 100)
+    assert figures["oriented-filters-1_distance/face"].value == 0
+    assert found.clips[0].floor_source == "reference"
+
+
+def test_a_reference_of_another_length_is_not_compared_frame_by_frame(folder, tmp_path, signer, judged_by):
+    write_clip(folder, "hello", signer)
+    write_video(folder / "hello.reference.mp4", draw_poses(signer[:8], "videox-fun", height=128, width=128), fps=24)
+    judged_by(signer, signer[:8])
+    clip = run_evaluation(folder, tmp_path / "report").clips[0]
+    assert clip.figures["ssim/face"] is None
+    assert any("the reference has 8 frames" in problem for problem in clip.problems)
+
+
+def test_a_table_names_files_beside_it(folder, signer):
+    table = folder / "pairs.csv"
+    table.write_text("driving,video,name,glosses,language\na.npz,a.mp4,first,HELLO YOU,ase\n", encoding="utf-8")
+    assert read_pairs(table).pairs == (
+        Pair("first", folder / "a.npz", folder / "a.mp4", glosses=("HELLO", "YOU"), language="ase"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("driving\na.npz\n", "found no video"),
+        ("driving,video,score\na,b,c\n", "found 'score'"),
+        ("driving,video\na.npz,\n", "line 2 must name a driving pose and a video"),
+        ("driving,video\n", "found none"),
+        ("driving,video\na.npz,a.mp4\nb.npz,a.mp4\n", "a name of its own, found 'a' twice"),
+    ],
+)
+def test_wrong_tables_are_refused(folder, text, message):
+    (folder / "pairs.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_pairs(folder / "pairs.csv")
+
+
+def test_a_folder_without_pairs_is_refused(folder):
+    with pytest.raises(ValueError, match="expected pairs such as"):
+        read_pairs(folder)
+    with pytest.raises(ValueError, match=r"expected a \.csv table or a folder"):
+        read_pairs(Path("nothing.txt"))
+
+
+def test_files_without_a_partner_are_named(folder, signer):
+    write_clip(folder, "good", signer)
+    save_poses(signer, folder / "lonely.npz")
+    assert read_pairs(folder).alone == ("lonely.npz",)
+
+
+def test_nothing_to_evaluate_is_refused(folder, tmp_path, judged_by):
+    (folder / "pairs.csv").write_text("driving,video\nno.npz,no.mp4\n", encoding="utf-8")
+    judged_by()
+    with pytest.raises(ValueError, match="no clip could be evaluated"):
+        run_evaluation(folder / "pairs.csv", tmp_path / "report")
