@@ -64,7 +64,9 @@ def draw(
     Args:
         poses: A pose file.
         output: An .mp4 or .gif file.
-        preset: How skeletons are drawn, after the model that expects them.
+        preset: How skeletons are drawn, after the model that expects them: mimicmotion, controlnet-aux, stableanimator,
+            signverse-controlnext, signverse-openpose, videox-fun, vace-pose, wan-animate, unianimate-dit, one-to-all
+            or musepose.
         height: Pixels; the clip's own by default.
         width: Pixels; the clip's own by default.
         overwrite: Replace the file if it is there.
@@ -79,6 +81,58 @@ def draw(
         frames = draw_poses(clip, preset, height=height or clip.height, width=width or clip.width)
         write_video(output, track(frames), fps=clip.fps, overwrite=overwrite)
     return _written(output, clip)
+
+
+def convert(
+    input: Path,
+    output: Path,
+    *,
+    format: str | None = None,
+    retarget: Path | None = None,
+    smooth: bool = False,
+    fill_gaps: float = 0.0,
+    fps: float | None = None,
+    source_fps: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    overwrite: bool = False,
+) -> Result:
+    """Converts a pose clip into another format, and says what was lost; docs/formats.md lists what each can hold.
+
+    Args:
+        input: A pose file, or a folder of one file a frame.
+        output: A file, or a folder for openpose.
+        format: signverse (default for .npz), pose (default for .pose), openpose, coco-wholebody, holistic, multi-vsl
+            or signx.
+        retarget: A pose file of the signer whose proportions to take.
+        smooth: Filter jitter, of hands least.
+        fill_gaps: Milliseconds up to which points that were lost are filled in, with less confidence.
+        fps: Frames per second to resample to.
+        source_fps: Frames per second of the input, if it does not state them.
+        width: Frame width of the input in pixels, if it does not state it.
+        height: Frame height of the input in pixels, if it does not state it.
+        overwrite: Replace the file if it is there.
+    """
+    from pipelines.convert import convert_poses, summary
+    from pipelines.progress import Stages
+    from poses.io import load_poses
+
+    stages = Stages(show=True)
+    with stages.stage("read"):
+        poses = load_poses(input, fps=source_fps, width=width, height=height)
+        reference = load_poses(retarget) if retarget else None
+    conversion = convert_poses(
+        poses,
+        output,
+        format=format,
+        reference=reference,
+        smoothed=smooth,
+        longest_gap_s=fill_gaps / 1000,
+        fps=fps,
+        overwrite=overwrite,
+        stages=stages,
+    )
+    return conversion.facts(), summary(conversion)
 
 
 def extract(video: Path, output: Path, *, estimator: str = "mediapipe", overwrite: bool = False) -> Result:
@@ -308,6 +362,7 @@ def make_signers(config: Any) -> Result:
 COMMANDS = {
     "spell": spell,
     "draw": draw,
+    "convert": convert,
     "extract": extract,
     "inspect": inspect,
     "render": render,
@@ -333,7 +388,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit status: 0, 2 for wrong input, 130 for Ctrl-C."""
     args = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in args
-    args = _resolve_presets([arg for arg in args if arg != "--json"])
+    args = _resolve_presets([_underscored(arg) for arg in args if arg != "--json"])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are cleared away then, too
     try:
         commands: dict[str, Any] = {name: _printing(command, as_json) for name, command in COMMANDS.items()}
@@ -393,6 +448,11 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         sys.exit(_refuse(f"{message} (see `{self.prog.replace('[options] ', '')} --help`)"))
+
+
+def _underscored(arg: str) -> str:
+    """Lets options of several words be typed with dashes."""
+    return re.sub(r"^--[a-z-]+(?==|$)", lambda option: "--" + option[0][2:].replace("-", "_"), arg)
 
 
 def _resolve_presets(args: list[str]) -> list[str]:

@@ -35,6 +35,9 @@ _LIMBS = ("upper_arm", "forearm", "thigh", "shin")
 _LIMB_QUANTILE = 0.9
 """A limb that points at the camera looks short: its length is that in the frames where it looks longest."""
 
+_SHORTEST = 0.01
+"""Shoulder widths; what is shorter in every frame was not found."""
+
 _TOUCHING, _APART = 0.05, 0.35
 """Shoulder widths: a hand this near moves wholly with what it touches, one this far wholly with its arm."""
 
@@ -59,7 +62,7 @@ def displace(poses: PoseSequence, displacement: Displacement) -> PoseSequence:
 
 
 def proportions(poses: PoseSequence) -> dict[str, float]:
-    """Lengths of `BONES` and the size of the `face` in shoulder widths, as far as they are seen.
+    """Lengths of `BONES` and the size of the `face` in shoulder widths, as far as they are seen at any length.
 
     Raises:
         ValueError: The shoulders are never both seen.
@@ -75,7 +78,8 @@ def proportions(poses: PoseSequence) -> dict[str, float]:
     face = seen[:, [index("nose"), *_FACE_POINTS]].all(axis=1)
     from_nose = pixels[face][:, _FACE_POINTS] - pixels[face][:, [index("nose")]]
     measured["face"] = np.linalg.norm(from_nose, axis=-1).mean(axis=1), 0.5
-    return {name: float(np.quantile(found, level)) / unit for name, (found, level) in measured.items() if len(found)}
+    sizes = {name: float(np.quantile(found, level)) / unit for name, (found, level) in measured.items() if len(found)}
+    return {name: size for name, size in sizes.items() if size > _SHORTEST}
 
 
 def bone_ratios(poses: PoseSequence, reference: PoseSequence) -> dict[str, float]:
@@ -87,7 +91,7 @@ def bone_ratios(poses: PoseSequence, reference: PoseSequence) -> dict[str, float
     ours, theirs = proportions(poses), proportions(reference)
     ratios = {}
     for bone in ours.keys() & theirs.keys():
-        if not ours[bone] / MAX_RATIO <= theirs[bone] <= ours[bone] * MAX_RATIO or ours[bone] == 0:
+        if not ours[bone] / MAX_RATIO <= theirs[bone] <= ours[bone] * MAX_RATIO:
             raise ValueError(
                 f"{reference.source or '`reference`'}: its {bone.replace('_', ' ')} must be at most {MAX_RATIO:g} "
                 f"times as long or as short as that of {poses.source or '`poses`'}, found {theirs[bone]:.2f} and "

@@ -148,7 +148,7 @@ def test_wrong_arrays_are_one_line(tmp_path, arrays, said):
 def test_damaged_files_give_a_clip_or_one_line(make_poses, tmp_path, format):
     save_poses(make_poses(num_frames=2), tmp_path / "clip.npz", format=format)
     whole, random, reasons = (tmp_path / "clip.npz").read_bytes(), np.random.default_rng(0), []
-    for _ in range(100):
+    for _ in range(50):
         data = bytearray(whole)
         for at in random.integers(len(data), size=3):
             data[at] ^= 1 << int(random.integers(8))
@@ -157,5 +157,5 @@ def test_damaged_files_give_a_clip_or_one_line(make_poses, tmp_path, format):
             load_poses(tmp_path / "bad.npz")
         except PoseFileError as error:
             reasons.append(str(error))
-    assert len(reasons) > 20
+    assert len(reasons) > 10
     assert all(reason.startswith(f"{tmp_path}/bad.npz") and "\n" not in reason for reason in reasons)

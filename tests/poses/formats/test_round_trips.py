@@ -49,7 +49,7 @@ def to_frame(back, poses) -> np.ndarray:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32 - 1),
     num_frames=st.integers(1, 6),
@@ -62,8 +62,7 @@ def test_points_come_back(make_poses, tmp_path, format, seed, num_frames, fps, s
     poses.keypoints[0, index("left_shoulder", "right_shoulder")] = 0.5
     back = converted(poses, tmp_path, format)
     kept = kept_points(format, poses)
-    first, last = kept.any(axis=1).nonzero()[0][[0, -1]] if format == "openpose" else (0, num_frames - 1)
-    assert len(back) == num_frames or (format == "openpose" and last - first < len(back))
+    assert len(back) == num_frames
     np.testing.assert_array_equal(back.confidence > 0, kept)
     others = [i for i, name in enumerate(NAMES) if name != "neck" or format not in ("coco-wholebody", "holistic")]
     shift = np.abs(to_frame(back, poses) - poses.pixels())[:, others][kept[:, others]].max()
