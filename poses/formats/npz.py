@@ -25,9 +25,9 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, 
 
 _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?[biufSUO]\d{0,9})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:\d{1,12}, ?)*\d{0,12})\), \} *\n"
+    rb"'shape': \(((?:\d{1,12}, ?){0,8}\d{0,12})\), \} *\n"
 )
-"""What numpy writes for every array that isn't structured; anything else is refused."""
+"""What numpy writes for every array that isn't structured, of a few dimensions; anything else is refused."""
 
 
 @contextmanager
