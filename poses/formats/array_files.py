@@ -11,6 +11,11 @@ from poses.formats.frame_runs import MAX_FRAMES
 from poses.formats.npz import open_npz, read_array
 from poses.sequence import PoseFileError, PoseSequence
 
+_MAX_BYTES = 2**29
+"""Of all arrays of a file together: an hour of MediaPipe's landmarks, three of any other format."""
+
+_LARGEST_NUMBER = 2**31
+
 
 @dataclass(frozen=True)
 class Given:
@@ -41,7 +46,7 @@ class Given:
             value = stated.get(name, given)
             if value is None:
                 raise PoseFileError(f"{path}: does not state its {name}; say what it is.")
-            if not np.isfinite(value) or (name != "fps" and value != int(value)):
+            if not abs(value) < _LARGEST_NUMBER or (name != "fps" and value != int(value)):
                 raise PoseFileError(
                     f"{path}: must state a whole number of pixels and frames per second, found {value}."
                 )
@@ -62,6 +67,9 @@ def read_arrays(path: str | os.PathLike[str], wanted: Mapping[str, tuple[int | N
     """
     with open_npz(path, path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
+        num_bytes = sum(member.file_size for member in archive.infolist())
+        if num_bytes > _MAX_BYTES:
+            raise PoseFileError(f"{path}: must hold at most {_MAX_BYTES} bytes of arrays, found {num_bytes}.")
         arrays = {name: read_array(archive, f"{name}.npy", path) for name in wanted}
         for name in names & {"fps", "width", "height"}:
             number = read_array(archive, f"{name}.npy", path)

@@ -143,7 +143,7 @@ def read_holistic(path: str | os.PathLike[str], given: Given) -> PoseSequence:
     parts = []
     for name in _LANDMARKS:
         with np.errstate(over="ignore"):
-            points = arrays[name].astype(np.float32)
+            points = arrays.pop(name).astype(np.float32)
         found = ~np.isnan(points).any(axis=-1, keepdims=True)
         certain = np.clip(points[..., 3:], 0, 1) if name == "pose_landmarks" else found
         parts.append(np.where(found, np.concatenate([points[..., :2], certain], axis=-1), np.float32(0)))

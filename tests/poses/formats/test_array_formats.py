@@ -1,8 +1,11 @@
 """The `.npz` formats: as their makers write them, and damaged."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
+from poses.formats.array_files import read_arrays
 from poses.formats.signx import dwpose_track
 from poses.io import load_poses, save_poses
 from poses.keypoints import PARTS, index
@@ -123,6 +126,7 @@ def test_every_dwpose_number_has_one_place(make_poses):
         ({"dwpose": np.ones((1, 384)), "fps": np.array([1, 2])}, "fps.npy must be one number"),
         ({"dwpose": np.ones((1, 384)), "fps": np.array("fast")}, "fps.npy must be one number"),
         ({"dwpose": np.ones((1, 384)), "width": np.array(np.nan)}, "whole number of pixels"),
+        ({"dwpose": np.ones((1, 384)), "width": np.array(1e300)}, "whole number of pixels"),
         ({"dwpose": np.ones((1, 384)), "width": np.array(7)}, "its frame must be a square, found 7 x 100"),
         ({"keypoints": np.ones((1, 133, 2)), "scores": np.ones((2, 133))}, "each with as many frames"),
         ({"keypoints": np.ones((1, 2, 133, 2)), "scores": np.ones((1, 133))}, r"\[frames, 133, 2\]"),
@@ -159,3 +163,13 @@ def test_damaged_files_give_a_clip_or_one_line(make_poses, tmp_path, format):
             reasons.append(str(error))
     assert len(reasons) > 10
     assert all(reason.startswith(f"{tmp_path}/bad.npz") and "\n" not in reason for reason in reasons)
+
+
+def test_files_that_unpack_to_too_much(tmp_path):
+    with zipfile.ZipFile(tmp_path / "clip.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("keypoints", "scores", "more"):
+            archive.writestr(f"{name}.npy", b"")
+        for info in archive.infolist():
+            info.file_size = 2**28  # what the directory says, checked before anything is unpacked
+    with pytest.raises(PoseFileError, match="must hold at most 536870912 bytes of arrays, found 805306368"):
+        read_arrays(tmp_path / "clip.npz", {"keypoints": (133, 2)})
