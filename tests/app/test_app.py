@@ -233,6 +233,7 @@ def test_text_stands_out(scheme):
 def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch):
     served = []
     monkeypatch.setattr(app, "build_demo", lambda **parts: parts)
+    monkeypatch.setattr(app, "create_estimator", lambda name: name)
     monkeypatch.setattr(app, "launch", lambda demo, **options: served.append(options))
     monkeypatch.setattr(app.gc, "freeze", lambda: None)
     monkeypatch.setattr(app.signal, "signal", lambda *_: None)

@@ -31,16 +31,15 @@ def test_one_pose_is_enough(pipeline, driving, picture):
 
 
 def test_the_seed_decides(pipeline, driving, picture):
-    first = render(pipeline, driving, picture, num_inference_steps=2)
-    np.testing.assert_array_equal(first, render(pipeline, driving, picture, num_inference_steps=2))
-    assert (first != render(pipeline, driving, picture, seed=1, num_inference_steps=2)).any()
+    first = render(pipeline, driving[:3], picture, num_inference_steps=2)
+    np.testing.assert_array_equal(first, render(pipeline, driving[:3], picture, num_inference_steps=2))
+    assert (first != render(pipeline, driving[:3], picture, seed=1, num_inference_steps=2)).any()
 
 
 def test_the_stream_is_the_clip(pipeline, driving, picture):
-    streamed = pipeline.stream(
-        driving, picture.image, picture.poses, generator=torch.Generator().manual_seed(0), window=4
-    )
-    np.testing.assert_array_equal(np.stack(list(streamed)), render(pipeline, driving, picture, window=4))
+    clip = driving[:5]
+    streamed = pipeline.stream(clip, picture.image, picture.poses, generator=torch.Generator().manual_seed(0), window=4)
+    np.testing.assert_array_equal(np.stack(list(streamed)), render(pipeline, clip, picture, window=4))
 
 
 def test_a_window_begins_where_the_last_one_ended(pipeline, driving, picture, monkeypatch):
