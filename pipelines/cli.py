@@ -305,6 +305,82 @@ def loop(
     return {"output": str(output), **asdict(report)}, _summary(report, output)
 
 
+def evaluate(pairs: Path, *, output: Path, estimator: str = "mediapipe", workers: int = 1) -> Result:
+    """Compares videos, whoever made them, with their driving poses, and writes one report of all.
+
+    Stopped, it goes on where it was; with further clips, only those are measured.
+
+    Args:
+        pairs: A folder with NAME.npz (or NAME.pose) beside NAME.mp4, with or without the real video as
+            NAME.reference.mp4 and the signer's picture as NAME.png, or with subfolders that `signloop loop` wrote; or a
+            .csv table with the columns driving and video, and name, reference, control, image, glosses, language,
+            signer where there are any.
+        output: A folder for index.html, evaluation.json, clips.parquet and figures.parquet.
+        estimator: Who finds the poses in the videos.
+        workers: Processes.
+    """
+    from pipelines.evaluate import run_evaluation
+
+    found = run_evaluation(pairs, output, estimator=estimator, workers=workers, show=True)
+    figures = {figure.name: figure for figure in (*found.summary.figures, *found.summary.back_translation)}
+    shown = ("pck_0.2/hands", "recall/hands", "ndtwp", "movement_ratio", "frozen_share", "wer/driving", "wer/video")
+    troubled = sum(bool(clip.problems) for clip in found.clips)
+    lines = [_figure_line(figures[name]) for name in shown if name in figures]
+    lines += [
+        f"{len(found.clips)} clips evaluated, {len(found.failed)} could not be, {troubled} with something to be said",
+        f"report  {output / 'index.html'}",
+    ]
+    facts = {name: asdict(figure) for name, figure in figures.items()}
+    counts = {"clips": len(found.clips), "failed": found.failed, "with_problems": troubled}
+    return {"output": str(output), **counts, "figures": facts}, "\n".join(lines)
+
+
+def _figure_line(figure: Any) -> str:
+    if figure.value is None:
+        return f"{figure.title:<46} could not be measured"
+    interval = "" if figure.interval is None else "  [{:.3f}, {:.3f}]".format(*figure.interval)
+    missing = f"  not measured on {figure.missing}" if figure.missing else ""
+    return f"{figure.title:<46} {figure.value:.3f}{interval}{missing}"
+
+
+def rate_make(clips: Path, *, output: Path, raters: int = 3, catch: int = 2, seed: int = 0) -> Result:
+    """Writes blind sheets on which people who sign rate clips, with catch trials among them.
+
+    Args:
+        clips: A folder with one subfolder of .mp4 files a system; clips of one name show the same item. NAME.txt beside
+            a clip may hold its glosses.
+        output: A new folder: for_raters/ to pass on, and key.csv to keep from them.
+        raters: Sheets, each in an order of its own.
+        catch: How many clips come twice, and how many are blurred beyond recognition.
+        seed: Of what is random.
+    """
+    from pipelines.rating import make_sheets
+
+    key = make_sheets(clips, output, raters=raters, catch=catch, seed=seed)
+    text = f"{output}: {raters} sheets of {len(key)} clips in for_raters; key.csv is not for raters."
+    return {"output": str(output), "clips": len(key), "raters": raters}, text
+
+
+def rate_score(key: Path, answers: list[Path]) -> Result:
+    """Sums up filled-in rating sheets by system, without raters who failed the catch trials.
+
+    Args:
+        key: key.csv of the rating.
+        answers: The tables that raters sent back.
+    """
+    from pipelines.rating import score_sheets
+
+    scores = score_sheets(key, answers)
+    lines = []
+    for system in scores.systems:
+        means = ", ".join(
+            f"{question} {'-' if mean is None else f'{mean:.2f}'}" for question, mean in system.means.items()
+        )
+        lines.append(f"{system.system}: {means} ({system.ratings} ratings)")
+    lines += [f"left out: {rater} {reason}" for rater, reason in scores.left_out.items()]
+    return asdict(scores), "\n".join(lines)
+
+
 def _written(output: Path, poses: Any, **facts: Any) -> Result:
     text = f"{output}: {len(poses)} frames, {poses.duration_s:.1f} s at {poses.fps:g} frames per second."
     return {"output": str(output), "num_frames": len(poses), "fps": poses.fps, **facts}, text
@@ -368,9 +444,13 @@ COMMANDS = {
     "render": render,
     "recognize": recognize,
     "loop": loop,
+    "evaluate": evaluate,
 }
 
+RATE_COMMANDS = {"make": rate_make, "score": rate_score}
+
 GROUPS = {
+    "rate": "Asks people who sign what they make of clips.",
     "train": "Trains the renderer or the recognizer.",
     "signers": "Makes synthetic signers.",
     "corpus": "Reads SignVerse-2M: plans downloads, converts shards into a store, says what is in it, splits it.",
@@ -393,7 +473,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         commands: dict[str, Any] = {name: _printing(command, as_json) for name, command in COMMANDS.items()}
         commands |= {group: {"_help": text} for group, text in GROUPS.items()}
-        commands["corpus"] |= {name: _printing(command, as_json) for name, command in CORPUS_COMMANDS.items()}
+        for group, members in (("corpus", CORPUS_COMMANDS), ("rate", RATE_COMMANDS)):
+            commands[group] |= {name: _printing(command, as_json) for name, command in members.items()}
         if args[:1] and args[0] in GROUPS:
             commands[args[0]] |= _configurations(args[0])
         config = auto_cli(
