@@ -256,7 +256,8 @@ def _times(line: str, where: str) -> tuple[float, float]:
         raise PoseFileError(f"{where} must hold times such as 00:01.000 --> 00:02.500, found {line[:60]!r}.")
     hours, minutes, seconds, thousandths = (found.groups(default="0")[part::4] for part in range(4))
     start_s, end_s = (
-        int(hours[at]) * 3600 + int(minutes[at]) * 60 + int(seconds[at]) + int(thousandths[at]) / 1000 for at in (0, 1)
+        (((int(hours[at]) * 60 + int(minutes[at])) * 60 + int(seconds[at])) * 1000 + int(thousandths[at])) / 1000
+        for at in (0, 1)
     )
     return start_s, end_s
 

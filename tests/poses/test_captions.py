@@ -13,6 +13,7 @@ from poses.captions import (
     Caption,
     CaptionTrack,
     cut_clips,
+    format_vtt,
     frame_number,
     frame_span,
     is_word_timed,
@@ -81,6 +82,26 @@ def test_an_odd_file():
         Caption(360001.0, 360002.0, "no blank line before"),
     )
     assert parse_vtt(b"WEBVTT", "a.vtt") == ()
+
+
+TIMES = st.integers(0, 3_600_000 * 200).map(lambda thousandths: thousandths / 1000)
+WORDS = st.text("aß&<>;-.7\u4e2d", min_size=1, max_size=6)
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda a, b, words: Caption(min(a, b), max(a, b), " ".join(words)),
+            TIMES,
+            TIMES,
+            st.lists(WORDS, min_size=1, max_size=3),
+        ),
+        max_size=4,
+    )
+)
+def test_what_is_written_is_read(captions):
+    written = sorted(captions, key=lambda caption: caption.start_s)
+    assert parse_vtt(format_vtt(written), "a.vtt") == tuple(written)
 
 
 @pytest.mark.parametrize(
