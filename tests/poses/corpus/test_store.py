@@ -19,7 +19,7 @@ from poses.corpus.batches import (
 from poses.corpus.convert import encode_clip, write_index, write_part
 from poses.corpus.shards import CorpusClip, Reject, read_shard
 from poses.corpus.splits import bone_ratios
-from poses.corpus.store import SCHEMA, ClipStore
+from poses.corpus.store import SCHEMA, ClipStore, singles
 from poses.formats.signverse_published import publish_video, write_shard
 from poses.people import People
 from poses.sequence import GlossSpan, PoseFileError
@@ -129,6 +129,12 @@ def test_a_window_of_frames(store):
     assert len(store[0][1].poses(30)) == 6
     with pytest.raises(ValueError, match="at least one frame, got 0"):
         store[0][1].poses(36)
+
+
+def test_every_half_becomes_the_same_single():
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)].reshape(-1, 2)
+    assert np.array_equal(singles(halves).view(np.uint32), halves.astype(np.float32).view(np.uint32))
 
 
 def clip_of(who: People, **fields) -> CorpusClip:
