@@ -25,6 +25,10 @@ from poses.sequence import PoseFileError, PoseSequence
 from poses.tracking import MAX_PEOPLE, MainSigner, main_signer, main_signer_poses, track_people
 
 MAX_SHEET_CLIPS = 4 * COLUMNS
+MAX_LISTED = 20
+"""Clips that are described in words; `--json` gives all."""
+
+_UNKNOWN = "sign language not stated"
 _SHEET_FRAMES = 2 * COLUMNS
 _MIN_POINTS = {"body": MIN_BODY_JOINTS, "left_hand": MIN_HAND_POINTS, "right_hand": MIN_HAND_POINTS, "face": 34}
 
@@ -161,11 +165,19 @@ def inspect_poses(path: Path, *, sheet: Path | None = None, overwrite: bool = Fa
 
 
 def summary(contents: Contents) -> str:
-    """What a person reads instead of `Contents.facts`."""
-    seconds = sum(clip.seconds for clip in contents.clips)
-    lines = [f"{contents.path}: {contents.kind}, {_count(len(contents.clips), 'clip')}, {seconds:.1f} s."]
-    lines += [line for clip in contents.clips for line in _lines(clip)]
-    lines += [f"rejected     {reject.reason}" for reject in contents.rejects]
+    """What a person reads instead of `Contents.facts`: sums, and the first `MAX_LISTED` clips and rejects."""
+    facts, clips, rejects = contents.facts(), contents.clips, contents.rejects
+    lines = [
+        f"{contents.path}: {contents.kind}, {_count(len(clips), 'clip')}, {facts['seconds']:.1f} s"
+        + (f", {len(rejects)} rejected." if rejects else ".")
+    ]
+    if len(clips) > 1:
+        lines.append(f"  languages  {_tally({code or _UNKNOWN: count for code, count in facts['languages'].items()})}")
+        lines.append(f"  repairs    {_tally(facts['repairs']) or 'none'}")
+    lines += [line for clip in clips[:MAX_LISTED] for line in _lines(clip)]
+    lines += [f"rejected     {reject.reason}" for reject in rejects[:MAX_LISTED]]
+    if unlisted := len(clips[MAX_LISTED:]) + len(rejects[MAX_LISTED:]):
+        lines.append(f"{unlisted} more; --json lists all.")
     return "\n".join(lines)
 
 
@@ -291,7 +303,7 @@ def _lines(clip: ClipContents) -> list[str]:
         f"{_count(clip.num_frames, 'frame')} at {clip.fps:g} per second",
         f"{clip.seconds:.1f} s",
         f"{clip.width} x {clip.height}",
-        clip.language or "sign language not stated",
+        clip.language or _UNKNOWN,
         f"{_count(clip.most_people, 'person', 'people')} at most",
         _count(clip.num_tracks, "track"),
     ]
@@ -313,6 +325,10 @@ def _lines(clip: ClipContents) -> list[str]:
 def _caption_line(track: CaptionContents) -> str:
     clips = _count(track.clips, "clip") + ("" if track.median_clip_s is None else f" of {track.median_clip_s:.1f} s")
     return f"{track.language or 'no language'} ({track.provenance}): {_count(track.captions, 'caption')}, {clips}"
+
+
+def _tally(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} in {_count(count, 'clip')}" for name, count in counts.items())
 
 
 def _count(number: int, one: str, several: str = "") -> str:

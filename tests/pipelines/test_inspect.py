@@ -1,6 +1,7 @@
 """`signloop inspect`: what it says of files whose content is known, and what its contact sheet shows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from PIL import Image
 
 from pipelines.cli import main
 from pipelines.contact_sheet import COLUMNS, draw_cell, join_cells
-from pipelines.inspect import inspect_poses
+from pipelines.conversion import convert_shards
+from pipelines.inspect import inspect_poses, summary
 from poses.captions import Caption
 from poses.formats.signverse_published import Defects, publish_video, write_shard
 from poses.io import save_poses
@@ -80,8 +82,32 @@ def test_a_shard_with_a_damaged_video(people, tmp_path, capfd):
         assert picture.size == (2 * 240, 240 + 18)
     assert main(["inspect", str(path)]) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0] == f"{path}: a SignVerse-2M shard, 2 clips, 3.0 s."
+    assert lines[:3] == [
+        f"{path}: a SignVerse-2M shard, 2 clips, 3.0 s, 1 rejected.",
+        "  languages  sign language not stated in 2 clips",
+        "  repairs    body-codes-1 in 2 clips, hands-1 in 2 clips",
+    ]
     assert lines[-1].startswith(f"rejected     {path}: b/npz/poses.npz: must be a whole zip file")
+
+
+def test_a_store_says_what_the_shard_does(people, tmp_path):
+    path = tmp_path / "shard.tar"
+    with path.open("wb") as stream:
+        write_shard(stream, [(name, publish_video(people, name)) for name in "abc"])
+    convert_shards([str(path)], tmp_path / "store")
+    shard, store = inspect_poses(path), inspect_poses(tmp_path / "store")
+    assert store.kind == "a store"
+    assert store.clips == shard.clips
+
+
+def test_many_clips_are_summed_up(people, tmp_path):
+    path = tmp_path / "shard.tar"
+    files = publish_video(replace(people, keypoints=people.keypoints[:1], confidence=people.confidence[:1]), "one")
+    with path.open("wb") as stream:
+        write_shard(stream, [(f"v{number}", files) for number in range(25)])
+    lines = summary(inspect_poses(path)).splitlines()
+    assert len(lines) == 3 + 20 * 3 + 1
+    assert lines[-1] == "5 more; --json lists all."
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".pose"])
