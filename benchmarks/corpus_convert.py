@@ -2,7 +2,7 @@
 
     python -m benchmarks.corpus_convert
 
-Prints one line of JSON. The corpus is made here as SignVerse-2M publishes it, and conversions are commands of their own.
+Prints one line of JSON. The corpus is made here as SignVerse-2M publishes it; conversions are commands of their own.
 
 * speed: clips a second of one and of two workers, medians of alternating runs. Meaningful on an idle machine with two
   cores or more; start-up is in it.
