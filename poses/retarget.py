@@ -38,7 +38,7 @@ _LIMB_QUANTILE = 0.9
 _SHORTEST = 0.01
 """Shoulder widths; what is shorter in every frame was not found."""
 
-_TOUCHING, _APART = 0.05, 0.35
+_TOUCHING, _APART = 0.05, 0.5
 """Shoulder widths: a hand this near moves wholly with what it touches, one this far wholly with its arm."""
 
 _NEAREST = 1e-3
@@ -165,7 +165,8 @@ def _keep_contacts(points: np.ndarray, seen: np.ndarray, moved: np.ndarray, shif
     anchors = np.concatenate([anchors, _TRUNK_WEIGHTS @ points[:, _TRUNK]], axis=1)
     anchors_moved = np.concatenate([anchors_moved, _TRUNK_WEIGHTS @ moved[:, _TRUNK]], axis=1)
     anchors_seen = np.concatenate([anchors_seen, trunk], axis=1)
-    hands = [np.arange(len(seen[0]))[PARTS[f"{side}_hand"]] for side in _SIDES]
+    # The wrist is seen in frames in which fingers are lost: without it, the hand would jump there.
+    hands = [np.r_[index(f"{side}_wrist"), PARTS[f"{side}_hand"]] for side in _SIDES]
     kept, holds = [], []
     for side, hand in enumerate(hands):
         gaps = _gaps(points[:, hand], seen[:, hand], anchors, anchors_seen)

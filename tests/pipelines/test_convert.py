@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.convert import convert_poses, find_losses, summary
+from poses.draw_presets import PRESETS
 from poses.io import FORMATS, load_poses, save_poses
 from poses.keypoints import PARTS, index
 
@@ -75,6 +77,14 @@ def test_what_the_input_does_not_say_is_given(signer, tmp_path, capfd):
     assert main([*args, "--source-fps", "30", "--width", "200", "--height", "100"]) == 0
     written = load_poses(tmp_path / "out.pose")
     assert (written.fps, written.width, written.keypoints[0, 0].tolist()) == (30, 200, [0.25, 0.5])
+
+
+@pytest.mark.parametrize(("command", "names"), [("convert", FORMATS), ("draw", PRESETS)])
+def test_help_names_every_choice(command, names, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    words = re.findall(r"[\w-]+", capsys.readouterr().out.replace("-\n", "-"))
+    assert set(names) <= set(words)
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def signer(num_frames=1, **places) -> PoseSequence:
     turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     keypoints[:, PARTS["face"]] = keypoints[:, [index("nose")]] + 0.06 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     fan = 0.01 * np.stack([np.arange(21), np.arange(21)], axis=1) / 2
-    for side in ("left", "right"):
-        keypoints[:, PARTS[f"{side}_hand"]] = keypoints[:, [index(f"{side}_wrist")]] + fan
+    for side, outwards in (("left", (1, 1)), ("right", (-1, 1))):
+        keypoints[:, PARTS[f"{side}_hand"]] = keypoints[:, [index(f"{side}_wrist")]] + fan * outwards
     return PoseSequence(keypoints, np.ones((num_frames, 128), np.float32), 25, 1000, 1000)
 
 
