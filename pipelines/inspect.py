@@ -17,7 +17,7 @@ from poses.corpus.shards import Reject, open_shard, read_shard
 from poses.corpus.tar_stream import iterate_tar
 from poses.files import new_file
 from poses.formats.signverse import read_people
-from poses.formats.signverse_repairs import MIN_BODY_JOINTS, MIN_HAND_POINTS, VISIBLE
+from poses.formats.signverse_repairs import MIN_BODY_JOINTS, MIN_FACE_POINTS, MIN_HAND_POINTS, VISIBLE
 from poses.io import load_poses, sniff
 from poses.keypoints import PARTS
 from poses.people import People, Repair
@@ -30,7 +30,12 @@ MAX_LISTED = 20
 
 _UNKNOWN = "sign language not stated"
 _SHEET_FRAMES = 2 * COLUMNS
-_MIN_POINTS = {"body": MIN_BODY_JOINTS, "left_hand": MIN_HAND_POINTS, "right_hand": MIN_HAND_POINTS, "face": 34}
+_MIN_POINTS = {
+    "body": MIN_BODY_JOINTS,
+    "left_hand": MIN_HAND_POINTS,
+    "right_hand": MIN_HAND_POINTS,
+    "face": MIN_FACE_POINTS,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,42 +77,19 @@ def repaired_people(
     Raises:
         PoseFileError: It is damaged.
     """
-    repairs = repairs or Repairs()
+    repairs = (repairs or Repairs()).without(clip.unneeded)
     counts = [_num_people(run, path) for run in clip.runs]
     frames, fps, repaired = _frame_numbers(clip, path, repairs)
-    num_frames = int(frames[-1]) + 1
     most = max(counts) if max_people is None else min(max_people, max(counts))
-    if num_frames > MAX_FRAMES or num_frames * most * NUM_KEYPOINTS * 12 > _MAX_PEOPLE_BYTES:
-        raise PoseFileError(
-            f"{path}: must hold at most {MAX_FRAMES} frames and {_MAX_PEOPLE_BYTES} bytes of points, "
-            f"found {num_frames} frames of up to {most} people."
-        )
     width, height = _frame_size(clip.runs, path)
     codes = _body_scores_are_codes(clip.runs, counts, most, path)
     permuted = repairs.hands and max(counts) > 1 and _hands_are_permuted(clip.runs, counts, codes, path)
-
-    keypoints = np.zeros((num_frames, most, NUM_KEYPOINTS, 2), np.float32)
-    scores = np.zeros((num_frames, most, NUM_KEYPOINTS), np.float32)
-    num_people = np.zeros(num_frames, np.int32)
-    begin = 0
-    for run, count in zip(clip.runs, counts, strict=True):
-        at = frames[begin : begin + run.count]
-        rows = slice(at[0], at[-1] + 1) if at[-1] - at[0] == run.count - 1 else at
-        num_people[rows] = count
-        for person in range(min(count, most)):
-            for part, where in PARTS.items():
-                owner, stored = stored_as(person, part, count if permuted else 1)
-                keypoints[rows, person, where], scores[rows, person, where] = _part(run, owner, stored, path)
-        begin += run.count
-    finite = np.isfinite(keypoints).all(axis=(1, 2, 3))
-    if not finite.all():
-        raise PoseFileError(f"{path}: must hold finite numbers, found NaN or infinity in frame {finite.argmin()}.")
-    sample = slice(None, None, max(1, num_frames // 256))
+    keypoints, scores, num_people = _assembled(clip.runs, counts, frames, most, permuted, path)
+    sample = slice(None, None, max(1, len(keypoints) // 256))
     if median := in_pixels(keypoints[sample][scores[sample] > 0]):
         raise PoseFileError(
             f"{path}: must hold fractions of the frame, found points in the middle {median:g} frame sizes away."
         )
-    repairs = repairs.without(clip.unneeded)
     repaired += repair_points(keypoints, scores, num_people, repairs, codes=codes, permuted=permuted)
     return People(keypoints, scores, num_people, fps, width, height, clip.language, clip.glosses, repaired)
 
@@ -158,6 +135,35 @@ def write_signverse(
         arrays["unneeded_repairs"] = np.asarray(["off-frame"])
     with new_file(path, overwrite=overwrite) as aside, aside.open("wb") as stream:
         save_npz(stream, arrays)
+
+
+def _assembled(
+    runs: list[FrameRun], counts: list[int], frames: np.ndarray, most: int, permuted: bool, path: object
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keypoints, scores and number of people of each frame, as stored; with `permuted`, hands at their owners."""
+    num_frames = int(frames[-1]) + 1
+    if num_frames > MAX_FRAMES or num_frames * most * NUM_KEYPOINTS * 12 > _MAX_PEOPLE_BYTES:
+        raise PoseFileError(
+            f"{path}: must hold at most {MAX_FRAMES} frames and {_MAX_PEOPLE_BYTES} bytes of points, "
+            f"found {num_frames} frames of up to {most} people."
+        )
+    keypoints = np.zeros((num_frames, most, NUM_KEYPOINTS, 2), np.float32)
+    scores = np.zeros((num_frames, most, NUM_KEYPOINTS), np.float32)
+    num_people = np.zeros(num_frames, np.int32)
+    begin = 0
+    for run, count in zip(runs, counts, strict=True):
+        at = frames[begin : begin + run.count]
+        rows = slice(at[0], at[-1] + 1) if at[-1] - at[0] == run.count - 1 else at  # a slice is faster
+        num_people[rows] = count
+        for person in range(min(count, most)):
+            for part, where in PARTS.items():
+                owner, stored = stored_as(person, part, count if permuted else 1)
+                keypoints[rows, person, where], scores[rows, person, where] = _part(run, owner, stored, path)
+        begin += run.count
+    finite = np.isfinite(keypoints).all(axis=(1, 2, 3))
+    if not finite.all():
+        raise PoseFileError(f"{path}: must hold finite numbers, found NaN or infinity in frame {finite.argmin()}.")
+    return keypoints, scores, num_people
 
 
 def _frame_numbers(clip: Clip, path: object, repairs: Repairs) -> tuple[np.ndarray, float, tuple[Repair, ...]]:

@@ -28,7 +28,9 @@ MIN_BODY_JOINTS = 8
 MIN_HAND_POINTS = 10
 """Confident points of a hand; what has fewer is no hand."""
 
-_MIN_FACE_POINTS = 34
+MIN_FACE_POINTS = 34
+"""Confident points of a face, half of it; what has fewer is no face."""
+
 _PART_OF = np.array([part for part, where in PARTS.items() for _ in NAMES[where]])
 _IS_BODY, _IS_HAND = _PART_OF == "body", np.char.endswith(_PART_OF, "hand")
 _LEAST_IN_PIXELS = 2.0
@@ -133,7 +135,7 @@ def _phantoms(
         return alone
     confident = scores[:, 0] > VISIBLE
     hands = [confident[:, PARTS[side]].sum(axis=1) >= MIN_HAND_POINTS for side in ("left_hand", "right_hand")]
-    face = confident[:, PARTS["face"]].sum(axis=1) >= _MIN_FACE_POINTS
+    face = confident[:, PARTS["face"]].sum(axis=1) >= MIN_FACE_POINTS
     return alone & (body_seen[:, 0].sum(axis=1) < MIN_BODY_JOINTS) & ~(hands[0] | hands[1] | face)
 
 
