@@ -61,9 +61,9 @@ def _readers():
 
 def run_word(language: str, word: str, renderer_name: str, image: str | None) -> WordResult:
     """Renders one word into an mp4, as the loop does, and reads it back."""
-    from pipelines.measures.pose import measure_fidelity
     from pipelines.inputs import load_signer
     from pipelines.loop import reextract_poses
+    from pipelines.measures.pose import measure_fidelity
     from pipelines.progress import Stages
     from pipelines.render import render_video
     from poses.video import read_frames
