@@ -46,7 +46,10 @@ _CHUNK = 128
 _FACE_POINTS = index(*(f"face_{name}" for name in FACE))
 _HEAD = index("right_eye", "left_eye", "right_ear", "left_ear") + _FACE_POINTS
 _ANCHORS = np.array(index("nose", "neck", "right_shoulder", "left_shoulder") + _HEAD)
-_TRUNK = np.array(index("right_shoulder", "left_shoulder", "right_hip", "left_hip"))
+_SHOULDERS, _HIPS = index("right_shoulder", "left_shoulder"), index("right_hip", "left_hip")
+_TO_HIPS = np.array([0, 1.4])
+"""Shoulder widths from the shoulders to hips that are not seen."""
+
 _SIDES = ("left", "right")
 
 
@@ -67,9 +70,7 @@ def proportions(poses: PoseSequence) -> dict[str, float]:
     Raises:
         ValueError: The shoulders are never both seen.
     """
-    unit = poses.shoulder_width_px()
-    if not unit > 0:
-        raise ValueError(f"{poses.source or '`poses`'}: must show both shoulders, by which bones are measured.")
+    unit = _shoulder_width_px(poses)
     pixels, seen = poses.pixels(), poses.confidence > 0
     measured = {}
     for bone, sides in BONES.items():
@@ -106,12 +107,15 @@ def find_displacement(poses: PoseSequence, ratios: dict[str, float]) -> Displace
 
     Neck and shoulders stay. Hands keep their size, and wrists stay with them. Points that are not seen move with the
     next one that is, towards the neck.
+
+    Raises:
+        ValueError: The shoulders are never both seen.
     """
     pixels, seen = poses.pixels().astype(np.float64), poses.confidence > 0
     moved = _stretch(pixels, seen, ratios)
     wrists = index("left_wrist", "right_wrist")
     shifts = moved[:, wrists]
-    unit = poses.shoulder_width_px()
+    unit = _shoulder_width_px(poses)
     for start in range(0, len(poses), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         shifts[chunk] = _keep_contacts(pixels[chunk] / unit, seen[chunk], moved[chunk], shifts[chunk])
@@ -120,6 +124,13 @@ def find_displacement(poses: PoseSequence, ratios: dict[str, float]) -> Displace
         moved[:, wrist] = shifts[:, side]
         moved[:, PARTS[f"{name}_hand"]] = shifts[:, side, None]
     return (moved / [poses.width, poses.height]).astype(np.float32)
+
+
+def _shoulder_width_px(poses: PoseSequence) -> float:
+    width = poses.shoulder_width_px()
+    if not width > 0:
+        raise ValueError(f"{poses.source or '`poses`'}: must show both shoulders, by which bones are measured.")
+    return width
 
 
 def _lengths(pixels: np.ndarray, seen: np.ndarray, ends: list[int]) -> np.ndarray:
@@ -160,11 +171,12 @@ def _keep_contacts(points: np.ndarray, seen: np.ndarray, moved: np.ndarray, shif
         moved: How far body and face move, [frames, 128, 2].
         shifts: How far the wrists would move with their arms, [frames, 2, 2].
     """
-    anchors, anchors_seen, anchors_moved = points[:, _ANCHORS], seen[:, _ANCHORS], moved[:, _ANCHORS]
-    trunk = seen[:, _TRUNK].all(axis=1, keepdims=True).repeat(len(_TRUNK_WEIGHTS), axis=1)
-    anchors = np.concatenate([anchors, _TRUNK_WEIGHTS @ points[:, _TRUNK]], axis=1)
-    anchors_moved = np.concatenate([anchors_moved, _TRUNK_WEIGHTS @ moved[:, _TRUNK]], axis=1)
-    anchors_seen = np.concatenate([anchors_seen, trunk], axis=1)
+    shoulders, hips = points[:, _SHOULDERS], points[:, _HIPS]
+    hips = np.where(seen[:, _HIPS, None], hips, shoulders + _TO_HIPS)
+    trunk_seen = seen[:, _SHOULDERS].all(axis=1, keepdims=True).repeat(len(_TRUNK_WEIGHTS), axis=1)
+    anchors = np.concatenate([points[:, _ANCHORS], _TRUNK_WEIGHTS @ np.concatenate([shoulders, hips], axis=1)], axis=1)
+    anchors_moved = np.concatenate([moved[:, _ANCHORS], _TRUNK_WEIGHTS @ moved[:, _SHOULDERS + _HIPS]], axis=1)
+    anchors_seen = np.concatenate([seen[:, _ANCHORS], trunk_seen], axis=1)
     # The wrist is seen in frames in which fingers are lost: without it, the hand would jump there.
     hands = [np.r_[index(f"{side}_wrist"), PARTS[f"{side}_hand"]] for side in _SIDES]
     kept, holds = [], []

@@ -108,6 +108,14 @@ def test_a_hand_on_the_belly_stays_there():
     assert kept[1] == pytest.approx(350 + 0.8 * (belly[1] - 350), abs=4)
 
 
+def test_a_hand_on_the_chest_stays_there_without_hips():
+    poses = touching("left_shoulder", offset=(-100, 120))
+    poses.confidence[0, index("right_hip", "left_hip")] = 0
+    moved = scaled(poses, {"upper_arm": 0.8, "forearm": 1.4})
+    tip = [clip.pixels()[0, index("right_hand_index_tip")] for clip in (poses, moved)]
+    np.testing.assert_allclose(tip[1], tip[0], atol=6)
+
+
 def test_hands_that_touch_each_other_move_together():
     poses = signer()
     hand = [index("left_wrist"), *range(*PARTS["left_hand"].indices(128))]
@@ -168,6 +176,8 @@ def test_references_that_cannot_be_measured():
     nobody = replace(signer(), confidence=np.zeros((1, 128), np.float32), source="none.npz")
     with pytest.raises(ValueError, match=r"none\.npz: must show both shoulders"):
         retarget(signer(), nobody)
+    with pytest.raises(ValueError, match=r"none\.npz: must show both shoulders"):
+        find_displacement(nobody, {})
     giant = replace(signer(right_wrist=(0, 500), left_wrist=(1000, 500)), source="far.npz")
     with pytest.raises(
         ValueError, match=r"far\.npz: its forearm must be at most 2 times .* found 2\.00 and 0\.75 shou"
