@@ -3,15 +3,17 @@
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from pipelines.bulk import BulkResult, Part, Rejected, Tell, run_bulk
-from poses.corpus.convert import VERSION, write_index, write_part
+from poses.corpus.convert import VERSION as STORE_VERSION
+from poses.corpus.convert import write_index, write_part
 from poses.corpus.shards import CorpusClip, Reject, read_shard
 from poses.corpus.splits import read_index
 from poses.files import new_file
+from poses.formats.signverse_repairs import VERSIONS, Repairs
 
 CARD = """---
 license: cc-by-nc-4.0
@@ -41,6 +43,7 @@ def convert_shards(
     *,
     index: Path | None = None,
     wanted: Collection[str] | None = None,
+    repairs: Repairs | None = None,
     workers: int = 1,
     show: bool = False,
 ) -> BulkResult:
@@ -51,6 +54,7 @@ def convert_shards(
         output: The store's folder.
         index: `SignVerse-2M-metadata_split.csv`, which knows each video's sign language.
         wanted: Only these videos; all when None.
+        repairs: Which defects to repair; all when None.
         workers: Processes.
         show: Whether to show a progress bar on standard error.
 
@@ -59,13 +63,16 @@ def convert_shards(
     """
     items = _items(sources)
     known = {video_id: video.language for video_id, video in read_index(index).items()} if index else {}
+    repairs = repairs or Repairs()
     settings = {
-        "store": VERSION,
+        "store": STORE_VERSION,
+        "repairs": asdict(repairs),
+        "repair_versions": VERSIONS,
         "index": _digest(index.read_bytes()) if index else "none",
         "videos": "all" if wanted is None else f"{len(wanted)} ({_digest(chr(10).join(sorted(wanted)).encode())})",
     }
     return run_bulk(
-        partial(convert_shard, languages=known, only=wanted),
+        partial(convert_shard, languages=known, only=wanted, repairs=repairs),
         items,
         output,
         settings=settings,
@@ -93,6 +100,7 @@ def convert_shard(
     tell: Tell,
     languages: Mapping[str, str],
     only: Collection[str] | None,
+    repairs: Repairs,
 ) -> Part:
     """Converts one shard into a part of a store; nothing in it is random.
 
@@ -103,7 +111,7 @@ def convert_shard(
 
     def counted() -> Iterator[CorpusClip | Reject]:
         nonlocal num_in, at
-        for entry in read_shard(shard.source, only=only):
+        for entry in read_shard(shard.source, only=only, repairs=repairs):
             tell(entry.offset - at)
             num_in, at = num_in + 1, entry.offset
             yield entry

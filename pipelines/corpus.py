@@ -48,6 +48,7 @@ def convert(
     index: Path | None = None,
     languages: list[str] | None = None,
     ids: list[str] | None = None,
+    without_repairs: list[str] | None = None,
     workers: int = 1,
 ) -> Result:
     """Converts shards into a store: columns in which any clip is there at once. Stopped, it goes on where it was.
@@ -58,12 +59,14 @@ def convert(
         index: The corpus's SignVerse-2M-metadata_split.csv, which knows each video's sign language.
         languages: Only videos of these sign languages.
         ids: Only these videos.
+        without_repairs: Defects to leave as they are: body-codes, hands, frame-indices, phantoms, scores, off-frame.
         workers: Processes.
     """
     from pipelines.conversion import convert_shards
 
     wanted = _wanted(index, languages, ids)
-    result = convert_shards(shards, output, index=index, wanted=wanted, workers=workers, show=True)
+    repairs = _repairs(without_repairs or [])
+    result = convert_shards(shards, output, index=index, wanted=wanted, repairs=repairs, workers=workers, show=True)
     facts = {"output": str(output), "num_in": result.num_in, "num_out": result.num_out}
     facts |= {"num_rejects": len(result.rejects), "failed": dict(result.failed)}
     lines = [f"{output}: {result.num_out} clips of {result.num_in}, {len(result.rejects)} rejected."]
@@ -171,6 +174,14 @@ def _wanted(index: Path | None, languages: list[str] | None, ids: list[str] | No
     codes = {sign_language(code).code for code in languages or ()}
     videos = read_index(index) if index and codes else {}
     return {*(ids or ()), *(video_id for video_id, video in videos.items() if video.language in codes)}
+
+
+def _repairs(left_out: list[str]) -> Any:
+    from poses.formats.signverse_repairs import VERSIONS, Repairs
+
+    if unknown := set(left_out) - set(VERSIONS):
+        raise ValueError(f"`without_repairs` must be among {', '.join(VERSIONS)}, got {min(unknown)!r}.")
+    return Repairs(**{name.replace("-", "_"): False for name in left_out})
 
 
 @dataclass

@@ -86,18 +86,18 @@ def encode_clip(clip: CorpusClip, language: str) -> tuple[pa.RecordBatch, dict[s
     Raises:
         PoseFileError: Nobody signs in it, or the signer's points cannot be true.
     """
-    people, where = clip.people, f"{clip.shard}: {clip.video_id}"
+    people, where, shard = clip.people, f"{clip.shard}: {clip.video_id}", os.path.basename(clip.shard)
     tracks = track_people(people)
     signer = main_signer(people, tracks)
     if people.keypoints.shape[1] == 1:  # who is alone is the signer, even where little of them is seen
         signer = replace(signer, slots=np.minimum(people.num_people, 1) - 1)
     poses = signer_poses(people, signer.slots, where)
-    others, problems = _others(people, signer, tracks)
+    others, problems = _others(people, signer, tracks, where)
     keypoints, confidence = _halved(poses.keypoints, poses.confidence)
     row = {
         "video_id": clip.video_id,
         "language": people.language or language,
-        "shard": os.path.basename(clip.shard),
+        "shard": shard,
         "fps": people.fps,
         "width": people.width,
         "height": people.height,
@@ -113,7 +113,8 @@ def encode_clip(clip: CorpusClip, language: str) -> tuple[pa.RecordBatch, dict[s
         "glosses": [asdict(span) for span in people.glosses],
         "repairs": [asdict(repair) for repair in people.repaired],
         "complete": clip.complete,
-        "problems": [*clip.problems, *(f"{where}: {problem}" for problem in problems)],
+        # Where the shard lay is nobody's business who is given the store.
+        "problems": [problem.replace(clip.shard, shard) for problem in (*clip.problems, *problems)],
     }
     indexed = {
         "video_id": clip.video_id,
@@ -130,7 +131,9 @@ def encode_clip(clip: CorpusClip, language: str) -> tuple[pa.RecordBatch, dict[s
     return pa.record_batch([_column(row[field.name], field.type) for field in SCHEMA], schema=SCHEMA), indexed
 
 
-def _others(people: People, signer: MainSigner, tracks: Sequence[Track]) -> tuple[dict[str, np.ndarray], list[str]]:
+def _others(
+    people: People, signer: MainSigner, tracks: Sequence[Track], where: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Columns of everybody but the signer, and what is amiss with them."""
     num_slots = people.keypoints.shape[1]
     track_of = np.full((len(people.num_people), num_slots), -1)
@@ -149,7 +152,7 @@ def _others(people: People, signer: MainSigner, tracks: Sequence[Track]) -> tupl
         "other_keypoints": keypoints,
         "other_confidence": confidence,
     }
-    problem = f"{damaged.sum()} points of people beside the signer cannot be true and count as unseen"
+    problem = f"{where}: {damaged.sum()} points of people beside the signer cannot be true and count as unseen"
     return columns, [problem] if damaged.any() else []
 
 

@@ -282,7 +282,7 @@ def open_shard(source: str | os.PathLike[str]) -> Generator[BinaryIO]:
             import fsspec
 
             with fsspec.open(str(source), "rb") as stream:
-                yield cast(BinaryIO, stream)
+                yield cast(BinaryIO, _Remote(cast(BinaryIO, stream)))
         else:
             with open(source, "rb") as stream:
                 yield stream
@@ -291,3 +291,25 @@ def open_shard(source: str | os.PathLike[str]) -> Generator[BinaryIO]:
     except (OSError, ImportError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         raise PoseFileError(f"{source}: cannot be read ({reason or type(error).__name__}).") from None
+
+
+class _Remote:
+    """A stream from elsewhere. What its library raises when the connection ends can be of any type: here an `OSError`."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except Exception as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    def seek(self, offset: int, whence: int) -> int:
+        try:
+            return self._stream.seek(offset, whence)
+        except Exception as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    def seekable(self) -> bool:
+        return self._stream.seekable()

@@ -128,6 +128,14 @@ def test_convert_chosen_videos_over_an_address(corpus, tmp_path, capfd):
     assert "was begun with videos '1 (" in refused(capfd, "convert", "memory://S_000002.tar", tmp_path / "out")
 
 
+def test_repairs_can_be_left_out(corpus, tmp_path, capfd):
+    args = ["convert", corpus / "shards" / "S_000002.tar", tmp_path / "out", "--without_repairs"]
+    run(capfd, *args, "hands", "frame-indices")
+    assert ClipStore(tmp_path / "out").table.column("repairs").to_pylist() == [["body-codes-1"], ["body-codes-1"]]
+    assert "was begun with repairs" in refused(capfd, *args[:-1])
+    assert "must be among body-codes, hands, " in refused(capfd, *args, "feet")
+
+
 def test_a_shard_that_cannot_be_read_is_tried_again(corpus, tmp_path, capfd):
     args = ["convert", corpus / "shards", "memory://late.tar", tmp_path / "out"]
     said = run(capfd, *args)
@@ -229,7 +237,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def convert(corpus: Path, output: Path, workers: int) -> subprocess.Popen:
+def convert(corpus: Path, output: Path, workers: int, **options) -> subprocess.Popen:
     command = [sys.executable, "-m", "pipelines.cli", "corpus", "convert", corpus, output, "--workers", str(workers)]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
@@ -274,7 +282,7 @@ def test_killed_at_random_moments_it_makes_the_same(many, tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_processes_and_leaves_whole_parts(many, tmp_path):
-    job = convert(many, tmp_path / "out", 2)
+    job = convert(many, tmp_path / "out", 2, stderr=subprocess.PIPE)
     while not (tmp_path / "out" / "parts").is_dir() or not any((tmp_path / "out" / "parts").iterdir()):
         time.sleep(0.01)
     os.killpg(job.pid, signal.SIGINT)

@@ -123,6 +123,27 @@ def test_reading_that_stops_is_no_damage(shard, published, monkeypatch):
         list(clips)
 
 
+def test_a_connection_that_ends_is_no_damage_either(shard, published, monkeypatch):
+    """Libraries raise what they like; it is one line, and the same at every moment."""
+    import fsspec
+
+    class PayloadError(Exception):
+        pass
+
+    class Lost(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() > 50_000:
+                raise PayloadError("Response payload is not completed")
+            return super().read(size)
+
+    data = shard(published).read_bytes()
+    monkeypatch.setattr(fsspec, "open", lambda *_: Lost(data))
+    clips = read_shard("https://example.org/shard.tar")
+    assert next(clips).video_id == "one________"
+    with pytest.raises(PoseFileError, match=r"shard\.tar: cannot be read \(PayloadError: Response payload is not"):
+        list(clips)
+
+
 def _crc_damaged(files):
     with zipfile.ZipFile(io.BytesIO(files["npz/poses.npz"])) as archive:
         at = archive.getinfo("frame_payloads.npy").header_offset + 1500
