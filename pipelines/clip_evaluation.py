@@ -148,7 +148,7 @@ def evaluate_clip(
     if not (found.confidence > 0).any():
         problems.append(f"nobody was found in any of the {len(found)} frames of the video")
 
-    figures, error_over_time = _pose_figures(placed, found, judges.estimator)
+    figures, error_over_time = pose_figures(placed, found, estimator=judges.estimator.version)
     figures["duration_ratio"] = found.duration_s / driving.duration_s
     segments = {"mean_error/hands": segment_means(error_over_time)}
     figures["drift/pose"] = _last_minus_first(segments["mean_error/hands"])
@@ -160,7 +160,7 @@ def evaluate_clip(
     floor, of_reference, reference_found = _measure_reference(
         pair, placed, info, boxes / scale, judges, clock, problems
     )
-    figures |= _picture_figures(crops, of_reference, judges.network)
+    figures |= picture_figures(crops, of_reference, judges.network)
     rows = {"pictures": _describe(crops, judges.network)}
     if of_reference:
         rows["reference_pictures"] = _describe(of_reference, judges.network)
@@ -277,12 +277,10 @@ def _watch(
     return crops, found
 
 
-def _pose_figures(
-    placed: PoseSequence, found: PoseSequence, estimator: Estimator
-) -> tuple[Figures, list[float | None]]:
-    """What can be told from two poses: figures, and the hands' error in each frame."""
+def pose_figures(placed: PoseSequence, found: PoseSequence, *, estimator: str) -> tuple[Figures, list[float | None]]:
+    """What can be told from two poses in one frame and at one rate: figures, and the hands' error in each frame."""
     fitted = fit_length(found, len(placed))
-    fidelity = measure_fidelity(placed, fitted, estimator=estimator.version)
+    fidelity = measure_fidelity(placed, fitted, estimator=estimator)
     visible = visible_points(placed)
     seen = visible & (fitted.confidence >= VISIBLE_CONFIDENCE)
     hands = slice(PARTS["left_hand"].start, PARTS["right_hand"].stop)
@@ -320,7 +318,7 @@ def _measure_reference(
     frames = (_resized(frame, info.width, info.height) for frame in read_frames(path))
     again, _ = _in_frames_of(placed, of_path.fps, of_path.num_frames, info.width, info.height)
     crops, found = _watch(frames, again, boxes, judges.estimator, clock)
-    floor, _ = _pose_figures(again, found, judges.estimator)
+    floor, _ = pose_figures(again, found, estimator=judges.estimator.version)
     if not pair.reference:
         return floor, None, found
     differs = _length_problems(len(placed), len(found), "reference")
@@ -338,7 +336,8 @@ def _resized(frame: UInt8[np.ndarray, "height width 3"], width: int, height: int
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _picture_figures(crops: Crops, reference: Crops | None, network: FeatureNetwork) -> Figures:
+def picture_figures(crops: Crops, reference: Crops | None, network: FeatureNetwork) -> Figures:
+    """Likeness of hands and face to the reference's, frame by frame; None throughout without one."""
     keys = ("ssim", "psnr", f"{network.name}_distance")
     figures: Figures = {f"{key}/{region}": None for key in keys for region in REGIONS}
     if reference is None or len(crops) != len(reference):

@@ -27,6 +27,9 @@ MISSING = 10.0
 MAX_FRAMES = 4096
 """Longest clip that is warped: work grows with the square of the length."""
 
+CELLS_AT_ONCE = 2_000_000
+"""Most cells of cost matrices that are in memory together."""
+
 HANDS = list(range(*PARTS["left_hand"].indices(len(NAMES)))) + list(range(*PARTS["right_hand"].indices(len(NAMES))))
 UPPER_BODY = index(
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"
@@ -170,5 +173,5 @@ def _trajectories(poses: Float[np.ndarray, "frames points dims"]) -> Float[np.nd
 
 def _blocks(points: int, cells: int) -> Iterator[slice]:
     """Slices of points whose matrices together stay small."""
-    size = max(1, 2_000_000 // cells)
+    size = max(1, CELLS_AT_ONCE // cells)
     yield from (slice(first, first + size) for first in range(0, points, size))
