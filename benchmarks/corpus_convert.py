@@ -8,8 +8,8 @@ Prints one line of JSON. The corpus is made here as SignVerse-2M publishes it; c
   cores or more; start-up is in it.
 * memory: the most that one worker ever holds, in MiB, for few clips and for many.
 * kills: a conversion by two workers, killed at random moments and started again each time, until it was killed so often
-  and came to its end; how many clips are missing or come twice, and whether all files are those of one that was left
-  alone.
+  and came to its end; how many clips are missing or come twice, and which files differ from those of a conversion
+  that was left alone.
 """
 
 import argparse
@@ -112,7 +112,8 @@ def kills(folder: Path, num_kills: int) -> dict[str, object]:
     corpus = make_corpus(folder / "kills", 200, 48)
     whole_s, _ = convert(corpus, folder / "whole", 2)
     moments, killed, stores = random.Random(0), 0, 0
-    lost, twice, differing = 0, 0, 0
+    lost, twice, differing = 0, 0, set()
+    whole = contents(folder / "whole")
     while killed < num_kills:
         output = folder / f"killed-{stores}"
         stores += 1
@@ -128,8 +129,9 @@ def kills(folder: Path, num_kills: int) -> dict[str, object]:
         found = Counter(ClipStore(output).ids)
         lost += len(set(ClipStore(folder / "whole").ids) - set(found))
         twice += sum(count > 1 for count in found.values())
-        differing += contents(output) != contents(folder / "whole")
-    return {"kills": killed, "stores": stores, "lost": lost, "twice": twice, "differing_stores": differing}
+        made = contents(output)
+        differing |= {path for path in {*made, *whole} if made.get(path) != whole.get(path)}
+    return {"kills": killed, "stores": stores, "lost": lost, "twice": twice, "differing_files": sorted(differing)}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

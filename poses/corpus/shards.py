@@ -294,7 +294,7 @@ def open_shard(source: str | os.PathLike[str]) -> Generator[BinaryIO]:
 
 
 class _Remote:
-    """A stream from elsewhere. What its library raises when the connection ends can be of any type: here an `OSError`."""
+    """A stream from elsewhere. Libraries raise what they like when a connection ends; here it is an `OSError`."""
 
     def __init__(self, stream: BinaryIO):
         self._stream = stream
