@@ -17,6 +17,9 @@ MAX_ASPECT = 8
 MAX_DISTANCE = 100
 """Points further away than this many frame widths are refused: no detector gives them, and pixel numbers overflow."""
 
+Width = int | Callable[[float], int]
+"""Of a line in canvas pixels, or by its length."""
+
 _RAINBOW = np.array(
     [
         (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
@@ -111,10 +114,6 @@ def _draw(poses: PoseSequence, style: Preset, height: int, width: int) -> Iterat
                     if style.pupils:
                         _draw_pupils(canvas, places, shown, strokes.face)
             yield sheet.take(*bounds[t].tolist())
-
-
-Width = int | Callable[[float], int]
-"""Of a line in canvas pixels, or by its length."""
 
 
 def _draw_limbs(canvas: np.ndarray, points: np.ndarray, shown: list, colours: list, half_width: Width) -> None:
