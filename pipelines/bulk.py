@@ -42,6 +42,9 @@ Tell = Callable[[float], object]
 """Called with how much more of an item is done, in the unit of its size."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+_OWN = re.compile(r"\.(?:lock|work-[0-9a-f]{8}|[0-9a-f]{16}(?:\.\w+)?)")
+"""What a job that was killed leaves beside its parts; the last are from `poses.files`."""
+
 _POLL_S = 0.2
 
 
@@ -203,7 +206,7 @@ def _claimed(output: Path, job: dict[str, Any]) -> Generator[tuple[Path, Path]]:
     """Makes sure that a folder is this job's and nobody else works in it. Gives where parts go, and where they grow."""
     described = json.dumps(job, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     stated = output / "job.json"
-    if output.is_dir() and not stated.exists() and any(path.name != ".lock" for path in output.iterdir()):
+    if output.is_dir() and not stated.exists() and not all(_OWN.fullmatch(path.name) for path in output.iterdir()):
         raise ValueError(f"{output}: must be a new folder, or one that this job began, but it holds something else.")
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output}: must be a folder, but a file of that name is there.")
@@ -221,8 +224,11 @@ def _claimed(output: Path, job: dict[str, Any]) -> Generator[tuple[Path, Path]]:
                 beside.write_text(described, encoding="utf-8")
         elif (begun := stated.read_text(encoding="utf-8")) != described:
             raise ValueError(f"{output}: {_difference(begun, job)}; go on as it was begun, or choose another folder.")
-        for left in output.glob(".work-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for left in [path for path in output.iterdir() if _OWN.fullmatch(path.name)]:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            elif left.name != ".lock":
+                left.unlink()
         parts, aside = output / "parts", output / f".work-{secrets.token_hex(4)}"
         parts.mkdir(exist_ok=True)
         aside.mkdir()

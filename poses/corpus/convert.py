@@ -67,10 +67,10 @@ def write_index(folder: Path, parts: Sequence[str]) -> list[tuple[str, str]]:
     kept, again = [INDEX_SCHEMA.empty_table()], []
     for part in parts:
         rows = pq.read_table(folder / "parts" / part / INDEX_FILE)
-        is_new = [video_id not in known for video_id in rows.column("video_id").to_pylist()]
-        known.update(rows.column("video_id").to_pylist())
-        again += [(part, row["video_id"]) for row, new in zip(rows.to_pylist(), is_new, strict=True) if not new]
-        kept.append(rows.filter(pa.array(is_new, pa.bool_())))
+        ids = rows.column("video_id").to_pylist()
+        again += [(part, video_id) for video_id in ids if video_id in known]
+        kept.append(rows.filter(pa.array([video_id not in known for video_id in ids], pa.bool_())))
+        known.update(ids)
     with new_file(folder / INDEX_FILE, overwrite=True) as aside:
         pq.write_table(pa.concat_tables(kept), aside)
     return again

@@ -124,15 +124,18 @@ def test_what_would_not_be_the_same_job_is_refused(done, tmp_path, change, messa
 def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("years of work")
+    (tmp_path / "hidden" / ".git").mkdir(parents=True)
     (tmp_path / "file").write_text("")
     for name, message in [
         ("full", "full: must be a new folder, or one that this job began"),
+        ("hidden", "hidden: must be a new folder"),
         ("file", "file: must be a folder, but a file of that name is there"),
         ("no/where", "no/where: its folder does not exist"),
     ]:
         with pytest.raises(ValueError, match=message):
             run_bulk(work, ITEMS, tmp_path / name, settings={})
     assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["thesis.tex"]
+    assert (tmp_path / "hidden" / ".git").is_dir()
 
 
 def test_two_jobs_do_not_share_a_folder(tmp_path):
@@ -142,6 +145,16 @@ def test_two_jobs_do_not_share_a_folder(tmp_path):
         return Part(1, 1)
 
     assert run_bulk(second, {"a": 1}, tmp_path / "out", settings={}).num_out == 1
+
+
+def test_what_a_killed_process_left_is_cleared_away(done, tmp_path):
+    output = tmp_path / "out"
+    (output / ".work-01234567" / "item-1").mkdir(parents=True)
+    (output / ".work-01234567" / "item-1" / "half").write_text("half")
+    (output / ".0123456789abcdef.json").write_text("half")
+    run_bulk(work, ITEMS, output, settings={"quality": 1}, seed=7)
+    assert [path.name for path in output.glob(".*")] == [".lock"]
+    assert contents(output) == done[1]
 
 
 def test_an_interrupted_job_leaves_whole_parts_only(done, tmp_path):
