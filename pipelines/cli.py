@@ -23,7 +23,8 @@ from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
 
 from pipelines.corpus import COMMANDS as CORPUS_COMMANDS
 
-Result = tuple[dict[str, Any], str]
+Result = tuple[dict[str, Any], str] | tuple[dict[str, Any], str, int]
+"""What `--json` prints, what a person reads instead, and the exit status where it is not 0."""
 
 DESCRIPTION = "Renders signers from sign-language poses, reads the result back, and measures what survived."
 EPILOG = "Every command takes --json: one JSON object on standard output, all else on standard error."
@@ -361,16 +362,16 @@ def rate_make(clips: Path, *, output: Path, raters: int = 3, catch: int = 2, see
     return {"output": str(output), "clips": len(key), "raters": raters}, text
 
 
-def rate_score(key: Path, answers: list[Path]) -> Result:
+def rate_score(answers: Path, *, key: Path) -> Result:
     """Sums up filled-in rating sheets by system, without raters who failed the catch trials.
 
     Args:
+        answers: A folder with the tables that raters sent back (.csv), or one of them.
         key: key.csv of the rating.
-        answers: The tables that raters sent back.
     """
     from pipelines.rating import score_sheets
 
-    scores = score_sheets(key, answers)
+    scores = score_sheets(key, sorted(answers.glob("*.csv")) if answers.is_dir() else [answers])
     lines = []
     for system in scores.systems:
         means = ", ".join(
@@ -379,6 +380,14 @@ def rate_score(key: Path, answers: list[Path]) -> Result:
         lines.append(f"{system.system}: {means} ({system.ratings} ratings)")
     lines += [f"left out: {rater} {reason}" for rater, reason in scores.left_out.items()]
     return asdict(scores), "\n".join(lines)
+
+
+def doctor() -> Result:
+    """Says what can run here, which files are missing and how to get them; exit status 1 if the default cannot."""
+    from pipelines.doctor import diagnose, summary
+
+    diagnosis = diagnose()
+    return diagnosis.facts(), summary(diagnosis), 0 if diagnosis.healthy else 1
 
 
 def _written(output: Path, poses: Any, **facts: Any) -> Result:
@@ -445,6 +454,7 @@ COMMANDS = {
     "recognize": recognize,
     "loop": loop,
     "evaluate": evaluate,
+    "doctor": doctor,
 }
 
 RATE_COMMANDS = {"make": rate_make, "score": rate_score}
@@ -465,7 +475,11 @@ CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and gives its exit status: 0, 2 for wrong input, 130 for Ctrl-C."""
+    """Runs one command and gives its exit status: 0, 2 for wrong input, 130 for Ctrl-C.
+
+    Raises:
+        SystemExit: `argparse` has said its own, or a command has found something wrong.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in args
     args = _resolve_presets([_underscored(arg) for arg in args if arg != "--json"])
@@ -477,6 +491,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             commands[group] |= {name: _printing(command, as_json) for name, command in members.items()}
         if args[:1] and args[0] in GROUPS:
             commands[args[0]] |= _configurations(args[0])
+        set_parsing_settings(add_print_completion_argument=True)
         config = auto_cli(
             commands,
             args,
@@ -550,8 +565,10 @@ def _printing(command: Callable[..., Result], as_json: bool) -> Callable[..., No
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         with _stdout_to_stderr():
-            facts, text = command(*args, **kwargs)
+            facts, text, *status = command(*args, **kwargs)
         print(json.dumps(facts, ensure_ascii=False, allow_nan=False) if as_json else text)
+        if any(status):
+            sys.exit(status[0])
 
     return run
 

@@ -8,11 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import evaluate
+from pipelines.cli import main
 from pipelines.clip_evaluation import Judges
 from pipelines.evaluate import run_evaluation
 from pipelines.measures.features import OrientedFilters
 from pipelines.pairs import Pair, read_pairs
 from poses.draw import draw_poses
+from poses.fingerspelling import resample
 from poses.io import save_poses
 from poses.video import write_video
 
@@ -140,7 +142,6 @@ def test_other_lengths_rates_and_shapes_are_said(folder, tmp_path, signer, judge
 def test_a_video_at_another_rate_is_compared_at_its_times(folder, tmp_path, signer, judged_by):
     save_poses(replace(signer, glosses=()), folder / "slow.npz")
     write_video(folder / "slow.mp4", draw_poses(signer[:6], "videox-fun", height=128, width=128), fps=12)
-    from poses.fingerspelling import resample
 
     judged_by(resample(signer, 12))
     clip = run_evaluation(folder, tmp_path / "report").clips[0]
@@ -211,3 +212,14 @@ def test_nothing_to_evaluate_is_refused(folder, tmp_path, judged_by):
     judged_by()
     with pytest.raises(ValueError, match="no clip could be evaluated"):
         run_evaluation(folder / "pairs.csv", tmp_path / "report")
+
+
+def test_the_command_says_what_it_found(folder, tmp_path, signer, judged_by, capsys):
+    write_clip(folder, "good", signer)
+    judged_by(signer)
+    assert main(["evaluate", str(folder), "--output", str(tmp_path / "report"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["clips"], told["failed"], told["with_problems"]) == (1, {}, 0)
+    assert told["figures"]["pck_0.2/hands"]["value"] == 1
+    assert main(["evaluate", str(tmp_path / "nothing"), "--output", str(tmp_path / "report")]) == 2
+    assert "expected a .csv table or a folder" in capsys.readouterr().err

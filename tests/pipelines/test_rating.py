@@ -1,10 +1,12 @@
 import csv
+import json
 import random
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from pipelines.cli import main
 from pipelines.rating import (
     ANSWER_COLUMNS,
     KEY_COLUMNS,
@@ -140,3 +142,13 @@ def test_wrong_numbers_and_empty_folders_are_refused(tmp_path):
     write_video(tmp_path / "in" / "ours" / "A.mp4", np.zeros((2, 16, 16, 3), np.uint8), fps=10)
     with pytest.raises(ValueError, match="`catch` 0 to 1, the number of clips, got 0 and 2"):
         make_sheets(tmp_path / "in", tmp_path / "out", raters=0, catch=2)
+
+
+def test_scores_from_the_command_line(tmp_path, capsys):
+    key = write_key(tmp_path / "key.csv")
+    (tmp_path / "answers").mkdir()
+    write_answers(tmp_path / "answers" / "a.csv", "ann", [5, 2, 4, 1, 4, 1])
+    write_answers(tmp_path / "answers" / "b.csv", "ben", [3, 2, 4, 1, 4, 1])
+    assert main(["rate", "score", str(tmp_path / "answers"), "--key", str(key), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {system["system"]: system["means"]["hands"] for system in told["systems"]} == {"ours": 4.0, "theirs": 1.5}
