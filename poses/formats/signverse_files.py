@@ -155,13 +155,14 @@ def _number(archive: zipfile.ZipFile, key: str, path: object) -> int | float:
 def _texts(archive: zipfile.ZipFile, key: str, path: object) -> list[str]:
     value = read_array(archive, f"{key}.npy", path)
     try:
-        texts = value.reshape(-1).tolist() if value.dtype.kind == "U" else None
-        "".join(texts or ()).encode("utf-8")
-    except ValueError:
-        texts = None
-    if texts is None:
-        raise PoseFileError(f"{path}: {key}.npy must be text, found {value.dtype} that isn't.")
-    return texts
+        if value.dtype.kind == "U":
+            # Numpy's own way to text ends in a SystemError where a number is no character.
+            characters = value.tobytes().decode("utf-32-be" if value.dtype.byteorder == ">" else "utf-32-le")
+            length = value.dtype.itemsize // 4
+            return [characters[at * length : (at + 1) * length].rstrip("\0") for at in range(value.size)]
+    except UnicodeDecodeError:
+        pass
+    raise PoseFileError(f"{path}: {key}.npy must be text, found {value.dtype} that isn't.")
 
 
 def _read_frame_folder(folder: Path, path: Path) -> Clip:

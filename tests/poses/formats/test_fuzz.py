@@ -9,7 +9,6 @@ import json
 import operator
 import os
 import pickle
-import re
 import resource
 import runpy
 import shutil
@@ -455,7 +454,11 @@ def _hostile_shard(videos: dict[str, dict[str, bytes]], random: np.random.Genera
 
 
 def _check_shard(path: Path, data: bytes) -> tuple[int, int]:
-    """How many videos were read and rejected; whatever is missing lies behind a place that a reason names."""
+    """How many videos were read and rejected; where one is missing, something is said to be wrong.
+
+    A tar's header knows no more than the sum of its bytes: where two digits of a size change places, a member reaches
+    over those that follow, and only its own content shows it.
+    """
     path.write_bytes(data)
     with nothing_happens():
         entries = list(read_shard(path))
@@ -466,7 +469,7 @@ def _check_shard(path: Path, data: bytes) -> tuple[int, int]:
         _check_reason(reject.reason, path)
     read = {clip.video_id for clip in clips}
     assert len(read) == len(clips)
-    is_whole = not any(re.search(r"byte \d+", reject.reason) for reject in rejects)
+    is_whole = not rejects and not any(clip.problems for clip in clips)
     assert set(VIDEOS) <= read | {reject.video_id for reject in rejects} or not is_whole
     assert os.listdir(path.parent) == [path.name]
     return len(clips), len(rejects)

@@ -406,6 +406,14 @@ def test_a_changing_frame_size_is_refused(publish, save_poses_npz):
         ({"frame_indices": np.array([-(2**63), 2**63 - 1])}, "frame_indices must rise"),
         ({"glosses": np.array(["A"])}, r"must hold gloss_spans\.npy, found no such"),
         ({"glosses": np.array([1]), "gloss_spans": np.array([[0, 1]])}, r"glosses\.npy must be text, found int64"),
+        (
+            {"glosses": np.frombuffer(b"\xff" * 4, "<U1"), "gloss_spans": np.array([[0, 1]])},
+            r"glosses\.npy must be text",
+        ),
+        (
+            {"glosses": np.frombuffer(b"\0\xd8\0\0", "<U1"), "gloss_spans": np.array([[0, 1]])},
+            "must be text, found <U1",
+        ),
         ({"glosses": np.array(["A"]), "gloss_spans": np.array([0, 1])}, "two whole numbers for each of 1 glosses"),
         (
             {"glosses": np.array(["A"]), "gloss_spans": np.array([[0, 3]])},
