@@ -161,10 +161,11 @@ def evaluate_clip(
         pair, placed, info, boxes / scale, judges, clock, problems
     )
     figures |= picture_figures(crops, of_reference, judges.network)
-    rows = {"pictures": _describe(crops, judges.network)}
+    described = _describe(crops, judges.network)
+    faces = described[:, FACE]
+    rows = {"pictures": described[crops.valid]}
     if of_reference:
-        rows["reference_pictures"] = _describe(of_reference, judges.network)
-    faces = describe_pictures(judges.network, crops.regions[:, FACE])
+        rows["reference_pictures"] = _describe(of_reference, judges.network)[of_reference.valid]
     known = _signers_face(pair, of_reference, judges)
     figures |= _face_figures(faces, crops.valid[:, FACE], known, judges.network.name, segments)
     if of_reference and not pair.image and known is not None:
@@ -352,9 +353,10 @@ def picture_figures(crops: Crops, reference: Crops | None, network: FeatureNetwo
     return figures
 
 
-def _describe(crops: Crops, network: FeatureNetwork) -> Float[np.ndarray, "rows features"]:
-    """One row of features for every cut-out there is."""
-    return describe_pictures(network, crops.regions[crops.valid])
+def _describe(crops: Crops, network: FeatureNetwork) -> Float[np.ndarray, "frames regions features"]:
+    """Features of every cut-out, those without anything in them too."""
+    rows = describe_pictures(network, crops.regions.reshape(-1, *crops.regions.shape[2:]))
+    return rows.reshape(*crops.valid.shape, -1)
 
 
 def _signers_face(pair: Pair, reference: Crops | None, judges: Judges) -> Float[np.ndarray, " features"] | None:
