@@ -1,5 +1,6 @@
 """Trains the renderer of `signer-small`: `signloop train renderer --config NAME`."""
 
+import copy
 import json
 import math
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def training_loss(
 
 
 def train(config: RendererTrainConfig) -> Path:
-    """Trains, and writes the averaged weights as a pipeline that `from_pretrained` loads.
+    """Trains, and writes the averaged weights, in half precision, as a pipeline that `from_pretrained` loads.
 
     Returns:
         The pipeline's folder, `output/pipeline`.
@@ -222,7 +223,8 @@ def _checkpoint(accelerator: Accelerator, config: RendererTrainConfig, unet: tor
     ema.store(model.parameters())
     ema.copy_to(model.parameters())
     try:
-        SignerVideoPipeline(model, FlowMatchEulerDiscreteScheduler()).save_pretrained(config.output / "pipeline")
+        half = copy.deepcopy(model).half()
+        SignerVideoPipeline(half, FlowMatchEulerDiscreteScheduler()).save_pretrained(config.output / "pipeline")
         iio.imwrite(config.output / f"samples-{step:07d}.png", sample_grid(model, config))
     finally:
         ema.restore(model.parameters())
