@@ -9,13 +9,14 @@ BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell \
 	$(name) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $(name))))
 
-.PHONY: help .venv demo test test-fast test-fuzz test-browser test-all lint format app clean
+.PHONY: help .venv demo test test-fast test-fuzz test-browser test-all lint format app docs clean
 
 help:
 	@echo 'make demo      render a word, read it back, write demo/index.html'
 	@echo 'make test      lint, fast tests, a short fuzz, one path through the app in a browser'
 	@echo 'make test-all  the same and the slow tests'
 	@echo 'make app       the web page'
+	@echo 'make docs      the documentation as a site, in site/'
 	@echo 'make lint      formatting, style, import direction, types'
 	@echo 'make format    what lint would have formatted'
 	@echo 'make .venv     only the environment'
@@ -73,5 +74,8 @@ format: $(VENV)/.installed
 app: $(VENV)/.installed
 	$(BIN)/python app.py
 
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo site build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
