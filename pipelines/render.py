@@ -1,5 +1,6 @@
 """Poses to a signer's video, frame by frame, so that a clip's length never costs memory."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from gen.renderers.base import Placement, Renderer, SignerPicture
@@ -28,6 +29,7 @@ def render_video(
     width: int = 256,
     num_inference_steps: int | None = None,
     seed: int = 0,
+    camera: Callable[[Placement], Placement] = lambda placement: placement,
     overwrite: bool = False,
     stages: Stages | None = None,
 ) -> Placement:
@@ -42,6 +44,7 @@ def render_video(
         width: Pixels.
         num_inference_steps: Denoising steps; None for the renderer's own default.
         seed: Of the renderer's noise.
+        camera: Moves the signer from where the renderer would put them.
         overwrite: Whether an existing file may be replaced.
         stages: Times the work as `render`.
 
@@ -53,7 +56,7 @@ def render_video(
     """
     stages = stages or Stages()
     with stages.stage("render", len(driving)) as track:
-        placement = renderer.place(driving, signer, height=height, width=width)
+        placement = camera(renderer.place(driving, signer, height=height, width=width))
         frames = renderer.render(placement(driving), signer, num_inference_steps=num_inference_steps, seed=seed)
         write_video(path, track(frames), fps=driving.fps, comment=describe_render(signer), overwrite=overwrite)
     return placement

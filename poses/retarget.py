@@ -5,6 +5,7 @@ trunk or other hand, the more it moves with those instead, so that what touched 
 each point in each frame, which subtracted again gives the first clip back.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -102,17 +103,25 @@ def bone_ratios(poses: PoseSequence, reference: PoseSequence) -> dict[str, float
     return {bone: ratios[bone] for bone in ours if bone in ratios}
 
 
-def find_displacement(poses: PoseSequence, ratios: dict[str, float]) -> Displacement:
+def find_displacement(
+    poses: PoseSequence, ratios: dict[str, float], turns_deg: Mapping[str, float] = MappingProxyType({})
+) -> Displacement:
     """How far each point moves, in fractions of the frame, when bones become `ratios` times as long.
 
     Neck and shoulders stay. Hands keep their size, and wrists stay with them. Points that are not seen move with the
     next one that is, towards the neck.
 
+    Args:
+        poses: A clip.
+        ratios: By name of `BONES`, and `face`.
+        turns_deg: How far bones of one side, such as `left_forearm`, turn in the picture besides, clockwise. A forearm
+            turns with its upper arm, and by its own angle on top.
+
     Raises:
         ValueError: The shoulders are never both seen.
     """
     pixels, seen = poses.pixels().astype(np.float64), poses.confidence > 0
-    moved = _stretch(pixels, seen, ratios)
+    moved = _stretch(pixels, seen, ratios, turns_deg)
     wrists = index("left_wrist", "right_wrist")
     shifts = moved[:, wrists]
     unit = _shoulder_width_px(poses)
@@ -138,27 +147,37 @@ def _lengths(pixels: np.ndarray, seen: np.ndarray, ends: list[int]) -> np.ndarra
     return np.linalg.norm(pixels[both][:, ends[0]] - pixels[both][:, ends[1]], axis=1)
 
 
-def _chains() -> list[tuple[list[int], list[int], str]]:
-    """Points with those they hang on, nearest first, and the bone between; those they hang on come first."""
+def _chains() -> list[tuple[list[int], list[int], str, tuple[str, ...]]]:
+    """Points with those they hang on, nearest first, the bone between, and those of their side that it turns with.
+
+    Those that others hang on come first.
+    """
     neck, nose = index("neck"), index("nose")
-    chains = [([nose], [neck], "neck"), (_HEAD, [nose, neck], "face")]
+    chains = [([nose], [neck], "neck", ()), (_HEAD, [nose, neck], "face", ())]
     for side in ("right", "left"):
         shoulder, elbow, wrist = index(f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")
         hip, knee, ankle = index(f"{side}_hip", f"{side}_knee", f"{side}_ankle")
-        chains += [([elbow], [shoulder, neck], "upper_arm"), ([wrist], [elbow, shoulder, neck], "forearm")]
-        chains += [([hip], [neck], "trunk"), ([knee], [hip, neck], "thigh"), ([ankle], [knee, hip, neck], "shin")]
+        upper_arm, forearm = f"{side}_upper_arm", f"{side}_forearm"
+        chains += [([elbow], [shoulder, neck], "upper_arm", (upper_arm,))]
+        chains += [([wrist], [elbow, shoulder, neck], "forearm", (upper_arm, forearm))]
+        chains += [([hip], [neck], "trunk", ()), ([knee], [hip, neck], "thigh", ())]
+        chains += [([ankle], [knee, hip, neck], "shin", ())]
     return chains
 
 
-def _stretch(pixels: np.ndarray, seen: np.ndarray, ratios: dict[str, float]) -> np.ndarray:
-    """Displacement in pixels of body and face as their bones grow, [frames, 128, 2]."""
+def _stretch(
+    pixels: np.ndarray, seen: np.ndarray, ratios: Mapping[str, float], turns_deg: Mapping[str, float]
+) -> np.ndarray:
+    """Displacement in pixels of body and face as their bones grow and turn, [frames, 128, 2]."""
     moved = np.zeros_like(pixels)
-    for points, ancestors, bone in _chains():
-        growth = ratios.get(bone, 1.0) - 1
+    for points, ancestors, bone, turns_with in _chains():
+        angle = np.radians(sum(turns_deg.get(name, 0.0) for name in turns_with))
+        clockwise = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # as y goes down
+        change = ratios.get(bone, 1.0) * clockwise - np.eye(2)
         for ancestor in reversed(ancestors):  # the nearest that is seen has the last word
             along = np.where(seen[:, points, None], pixels[:, points] - pixels[:, [ancestor]], 0)
             there = seen[:, [ancestor], None]
-            moved[:, points] = np.where(there, moved[:, [ancestor]] + growth * along, moved[:, points])
+            moved[:, points] = np.where(there, moved[:, [ancestor]] + along @ change.T, moved[:, points])
     return moved
 
 
