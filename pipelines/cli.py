@@ -22,9 +22,13 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
 
 from pipelines.corpus import COMMANDS as CORPUS_COMMANDS
+from pipelines.gate import Gate
+from pipelines.variation import Variation
 
 Result = tuple[dict[str, Any], str] | tuple[dict[str, Any], str, int]
 """What `--json` prints, what a person reads instead, and the exit status where it is not 0."""
+
+VARIATION, GATE = Variation(), Gate()
 
 DESCRIPTION = "Renders signers from sign-language poses, reads the result back, and measures what survived."
 EPILOG = "Every command takes --json: one JSON object on standard output, all else on standard error."
@@ -344,6 +348,68 @@ def _figure_line(figure: Any) -> str:
     return f"{figure.title:<46} {figure.value:.3f}{interval}{missing}"
 
 
+def augment(
+    poses: list[str],
+    output: Path,
+    *,
+    signers: list[str] | None = None,
+    variants: int = 1,
+    candidates: int = 1,
+    renderer: str = "signer-small",
+    estimator: str = "mediapipe",
+    format: str = "folder",
+    steps: int | None = None,
+    seed: int = 0,
+    height: int = 256,
+    width: int = 256,
+    workers: int = 1,
+    variation: Variation = VARIATION,
+    gate: Gate = GATE,
+) -> Result:
+    """Makes a training set of generated videos from pose clips: varied, rendered, gated. Killed, it goes on.
+
+    Args:
+        poses: Pose files, folders of them (with a .csv of poses, glosses, caption, language), or stores.
+        output: A new folder, or one that the same command began; the set is in its dataset/.
+        signers: Built-in signers' names, or PICTURE=CONSENT with consent as for `signloop render`; all built-in ones
+            by default.
+        variants: How often each clip is shown by each signer.
+        candidates: Renders of each, by different noise, of which the best that passes the gate is kept.
+        renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
+        estimator: Who finds the poses in the renders.
+        format: folder, webdataset or datasets (Hugging Face).
+        steps: Denoising steps; the renderer's own number by default.
+        seed: Decides everything that is random.
+        height: Pixels.
+        width: Pixels.
+        workers: Processes.
+        variation: How far clips are varied.
+        gate: What a render must reach to be kept.
+    """
+    from pipelines.augment import Plan, run_augmentation
+
+    plan = Plan(renderer, estimator, height, width, steps, candidates, variation, gate)
+    result = run_augmentation(
+        [Path(source) for source in poses],
+        output,
+        plan,
+        signers=signers,
+        variants=variants,
+        format=format,
+        seed=seed,
+        workers=workers,
+        show=True,
+    )
+    rejected = len(result.rejects) - len(result.failed)
+    facts = {"output": str(output), "num_in": result.num_in, "num_out": result.num_out, "num_rejects": rejected}
+    lines = [
+        f"{output / 'dataset'}: {result.num_out} clips kept of {result.num_in} renders, {rejected} rejected; "
+        "README.md there says why."
+    ]
+    lines += [f"{item}: {reason} The same command tries it again." for item, reason in result.failed.items()]
+    return {**facts, "failed": dict(result.failed)}, "\n".join(lines)
+
+
 def rate_make(clips: Path, *, output: Path, raters: int = 3, catch: int = 2, seed: int = 0) -> Result:
     """Writes blind sheets on which people who sign rate clips, with catch trials among them.
 
@@ -454,6 +520,7 @@ COMMANDS = {
     "recognize": recognize,
     "loop": loop,
     "evaluate": evaluate,
+    "augment": augment,
     "doctor": doctor,
 }
 
