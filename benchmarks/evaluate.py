@@ -5,13 +5,12 @@ an estimator that knows the answer. It prints milliseconds a frame, by the clock
 """
 
 import argparse
+import gc
 import json
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from pipelines.clip_evaluation import Judges, evaluate_clip
 from pipelines.environment import machine
@@ -52,9 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3, help="the fastest run counts")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
     clip = replace(spell(WORD, LANGUAGE), width=SIZE, height=SIZE)
     judges = Judges(KnowingEstimator(clip), load_recognizer(), OrientedFilters())
+    gc.freeze()  # as `load_judges` does
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         pose, video = Path(folder) / "clip.npz", Path(folder) / "clip.mp4"

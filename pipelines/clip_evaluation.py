@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+import torch
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from pipelines.environment import fingerprint
 from pipelines.measures.dtw import measure_warped
 from pipelines.measures.features import (
     FeatureNetwork,
+    compare_pictures,
     cosine_similarity,
     describe_pictures,
-    feature_distance,
 )
 from pipelines.measures.picture import (
     REGIONS,
@@ -124,6 +126,18 @@ class Judges:
         }
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Runs torch on one thread: what it gets here is so small that several would mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def evaluate_clip(
     pair: Pair, judges: Judges
 ) -> tuple[ClipEvaluation, dict[str, PoseSequence], dict[str, Float[np.ndarray, "rows features"]]]:
@@ -160,17 +174,15 @@ def evaluate_clip(
     floor, of_reference, reference_found = _measure_reference(
         pair, placed, info, boxes / scale, judges, clock, problems
     )
-    figures |= picture_figures(crops, of_reference, judges.network)
-    described = _describe(crops, judges.network)
-    faces = described[:, FACE]
-    rows = {"pictures": described[crops.valid]}
-    if of_reference:
-        rows["reference_pictures"] = _describe(of_reference, judges.network)[of_reference.valid]
-    known = _signers_face(pair, of_reference, judges)
+    likeness, described, described_reference = picture_figures(crops, of_reference, judges.network)
+    figures |= likeness
+    rows = {"pictures": described, "reference_pictures": described_reference}
+    reference_faces = described_reference if of_reference is None else _faces(of_reference, described_reference)
+    known = _signers_face(pair, reference_faces, judges)
+    faces = _faces(crops, described)
     figures |= _face_figures(faces, crops.valid[:, FACE], known, judges.network.name, segments)
-    if of_reference and not pair.image and known is not None:
-        own = describe_pictures(judges.network, of_reference.regions[of_reference.valid[:, FACE], FACE])
-        floor[f"{judges.network.name}_identity"] = _mean_likeness(own, known)
+    if len(reference_faces) and not pair.image and known is not None:
+        floor[f"{judges.network.name}_identity"] = _mean_likeness(reference_faces, known)
 
     readouts = {"driving": read_out(placed, judges.recognizer), "video": read_out(found, judges.recognizer)}
     if reference_found is not None and pair.reference:
@@ -337,29 +349,39 @@ def _resized(frame: UInt8[np.ndarray, "height width 3"], width: int, height: int
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def picture_figures(crops: Crops, reference: Crops | None, network: FeatureNetwork) -> Figures:
-    """Likeness of hands and face to the reference's, frame by frame; None throughout without one."""
+def picture_figures(
+    crops: Crops, reference: Crops | None, network: FeatureNetwork
+) -> tuple[Figures, Float[np.ndarray, "cuts features"], Float[np.ndarray, "reference_cuts features"]]:
+    """Likeness of hands and face to the reference's, frame by frame; None throughout without one.
+
+    Returns:
+        The figures, and a description of every valid cut-out: of the video's and of the reference's.
+    """
+    shown = crops.regions[crops.valid]
     keys = ("ssim", "psnr", f"{network.name}_distance")
     figures: Figures = {f"{key}/{region}": None for key in keys for region in REGIONS}
-    if reference is None or len(crops) != len(reference):
-        return figures
+    asked = shown[:0] if reference is None else reference.regions[reference.valid]
+    # The boxes are the same, so the same regions are valid unless the lengths differ.
+    if reference is None or not np.array_equal(crops.valid, reference.valid):
+        return figures, describe_pictures(network, shown), describe_pictures(network, asked)
+    rows, reference_rows, distances = compare_pictures(network, shown, asked)
+    region_of = np.nonzero(crops.valid)[1]
     for number, (region, (ssim, psnr)) in enumerate(similarity_by_region(crops, reference).items()):
         if not len(ssim):
             continue
-        both = crops.valid[:, number] & reference.valid[:, number]
-        distance = feature_distance(network, crops.regions[both, number], reference.regions[both, number])
-        for key, values in zip(keys, (ssim, psnr, distance), strict=True):
+        for key, values in zip(keys, (ssim, psnr, distances[region_of == number]), strict=True):
             figures[f"{key}/{region}"] = float(values.mean())
-    return figures
+    return figures, rows, reference_rows
 
 
-def _describe(crops: Crops, network: FeatureNetwork) -> Float[np.ndarray, "frames regions features"]:
-    """Features of every cut-out, those without anything in them too."""
-    rows = describe_pictures(network, crops.regions.reshape(-1, *crops.regions.shape[2:]))
-    return rows.reshape(*crops.valid.shape, -1)
+def _faces(crops: Crops, described: Float[np.ndarray, "cuts features"]) -> Float[np.ndarray, "faces features"]:
+    """Those descriptions that are of faces, one for each frame that has one."""
+    return described[np.nonzero(crops.valid)[1] == FACE]
 
 
-def _signers_face(pair: Pair, reference: Crops | None, judges: Judges) -> Float[np.ndarray, " features"] | None:
+def _signers_face(
+    pair: Pair, reference_faces: Float[np.ndarray, "faces features"], judges: Judges
+) -> Float[np.ndarray, " features"] | None:
     """Features of the face that the video should show: in the signer's picture, else in the reference."""
     if pair.image:
         picture = read_picture(pair.image)
@@ -368,30 +390,26 @@ def _signers_face(pair: Pair, reference: Crops | None, judges: Judges) -> Float[
         points, certainty = judges.estimator.estimate(picture)
         scale = np.array([width, height])
         boxes = region_boxes(points[None] * scale, certainty[None] >= VISIBLE_CONFIDENCE, width, height)
-        reference = cut_frames([picture], boxes / np.tile(scale, 2))
-    if reference is None or not reference.valid[:, FACE].any():
-        return None
-    return describe_pictures(judges.network, reference.regions[reference.valid[:, FACE], FACE]).mean(axis=0)
+        cut = cut_frames([picture], boxes / np.tile(scale, 2))
+        reference_faces = describe_pictures(judges.network, cut.regions[cut.valid[:, FACE], FACE])
+    return reference_faces.mean(axis=0) if len(reference_faces) else None
 
 
 def _face_figures(
-    faces: Float[np.ndarray, "frames features"],
-    valid: np.ndarray,
+    faces: Float[np.ndarray, "faces features"],
+    valid: Bool[np.ndarray, " frames"],
     known: Float[np.ndarray, " features"] | None,
     network: str,
     segments: dict[str, list[float | None]],
 ) -> Figures:
     """How like the signer the face is, and how far it wanders from how it began."""
-    quarters = [
-        rows[mask].mean(axis=0)
-        for rows, mask in zip(np.array_split(faces, 4), np.array_split(valid, 4), strict=True)
-        if mask.any()
-    ]
+    quarter_of = np.concatenate([np.full(len(part), at) for at, part in enumerate(np.array_split(valid, 4))])[valid]
+    quarters = [faces[quarter_of == quarter].mean(axis=0) for quarter in np.unique(quarter_of)]
     likeness = [cosine_similarity(quarters[0], quarter) for quarter in quarters] if len(quarters) == 4 else [None] * 4
     segments[f"{network}_drift"] = [None if value is None else 1 - value for value in likeness]
     return {
         f"{network}_drift": segments[f"{network}_drift"][-1],
-        f"{network}_identity": None if known is None or not valid.any() else _mean_likeness(faces[valid], known),
+        f"{network}_identity": None if known is None else _mean_likeness(faces, known),
     }
 
 

@@ -4,6 +4,7 @@ A folder holds `index.html` (self-contained), `evaluation.json`, `clips.parquet`
 what each clip came to. A call that was stopped goes on where it was; one with further clips measures only those.
 """
 
+import gc
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -32,7 +33,9 @@ from recognizer.reading import load_recognizer
 @cache
 def load_judges(estimator: str) -> Judges:
     """Loads them once in every process."""
-    return Judges(create_estimator(estimator), load_recognizer(), OrientedFilters())
+    judges = Judges(create_estimator(estimator), load_recognizer(), OrientedFilters())
+    gc.freeze()  # imageio collects garbage whenever it closes a video: spare it what was loaded
+    return judges
 
 
 def run_evaluation(

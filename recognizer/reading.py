@@ -114,10 +114,12 @@ def read_glosses(poses: PoseSequence | Sequence[PoseSequence], recognizer: Recog
 
 def _read(poses: PoseSequence, recognizer: Recognizer) -> Reading:
     reason = why_unreadable(poses)
-    if reason:
-        return Reading((), reason)
+    return Reading((), reason) if reason else reading_from(label_log_probs(poses, recognizer), poses, recognizer)
+
+
+def reading_from(log_probs: np.ndarray, poses: PoseSequence, recognizer: Recognizer) -> Reading:
+    """Reads a clip from its `label_log_probs`, for whoever needs both."""
     config = recognizer.model.config
-    log_probs = label_log_probs(poses, recognizer)
     # Steps are `conv_stride` frames at the processor's rate; the reading speaks of the clip's own frames.
     frames_per_step = config.conv_stride * poses.fps / recognizer.processor.frame_rate
     readings = []

@@ -126,12 +126,11 @@ def masked_joint_distance(
     """
     totals = []
     for points in _blocks(reference.shape[1], len(reference) * len(hypothesis)):
-        ref, hyp = reference[:, None, points], hypothesis[None, :, points]
-        cost = np.linalg.norm(ref - hyp, axis=-1)
-        lost = np.linalg.norm(reference[:, None, points], axis=-1) / 2
-        cost = np.where(hypothesis_seen[None, :, points], cost, lost)
-        cost = np.where(reference_seen[:, None, points], cost, 0)
-        totals.append(warped_cost(cost.transpose(2, 0, 1)))
+        ref, hyp = reference[:, points].T, hypothesis[:, points].T  # dims x points x frames
+        cost = np.sqrt(sum((r[:, :, None] - h[:, None]) ** 2 for r, h in zip(ref, hyp, strict=True)))
+        lost = np.linalg.norm(ref, axis=0)[:, :, None] / 2
+        cost = np.where(hypothesis_seen[:, points].T[:, None], cost, lost)
+        totals.append(warped_cost(cost * reference_seen[:, points].T[:, :, None]))
     return float(np.concatenate(totals).mean())
 
 

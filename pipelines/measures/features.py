@@ -54,8 +54,12 @@ class OrientedFilters:
                 if scale:
                     planes = F.avg_pool2d(planes, 2)
                 even, odd = F.conv2d(planes[:, :1], _gabor_filters(), padding=3).chunk(2, dim=1)
-                maps.append(torch.cat([torch.hypot(even, odd), planes[:, 1:]], dim=1).numpy())
+                maps.append(torch.cat([(even**2 + odd**2).sqrt(), planes[:, 1:]], dim=1).numpy())
         return maps
+
+
+PICTURES_AT_ONCE = 32
+"""Pictures that go through a network together: so few that their maps stay in the processor's cache."""
 
 
 @cache
@@ -72,31 +76,53 @@ def _gabor_filters() -> torch.Tensor:
     return torch.from_numpy(np.stack(filters)[:, None]).float()
 
 
-def feature_distance(
+Maps = Sequence[Float[np.ndarray, "pictures _ _ _"]]
+"""What a network makes of some pictures, by layer."""
+
+
+def compare_pictures(
     network: FeatureNetwork,
     first: UInt8[np.ndarray, "pictures height width 3"],
     second: UInt8[np.ndarray, "pictures height width 3"],
-) -> Float[np.ndarray, " pictures"]:
-    """Distance of pictures in pairs, in the form of LPIPS (https://arxiv.org/abs/1801.03924, equation 1), unweighted.
-
-    At each place of each layer the channels are scaled to unit length (0.05 added, so that flat regions stay quiet);
-    squared differences are summed over channels, and averaged over places and then over layers.
-    """
-    total = np.zeros(len(first))
-    layers = list(zip(network.layers(first), network.layers(second), strict=True))
-    for of_first, of_second in layers:
-        units = [maps / (np.linalg.norm(maps, axis=1, keepdims=True) + 0.05) for maps in (of_first, of_second)]
-        total += ((units[0] - units[1]) ** 2).sum(axis=1).mean(axis=(1, 2))
-    return total / len(layers)
+) -> tuple[
+    Float[np.ndarray, "pictures features"], Float[np.ndarray, "pictures features"], Float[np.ndarray, " pictures"]
+]:
+    """What `describe_pictures` says of both, and the distance of each pair; the network sees every picture once."""
+    found = []
+    for block in _blocks(len(first)):
+        of_first, of_second = network.layers(first[block]), network.layers(second[block])
+        found.append((_describe(of_first), _describe(of_second), feature_distance(of_first, of_second)))
+    rows, other_rows, distances = (np.concatenate(column) for column in zip(*found, strict=True))
+    return rows, other_rows, distances
 
 
 def describe_pictures(
     network: FeatureNetwork, pictures: UInt8[np.ndarray, "pictures height width 3"]
 ) -> Float[np.ndarray, "pictures features"]:
     """One row a picture: mean and deviation of every channel of every layer over its places."""
-    layers = network.layers(pictures)
-    rows = [statistic(axis=(2, 3)) for maps in layers for statistic in (maps.mean, maps.std)]
-    return np.concatenate(rows, axis=1)
+    return np.concatenate([_describe(network.layers(pictures[block])) for block in _blocks(len(pictures))])
+
+
+def _blocks(count: int) -> list[slice]:
+    """At least one, so that no pictures have descriptions too: none."""
+    return [slice(first, first + PICTURES_AT_ONCE) for first in range(0, max(count, 1), PICTURES_AT_ONCE)]
+
+
+def _describe(layers: Maps) -> Float[np.ndarray, "pictures features"]:
+    return np.concatenate([statistic(axis=(2, 3)) for maps in layers for statistic in (maps.mean, maps.std)], axis=1)
+
+
+def feature_distance(first: Maps, second: Maps) -> Float[np.ndarray, " pictures"]:
+    """Distance of pictures in pairs, in the form of LPIPS (https://arxiv.org/abs/1801.03924, equation 1), unweighted.
+
+    At each place of each layer the channels are scaled to unit length (0.05 added, so that flat regions stay quiet);
+    squared differences are summed over channels, and averaged over places and then over layers.
+    """
+    total = np.zeros(len(first[0]))
+    for layer in zip(first, second, strict=True):
+        units = [maps / (np.linalg.norm(maps, axis=1, keepdims=True) + 0.05) for maps in layer]
+        total += ((units[0] - units[1]) ** 2).sum(axis=1).mean(axis=(1, 2))
+    return total / len(first)
 
 
 def cosine_similarity(first: Float[np.ndarray, " features"], second: Float[np.ndarray, " features"]) -> float | None:

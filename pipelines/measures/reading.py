@@ -13,7 +13,7 @@ from jaxtyping import Float
 from pipelines.output import ErrorRate
 from poses.sequence import GlossSpan, PoseSequence
 from recognizer.metrics import word_error_rate
-from recognizer.reading import GlossReading, Recognizer, label_log_probs, read_glosses, why_unreadable
+from recognizer.reading import GlossReading, Recognizer, label_log_probs, reading_from, why_unreadable
 
 
 def error_rate(expected: Sequence[GlossSpan | GlossReading], read: Sequence[GlossReading]) -> ErrorRate | None:
@@ -63,15 +63,15 @@ def read_out(poses: PoseSequence, recognizer: Recognizer) -> Readout:
     Raises:
         ValueError: The clip is slower than 5 or faster than 120 frames a second.
     """
-    reading = read_glosses(poses, recognizer)
-    if why_unreadable(poses):
-        return Readout((), reading.reason, np.zeros(0), np.zeros((0, 0)))
+    if reason := why_unreadable(poses):
+        return Readout((), reason, np.zeros(0), np.zeros((0, 0)))
     states: list[torch.Tensor] = []
     hook = recognizer.model.classifier.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0]))
     try:
         log_probs = label_log_probs(poses, recognizer)
     finally:
         hook.remove()
+    reading = reading_from(log_probs, poses, recognizer)
     mass = np.delete(np.exp(log_probs.astype(np.float64)).sum(axis=0), recognizer.model.config.pad_token_id)
     return Readout(joined_glosses(reading.glosses), reading.reason, mass / mass.sum(), states[0][0].float().numpy())
 

@@ -142,7 +142,8 @@ def test_blurred_frames(clip, frames):
     spoiled = []
     for strength in STRENGTHS:
         blurred = [Image.fromarray(frame).filter(ImageFilter.GaussianBlur(4 * strength)) for frame in frames]
-        spoiled.append(picture_figures(crops_of(clip, [np.asarray(frame) for frame in blurred]), reference, network))
+        crops = crops_of(clip, [np.asarray(frame) for frame in blurred])
+        spoiled.append(picture_figures(crops, reference, network)[0])
     for region in ("right_hand", "left_hand", "face"):
         assert falls([figures[f"ssim/{region}"] for figures in spoiled]), region
         assert falls([figures[f"psnr/{region}"] for figures in spoiled]), region

@@ -3,11 +3,12 @@ import pytest
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from pipelines.measures import features, picture
 from pipelines.measures.features import (
     OrientedFilters,
+    compare_pictures,
     cosine_similarity,
     describe_pictures,
-    feature_distance,
     frechet_distance,
     moments,
     weighted_sum,
@@ -19,6 +20,7 @@ from pipelines.measures.picture import (
     luma,
     region_boxes,
     similarity_by_region,
+    structural_similarities,
     temporal_consistency,
 )
 from poses.keypoints import PARTS
@@ -92,6 +94,14 @@ def test_a_frozen_step_counts_where_the_pose_moves():
     assert frozen_share(small, np.zeros(3)) is None
 
 
+def test_consistency_is_scikit_images_likeness_of_neighbours():
+    small = np.random.default_rng(0).random((20, 64, 64)).astype(np.float32) * 255
+    small[1:] = (small[1:] + small[:-1]) / 2
+    pairs = zip(small.astype(np.float64)[1:], small.astype(np.float64)[:-1], strict=True)
+    expected = np.mean([structural_similarity(*pair, data_range=255) for pair in pairs])
+    assert temporal_consistency(small) == pytest.approx(expected, abs=1e-9)
+
+
 def test_consistency_of_one_frame_is_unknown():
     assert temporal_consistency(np.zeros((1, 64, 64), np.float32)) is None
 
@@ -110,8 +120,8 @@ def test_filters_answer_to_the_direction_they_are_made_for():
 
 def test_feature_distance_is_nothing_for_equal_pictures_and_does_not_care_for_order(pictures, noisy):
     network = OrientedFilters()
-    assert not feature_distance(network, pictures, pictures).any()
-    there, back = feature_distance(network, pictures, noisy), feature_distance(network, noisy, pictures)
+    assert not compare_pictures(network, pictures, pictures)[2].any()
+    there, back = compare_pictures(network, pictures, noisy)[2], compare_pictures(network, noisy, pictures)[2]
     assert (there > 0.01).all()
     np.testing.assert_allclose(there, back, rtol=1e-6)
 
@@ -120,8 +130,20 @@ def test_a_description_is_the_same_for_the_same_picture(pictures):
     rows = describe_pictures(OrientedFilters(), np.concatenate([pictures[:1], pictures[:1]]))
     assert rows.shape == (2, 36)
     np.testing.assert_array_equal(rows[0], rows[1])
+    assert describe_pictures(OrientedFilters(), pictures[:0]).shape == (0, 36)
     assert cosine_similarity(rows[0], rows[1]) == pytest.approx(1)
     assert cosine_similarity(rows[0], np.zeros(36, np.float32)) is None
+
+
+def test_blocks_of_pictures_make_no_difference(pictures, noisy, monkeypatch):
+    whole = compare_pictures(OrientedFilters(), pictures, noisy)
+    ssim = structural_similarities(luma(pictures), luma(noisy))
+    monkeypatch.setattr(features, "PICTURES_AT_ONCE", 3)
+    monkeypatch.setattr(picture, "PAIRS_AT_ONCE", 3)
+    for one, other in zip(compare_pictures(OrientedFilters(), pictures, noisy), whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    np.testing.assert_array_equal(structural_similarities(luma(pictures), luma(noisy)), ssim)
+    np.testing.assert_array_equal(whole[0], describe_pictures(OrientedFilters(), pictures))
 
 
 def test_frechet_distance_is_that_of_the_formula():
