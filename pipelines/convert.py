@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.progress import Stages
-from poses.clean import fill_gaps, smooth
-from poses.fingerspelling import resample
+from poses.clean import fill_gaps, resample, smooth
 from poses.formats.frame_runs import MAX_FRAMES
 from poses.io import load_poses, save_poses
 from poses.keypoints import PARTS

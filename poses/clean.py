@@ -1,4 +1,4 @@
-"""Makes a clip steadier and fuller: jitter filtered per part, short gaps filled. What was filled is less certain."""
+"""Makes a clip steadier and fuller: jitter is filtered per part, short gaps are filled, frame rates changed."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from poses.keypoints import PARTS
-from poses.sequence import PoseSequence
+from poses.sequence import GlossSpan, PoseSequence
 
 FILLED = 0.5
 """Confidence of a filled point, as a share of that of the less certain end of the gap."""
@@ -110,3 +110,32 @@ def fill_gaps(poses: PoseSequence, *, longest_s: float) -> PoseSequence:
     keypoints[t, point] = (1 - share) * ends[0] + share * ends[1]
     confidence[t, point] = FILLED * np.minimum(poses.confidence[start, point], poses.confidence[stop, point])
     return replace(poses, keypoints=keypoints, confidence=confidence)
+
+
+def resample(poses: PoseSequence, fps: float, *, speed: float = 1.0) -> PoseSequence:
+    """Changes the frame rate, and the speed, by linear interpolation in time.
+
+    A new frame sees a point only where both frames it lies between do; `glosses` move along.
+
+    Args:
+        poses: A clip.
+        fps: Frames per second of the result.
+        speed: 2 plays the clip in half its time.
+    """
+    step = poses.fps / fps * speed
+    if step == 1:
+        return poses
+    times = np.arange(0, len(poses) - 1 + 1e-6, step)
+    before = np.minimum(times.astype(int), len(poses) - 1)
+    after = np.minimum(before + 1, len(poses) - 1)
+    weight = (times - before).astype(np.float32)
+    after = np.where(weight < 1e-6, before, after)
+    confidence = np.minimum(poses.confidence[before], poses.confidence[after])
+    blend = poses.keypoints[before] + weight[:, None, None] * (poses.keypoints[after] - poses.keypoints[before])
+    glosses = tuple(
+        GlossSpan(span.gloss, start, max(min(round(span.stop / step), len(times)), start + 1))
+        for span in poses.glosses
+        for start in [min(round(span.start / step), len(times) - 1)]
+    )
+    keypoints = np.where(confidence[..., None] > 0, blend, 0).astype(np.float32)
+    return replace(poses, keypoints=keypoints, confidence=confidence, fps=fps, glosses=glosses)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from poses.clean import resample
 from poses.io import load_poses
 from poses.keypoints import HAND, HAND_BONES, PARTS, index
 from poses.sequence import GlossSpan, PoseSequence
@@ -201,35 +202,6 @@ def letter_span(clip: PoseSequence) -> tuple[int, int]:
     while stop - 2 > start and height[stop - 1] - height[stop - 2] > limit:
         stop -= 1
     return start, stop
-
-
-def resample(poses: PoseSequence, fps: float, *, speed: float = 1.0) -> PoseSequence:
-    """Changes the frame rate, and the speed, by linear interpolation in time.
-
-    A new frame sees a point only where both frames it lies between do; `glosses` move along.
-
-    Args:
-        poses: A clip.
-        fps: Frames per second of the result.
-        speed: 2 plays the clip in half its time.
-    """
-    step = poses.fps / fps * speed
-    if step == 1:
-        return poses
-    times = np.arange(0, len(poses) - 1 + 1e-6, step)
-    before = np.minimum(times.astype(int), len(poses) - 1)
-    after = np.minimum(before + 1, len(poses) - 1)
-    weight = (times - before).astype(np.float32)
-    after = np.where(weight < 1e-6, before, after)
-    confidence = np.minimum(poses.confidence[before], poses.confidence[after])
-    blend = poses.keypoints[before] + weight[:, None, None] * (poses.keypoints[after] - poses.keypoints[before])
-    glosses = tuple(
-        GlossSpan(span.gloss, start, max(min(round(span.stop / step), len(times)), start + 1))
-        for span in poses.glosses
-        for start in [min(round(span.start / step), len(times) - 1)]
-    )
-    keypoints = np.where(confidence[..., None] > 0, blend, 0).astype(np.float32)
-    return replace(poses, keypoints=keypoints, confidence=confidence, fps=fps, glosses=glosses)
 
 
 @lru_cache(maxsize=1)

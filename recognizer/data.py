@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int
 
-from poses.fingerspelling import TWO_HANDED, hand_depths, join_letters, letter_clips, letter_span, resample
+from poses.clean import resample
+from poses.fingerspelling import TWO_HANDED, hand_depths, join_letters, letter_clips, letter_span
 from poses.keypoints import HAND
 from poses.sequence import PoseSequence
 from recognizer.augmentation import augment, turn_hands

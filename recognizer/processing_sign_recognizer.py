@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
-from poses.fingerspelling import resample
+from poses.clean import resample
 from poses.keypoints import NAMES, PARTS, index
 from poses.sequence import PoseSequence
 from recognizer.modeling_sign_recognizer import BODY_POINTS

@@ -13,8 +13,9 @@ from jaxtyping import Float32, Int64
 
 from gen.signers.body import Body
 from gen.signers.hands import ANGLES, FINGERS, fit_hands, hand_model
+from poses.clean import resample
 from poses.files import new_file
-from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, letter_span, resample
+from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, letter_span
 from poses.keypoints import PARTS
 from poses.sequence import PoseSequence
 

@@ -14,7 +14,7 @@ from pipelines.evaluate import run_evaluation
 from pipelines.measures.features import OrientedFilters
 from pipelines.pairs import Pair, read_pairs
 from poses.draw import draw_poses
-from poses.fingerspelling import resample
+from poses.clean import resample
 from poses.io import save_poses
 from poses.video import write_video
 

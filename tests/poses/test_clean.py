@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from poses.clean import CUTOFFS, FILLED, Cutoff, fill_gaps, one_euro, smooth
+from poses.clean import CUTOFFS, FILLED, Cutoff, fill_gaps, one_euro, resample, smooth
 from poses.keypoints import PARTS, index
-from poses.sequence import PoseSequence
+from poses.sequence import GlossSpan, PoseSequence
 
 
 def moving(x, *, fps=25.0, seen=None) -> PoseSequence:
@@ -94,3 +96,27 @@ def test_longer_gaps_and_those_at_the_ends_stay():
 def test_no_gap_is_shorter_than_nothing():
     with pytest.raises(ValueError, match="`longest_s` must be 0 or more seconds, got -1"):
         fill_gaps(moving([0.5]), longest_s=-1)
+
+
+def test_resampling_interpolates_between_frames():
+    poses = resample(replace(moving([0.2, 0.4, 0.6]), glosses=(GlossSpan("A", 0, 3),)), 50.0)
+    np.testing.assert_allclose(poses.keypoints[:, index("nose"), 0], [0.2, 0.3, 0.4, 0.5, 0.6], atol=1e-6)
+    assert poses.fps == 50
+    assert poses.glosses == (GlossSpan("A", 0, 5),)
+
+
+def test_resampling_sees_a_point_only_where_both_neighbours_do():
+    poses = resample(moving([0.2, 0.4, 0.6], seen=[1, 0, 1]), 50.0)
+    wrist = index("right_hand_wrist")
+    assert (poses.confidence[:, wrist] > 0).tolist() == [True, False, False, False, True]
+    assert (poses.keypoints[1, wrist] == 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(frames=st.integers(1, 40), fps=st.floats(5, 120), speed=st.floats(0.5, 2))
+def test_resampling_keeps_the_duration_and_every_gloss(frames, fps, speed):
+    clip = replace(moving([0.5] * frames), glosses=(GlossSpan("A", 0, frames),))
+    poses = resample(clip, fps, speed=speed)
+    assert abs((len(poses) - 1) / fps - (frames - 1) / 25 / speed) <= 1 / fps + 1e-6
+    assert len(poses.glosses) == 1
+    assert 0 <= poses.glosses[0].start < poses.glosses[0].stop <= len(poses)

@@ -1,9 +1,5 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from poses.fingerspelling import (
     HELD_OUT_LANGUAGES,
@@ -13,7 +9,6 @@ from poses.fingerspelling import (
     join_letters,
     letter_clips,
     letter_span,
-    resample,
     spell,
 )
 from poses.keypoints import PARTS, index
@@ -138,31 +133,6 @@ def test_joining_clips_of_two_frame_rates_is_refused():
 def test_joining_without_a_letter_for_each_clip_is_refused():
     with pytest.raises(ValueError, match="`clips` must hold one clip a letter, got 1 for 2 letters"):
         join_letters([moving_hand([0.5] * 5)], ["A", "B"])
-
-
-def test_resampling_interpolates_between_frames():
-    poses = resample(moving_hand([0.2, 0.4, 0.6]), 50.0)
-    np.testing.assert_allclose(poses.keypoints[:, index("right_hand_wrist"), 1], [0.2, 0.3, 0.4, 0.5, 0.6], atol=1e-6)
-    assert poses.fps == 50
-    assert poses.glosses == (GlossSpan("A", 0, 5),)
-
-
-def test_resampling_sees_a_point_only_where_both_neighbours_do():
-    poses = moving_hand([0.2, 0.4, 0.6])
-    confidence = poses.confidence.copy()
-    confidence[1, PARTS["right_hand"]] = 0
-    resampled = resample(replace(poses, confidence=confidence), 50.0)
-    assert (resampled.confidence[:, index("right_hand_wrist")] > 0).tolist() == [True, False, False, False, True]
-    assert (resampled.keypoints[1, index("right_hand_wrist")] == 0).all()
-
-
-@settings(max_examples=30, deadline=None)
-@given(frames=st.integers(1, 40), fps=st.floats(5, 120), speed=st.floats(0.5, 2))
-def test_resampling_keeps_the_duration_and_every_gloss(frames, fps, speed):
-    poses = resample(moving_hand([0.5] * frames), fps, speed=speed)
-    assert abs((len(poses) - 1) / fps - (frames - 1) / 25 / speed) <= 1 / fps + 1e-6
-    assert len(poses.glosses) == 1
-    assert 0 <= poses.glosses[0].start < poses.glosses[0].stop <= len(poses)
 
 
 def test_depths_keep_bones_at_one_length():

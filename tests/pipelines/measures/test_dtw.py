@@ -18,7 +18,7 @@ from pipelines.measures.dtw import (
     measure_warped,
     warped_cost,
 )
-from poses.fingerspelling import resample
+from poses.clean import resample
 from poses.keypoints import index
 
 
