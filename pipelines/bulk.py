@@ -109,7 +109,7 @@ class Work(Protocol[Item]):
     """Works on one item; a function at the top of a module, or a `functools.partial` of one, so that it travels.
 
     What it writes goes into `folder`, which is new and empty, and nowhere else. Whatever is random comes from `seed`.
-    A `ValueError` says that the item as a whole cannot be worked on; what else goes wrong ends the job.
+    What it raises when the item as a whole cannot be worked on is `run_bulk`'s `refusal`; all else ends the job.
     """
 
     def __call__(self, item: Item, folder: Path, *, seed: int, tell: Tell) -> Part: ...
@@ -127,6 +127,7 @@ def run_bulk(
     unit: str = "",
     show: bool = False,
     finish: Callable[[BulkResult], BulkResult] = lambda result: result,
+    refusal: type[ValueError] = ValueError,
 ) -> BulkResult:
     """Works on all items that are not done yet, and lists what became of all.
 
@@ -144,6 +145,8 @@ def run_bulk(
         show: Whether to show a progress bar on standard error.
         finish: Called when all is done and before it is listed, to make what is made of all parts together; gives the
             result, in which counts may have moved from out to rejects.
+        refusal: What `work` raises for an item that cannot be worked on. The narrower, such as `PoseFileError`, the
+            fewer faults of the code pass for faults of an item.
 
     Raises:
         ValueError: An argument is wrong, or `output` belongs to something else or is in use.
@@ -161,10 +164,10 @@ def run_bulk(
         total, left = (sum(sizes[name] for name in names) for names in (items, todo))
         with (
             tqdm(total=total, initial=total - left, unit=unit, unit_scale=True, disable=not show) as bar,
-            closing(as_finished(_work, calls.items(), workers, bar.update)) as finished,
+            closing(as_finished(_work, calls.items(), workers, bar.update, refusal)) as finished,
         ):
             for name, outcome in finished:
-                if isinstance(outcome, ValueError):
+                if isinstance(outcome, refusal):
                     failed[name] = " ".join(str(outcome).split())
                     shutil.rmtree(aside / name, ignore_errors=True)
                 else:
@@ -184,11 +187,37 @@ def item_seed(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
 
 
+@contextmanager
+def part_anew(output: Path, name: str, part: Part) -> Generator[Path]:
+    """Makes what one item became anew, for `finish`: gives a new folder, which takes the place of the old one.
+
+    Killed in between, the item has no part, and the next call works on it again.
+
+    Args:
+        output: The job's folder.
+        name: The item.
+        part: Its new counts.
+    """
+    aside, old = output / f".work-{secrets.token_hex(4)}", output / "parts" / name
+    (aside / "new").mkdir(parents=True)
+    try:
+        yield aside / "new"
+        _write_part(aside / "new", part)
+        os.replace(old, aside / "old")
+        os.replace(aside / "new", old)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def _work(work: Work, item: Any, folder: Path, seed: int, *, tell: Tell) -> Part:
     folder.mkdir()
     part = work(item, folder, seed=seed, tell=tell)
-    (folder / "part.json").write_text(json.dumps(asdict(part), ensure_ascii=False), encoding="utf-8")
+    _write_part(folder, part)
     return part
+
+
+def _write_part(folder: Path, part: Part) -> None:
+    (folder / "part.json").write_text(json.dumps(asdict(part), ensure_ascii=False), encoding="utf-8")
 
 
 def _read_part(folder: Path) -> Part:
@@ -253,15 +282,20 @@ def _difference(begun: str, job: dict[str, Any]) -> str:
 
 
 def as_finished(
-    function: Callable[..., Part], calls: Iterable[tuple[str, tuple]], workers: int, tell: Tell
+    function: Callable[..., Part],
+    calls: Iterable[tuple[str, tuple]],
+    workers: int,
+    tell: Tell,
+    refusal: type[ValueError] = ValueError,
 ) -> Generator[tuple[str, Part | ValueError]]:
-    """Calls a function with each of many arguments, and gives what it returns or the `ValueError` it raises.
+    """Calls a function with each of many arguments, and gives what it returns, or its refusal.
 
     Args:
         function: Takes `tell` besides.
         calls: A name for each, and its arguments.
         workers: Processes; 1 works in this one.
         tell: Called in this process with what each says is done.
+        refusal: The error that is handed back; any other is raised.
 
     Yields:
         Names and outcomes, in the order in which they come.
@@ -271,7 +305,7 @@ def as_finished(
     """
     if workers == 1:
         for name, arguments in calls:
-            yield name, _outcome(partial(function, *arguments, tell=tell))
+            yield name, _outcome(partial(function, *arguments, tell=tell), refusal)
         return
     calls = iter(calls)
     told: SimpleQueue[float] = mp.get_context("spawn").SimpleQueue()
@@ -286,7 +320,7 @@ def as_finished(
                 tell(told.get())
             try:
                 for future in done:
-                    yield under_way[future], _outcome(future.result)
+                    yield under_way[future], _outcome(future.result, refusal)
                     del under_way[future]
             except BrokenProcessPool:
                 raise ChildProcessError(
@@ -297,10 +331,10 @@ def as_finished(
                 return
 
 
-def _outcome(call: Callable[[], Part]) -> Part | ValueError:
+def _outcome(call: Callable[[], Part], refusal: type[ValueError]) -> Part | ValueError:
     try:
         return call()
-    except ValueError as error:
+    except refusal as error:
         return error
 
 

@@ -1,19 +1,21 @@
 """Converts shards of SignVerse-2M into a store, as a bulk job: an item a shard."""
 
 import hashlib
+import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pipelines.bulk import BulkResult, Part, Rejected, Tell, run_bulk
+from pipelines.bulk import BulkResult, Part, Rejected, Tell, part_anew, run_bulk
 from poses.corpus.convert import VERSION as STORE_VERSION
-from poses.corpus.convert import write_index, write_part
-from poses.corpus.shards import CorpusClip, Reject, read_shard
+from poses.corpus.convert import find_repeats, rewrite_part, write_index, write_part
+from poses.corpus.shards import CorpusClip, Reject, SubtitleArchive, find_subtitles, read_shard, with_subtitles
 from poses.corpus.splits import read_index
 from poses.files import new_file
 from poses.formats.signverse_repairs import VERSIONS, Repairs
+from poses.sequence import PoseFileError
 
 CARD = """---
 license: cc-by-nc-4.0
@@ -44,6 +46,7 @@ def convert_shards(
     index: Path | None = None,
     wanted: Collection[str] | None = None,
     repairs: Repairs | None = None,
+    subtitles: str | None = None,
     workers: int = 1,
     show: bool = False,
 ) -> BulkResult:
@@ -55,6 +58,7 @@ def convert_shards(
         index: `SignVerse-2M-metadata_split.csv`, which knows each video's sign language.
         wanted: Only these videos; all when None.
         repairs: Which defects to repair; all when None.
+        subtitles: `signverse_subtitles_with_english.tar`, a path or an address, whose captions come first.
         workers: Processes.
         show: Whether to show a progress bar on standard error.
 
@@ -64,15 +68,17 @@ def convert_shards(
     items = _items(sources)
     known = {video_id: video.language for video_id, video in read_index(index).items()} if index else {}
     repairs = repairs or Repairs()
+    archive = find_subtitles(subtitles) if subtitles else None
     settings = {
         "store": STORE_VERSION,
         "repairs": asdict(repairs),
         "repair_versions": VERSIONS,
+        "subtitles": _digest(json.dumps(archive.offsets, sort_keys=True).encode()) if archive else "none",
         "index": _digest(index.read_bytes()) if index else "none",
         "videos": "all" if wanted is None else f"{len(wanted)} ({_digest(chr(10).join(sorted(wanted)).encode())})",
     }
     return run_bulk(
-        partial(convert_shard, languages=known, only=wanted, repairs=repairs),
+        partial(convert_shard, languages=known, only=wanted, repairs=repairs, subtitles=archive),
         items,
         output,
         settings=settings,
@@ -80,7 +86,8 @@ def convert_shards(
         sizes={name: shard.num_bytes for name, shard in items.items()},
         unit="B",
         show=show,
-        finish=partial(_finish, output),
+        finish=partial(_finish, output, known),
+        refusal=PoseFileError,
     )
 
 
@@ -101,6 +108,7 @@ def convert_shard(
     languages: Mapping[str, str],
     only: Collection[str] | None,
     repairs: Repairs,
+    subtitles: SubtitleArchive | None = None,
 ) -> Part:
     """Converts one shard into a part of a store; nothing in it is random.
 
@@ -114,7 +122,7 @@ def convert_shard(
         for entry in read_shard(shard.source, only=only, repairs=repairs):
             tell(entry.offset - at)
             num_in, at = num_in + 1, entry.offset
-            yield entry
+            yield with_subtitles(entry, subtitles) if subtitles and isinstance(entry, CorpusClip) else entry
 
     num_out, rejects = write_part(counted(), folder, languages)
     tell(shard.num_bytes - at)
@@ -148,13 +156,17 @@ def _num_bytes(source: str) -> int:
         return 1  # what is wrong will be told when it is opened
 
 
-def _finish(output: Path, result: BulkResult) -> BulkResult:
-    """Writes the index and the card. A video that comes again in another shard is a reject there."""
+def _finish(output: Path, languages: Mapping[str, str], result: BulkResult) -> BulkResult:
+    """Writes the index and the card. A video that comes again in another shard is taken out there, as a reject."""
     parts = dict(result.parts)
-    for name, video_id in write_index(output, list(parts)):
+    for name, again in find_repeats(output / "parts" / name for name in parts).items():
         part = parts[name]
-        reject = Rejected(video_id, f"{name}: {video_id}: the video comes again, and only the first one counts.")
-        parts[name] = replace(part, num_out=part.num_out - 1, rejects=(*part.rejects, reject))
+        reason = "the video comes again, and only the first one counts."
+        rejects = [Rejected(each, f"{name}: {each}: {reason}", languages.get(each, "")) for each in again]
+        parts[name] = replace(part, num_out=part.num_out - len(again), rejects=(*part.rejects, *rejects))
+        with part_anew(output, name, parts[name]) as folder:
+            rewrite_part(output / "parts" / name, folder, again)
+    write_index(output, parts)
     with new_file(output / "README.md", overwrite=True) as aside:
         aside.write_text(CARD.format(num_clips=sum(part.num_out for part in parts.values())), encoding="utf-8")
     return replace(result, parts=parts)

@@ -48,6 +48,7 @@ def convert(
     index: Path | None = None,
     languages: list[str] | None = None,
     ids: list[str] | None = None,
+    subtitles: str | None = None,
     without_repairs: list[str] | None = None,
     workers: int = 1,
 ) -> Result:
@@ -59,6 +60,7 @@ def convert(
         index: The corpus's SignVerse-2M-metadata_split.csv, which knows each video's sign language.
         languages: Only videos of these sign languages.
         ids: Only these videos.
+        subtitles: The corpus's signverse_subtitles_with_english.tar, which knows what people wrote and what machines.
         without_repairs: Defects to leave as they are: body-codes, hands, frame-indices, phantoms, scores, off-frame.
         workers: Processes.
     """
@@ -66,7 +68,16 @@ def convert(
 
     wanted = _wanted(index, languages, ids)
     repairs = _repairs(without_repairs or [])
-    result = convert_shards(shards, output, index=index, wanted=wanted, repairs=repairs, workers=workers, show=True)
+    result = convert_shards(
+        shards,
+        output,
+        index=index,
+        wanted=wanted,
+        repairs=repairs,
+        subtitles=subtitles,
+        workers=workers,
+        show=True,
+    )
     facts = {"output": str(output), "num_in": result.num_in, "num_out": result.num_out}
     facts |= {"num_rejects": len(result.rejects), "failed": dict(result.failed)}
     lines = [f"{output}: {result.num_out} clips of {result.num_in}, {len(result.rejects)} rejected."]

@@ -1,7 +1,7 @@
 """Writes the stores that `poses.corpus.store` reads: one part a shard, then the index of all parts."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -53,27 +53,51 @@ def write_part(
     return len(rows), rejects
 
 
-def write_index(folder: Path, parts: Sequence[str]) -> list[tuple[str, str]]:
-    """Writes the index of a store from those of its parts. A clip that comes again is left out.
+def find_repeats(parts: Iterable[Path]) -> dict[str, list[str]]:
+    """Finds the clips that an earlier part holds, too: ids by the name of the part in which they come again."""
+    known: set[str] = set()
+    repeats: dict[str, list[str]] = {}
+    for part in parts:
+        ids = pq.read_table(part / INDEX_FILE, columns=["video_id"]).column(0).to_pylist()
+        if again := [video_id for video_id in ids if video_id in known]:
+            repeats[part.name] = again
+        known.update(ids)
+    return repeats
+
+
+def rewrite_part(part: Path, folder: Path, without: Container[str]) -> None:
+    """Writes a part again, without some of its clips.
+
+    Args:
+        part: What `write_part` wrote.
+        folder: A new one.
+        without: Ids of those to leave out.
+    """
+    rows = pq.read_table(part / INDEX_FILE).to_pylist()
+    kept = []
+    with (
+        pa.memory_map(str(part / CLIPS_FILE)) as source,
+        pa.ipc.open_stream(source) as clips,
+        pa.OSFile(str(folder / CLIPS_FILE), "wb") as file,
+        pa.ipc.new_stream(file, SCHEMA) as stream,
+    ):
+        for row, clip in zip(rows, clips, strict=True):
+            if row["video_id"] not in without:
+                kept.append({**row, "offset": file.tell() or SCHEMA.serialize().size})
+                stream.write_batch(clip)
+    pq.write_table(pa.Table.from_pylist(kept, schema=INDEX_SCHEMA), folder / INDEX_FILE)
+
+
+def write_index(folder: Path, parts: Iterable[str]) -> None:
+    """Writes the index of a store from those of its parts, none of which holds a clip of another.
 
     Args:
         folder: The store.
         parts: Names, in order.
-
-    Returns:
-        Part and video id of each clip that was left out.
     """
-    known: set[str] = set()
-    kept, again = [INDEX_SCHEMA.empty_table()], []
-    for part in parts:
-        rows = pq.read_table(folder / "parts" / part / INDEX_FILE)
-        ids = rows.column("video_id").to_pylist()
-        again += [(part, video_id) for video_id in ids if video_id in known]
-        kept.append(rows.filter(pa.array([video_id not in known for video_id in ids], pa.bool_())))
-        known.update(ids)
+    tables = [pq.read_table(folder / "parts" / part / INDEX_FILE) for part in parts]
     with new_file(folder / INDEX_FILE, overwrite=True) as aside:
-        pq.write_table(pa.concat_tables(kept), aside)
-    return again
+        pq.write_table(pa.concat_tables([INDEX_SCHEMA.empty_table(), *tables]), aside)
 
 
 def encode_clip(clip: CorpusClip, language: str) -> tuple[pa.RecordBatch, dict[str, Any]]:

@@ -6,9 +6,9 @@ reason. A damaged video never stops the rest.
 
 import os
 import re
-from collections.abc import Container, Generator, Iterator
+from collections.abc import Container, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
 from poses.captions import MAX_CAPTION_BYTES, CaptionTrack, parse_tracks
@@ -82,15 +82,6 @@ class CorpusClip:
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Subtitles:
-    """One video's folder of the separate subtitle archive, where people and machines are told apart."""
-
-    video_id: str
-    tracks: tuple[CaptionTrack, ...]
-    problems: tuple[str, ...]
-
-
 def read_shard(
     source: str | os.PathLike[str],
     *,
@@ -122,15 +113,54 @@ def read_shard(
             yield Reject(video.shard, video.video_id, video.offset, str(error))
 
 
-def read_subtitles(
-    source: str | os.PathLike[str], *, only: Container[str] | None = None, skip: Container[str] = ()
-) -> Iterator[Subtitles | Reject]:
-    """Reads `signverse_subtitles_with_english.tar`: as `read_shard`, for captions alone."""
-    for video in read_folders(source, _CAPTION_FILE, only=only, skip=skip):
-        if isinstance(video, Reject):
-            yield video
-        else:
-            yield Subtitles(video.video_id, *_captions(video))
+@dataclass(frozen=True)
+class SubtitleArchive:
+    """`signverse_subtitles_with_english.tar`, where people and machines are told apart.
+
+    Attributes:
+        source: Its path or address.
+        offsets: Where each video's folder begins.
+    """
+
+    source: str
+    offsets: Mapping[str, int]
+
+
+def find_subtitles(source: str | os.PathLike[str]) -> SubtitleArchive:
+    """Goes through the archive of subtitles once.
+
+    Raises:
+        PoseFileError: It cannot be opened, or reading it stopped.
+    """
+    offsets: dict[str, int] = {}
+    for video in read_folders(source):
+        if video.video_id:
+            offsets.setdefault(video.video_id, video.offset)
+    return SubtitleArchive(str(source), offsets)
+
+
+def with_subtitles(clip: CorpusClip, archive: SubtitleArchive) -> CorpusClip:
+    """Adds a video's subtitles to its clip. In languages that a person wrote them in, they replace the shard's own.
+
+    What is amiss with them is told as a problem of the clip, with the archive's name alone.
+
+    Raises:
+        PoseFileError: The archive cannot be opened, or reading it stopped.
+    """
+    if clip.video_id not in archive.offsets:
+        return clip
+    found = read_folders(archive.source, _CAPTION_FILE, only={clip.video_id}, start=archive.offsets[clip.video_id])
+    video = next((video for video in found if video.video_id == clip.video_id), None)
+    tracks: tuple[CaptionTrack, ...] = ()
+    problems = (video.reason if isinstance(video, Reject) else f"{archive.source}: {clip.video_id} is gone",)
+    if isinstance(video, VideoFiles):
+        tracks, problems = _captions(video)
+    written = {track.language for track in tracks if track.provenance == "human"}
+    known = {(track.language, track.provenance) for track in tracks}
+    own = [track for track in clip.captions if track.language not in written]
+    own = [track for track in own if (track.language, track.provenance) not in known]
+    named = [problem.replace(archive.source, os.path.basename(archive.source)) for problem in problems]
+    return replace(clip, captions=(*tracks, *own), problems=(*clip.problems, *named))
 
 
 def _clip(video: VideoFiles, repairs: Repairs | None) -> CorpusClip:
@@ -174,6 +204,7 @@ def read_folders(
     *wanted: re.Pattern[str],
     only: Container[str] | None = None,
     skip: Container[str] = (),
+    start: int = 0,
 ) -> Iterator[VideoFiles | Reject]:
     """Gathers the members of each video's folder in memory.
 
@@ -185,6 +216,7 @@ def read_folders(
         wanted: Which paths inside a folder to keep.
         only: The ids to read; all when None.
         skip: Ids to leave out.
+        start: The byte at which to begin, where a folder does.
 
     Raises:
         PoseFileError: The source cannot be opened, or reading it stopped.
@@ -193,12 +225,15 @@ def read_folders(
     seen: set[str] = set()
     folder: _Folder | None = None
     with open_shard(source) as stream:
+        if start:
+            stream.seek(start, 0)
         for member in iterate_tar(stream):
             owner, _, inside = member.name.partition("/")
             if member.kind == "damage" and folder is not None and folder.is_read:
                 folder.fail(member.reason)
             elif member.kind == "damage":
-                yield Reject(shard, "", member.offset, f"{shard}: {member.reason}.")
+                reason = f"{shard}: {member.reason}; bytes {member.offset} to {member.stop} are lost."
+                yield Reject(shard, "", member.offset, reason)
             elif not _VIDEO_ID.fullmatch(owner) or (not inside and member.kind != "folder"):
                 yield Reject(shard, "", member.offset, f"{shard}: {_stray(member)}.")
             else:
@@ -259,7 +294,7 @@ class _Folder:
             )
             return
         data = member.read()
-        if data is not None:  # else the archive ends here, and says so next
+        if data is not None:  # else the archive says next what is damaged
             self.files[inside] = data
             self.num_bytes += member.size
 

@@ -9,7 +9,8 @@ Points and confidences are float16: on a frame 1,920 pixels wide, a point in it 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -94,8 +95,9 @@ INDEX_SCHEMA = pa.schema(
 class StoredClip:
     """A clip of a store. Its points lie on disk until they are asked for, and are read-only views then."""
 
-    def __init__(self, row: pa.RecordBatch):
+    def __init__(self, row: pa.RecordBatch, path: Path):
         self._row = row
+        self._path = path
 
     @property
     def video_id(self) -> str:
@@ -131,10 +133,15 @@ class StoredClip:
 
     @property
     def captions(self) -> tuple[CaptionTrack, ...]:
-        """As they are; `poses.captions.tidied` takes repeats out."""
+        """As they are; `poses.captions.tidied` takes repeats out.
+
+        Raises:
+            PoseFileError: They cannot be true, so the file is damaged.
+        """
         tracks: dict[tuple[str, Provenance], list[Caption]] = {}
         for row in self._value("captions"):
-            caption = Caption(row["start_s"], row["end_s"], row["text"])
+            with self._true():
+                caption = Caption(row["start_s"], row["end_s"], row["text"])
             tracks.setdefault((row["language"], row["provenance"]), []).append(caption)
         return tuple(CaptionTrack(*key, tuple(captions)) for key, captions in tracks.items())
 
@@ -147,24 +154,29 @@ class StoredClip:
 
         Raises:
             ValueError: There is no such frame.
+            PoseFileError: The clip cannot be true, so the file is damaged.
         """
         keypoints, confidence = self.keypoints, self.confidence
+        first, last = start, stop
         start, stop, _ = slice(start, stop).indices(len(keypoints))
+        if start >= stop:
+            raise ValueError(f"`start` and `stop` must leave a frame of {len(keypoints)}, got {first} and {last}.")
         glosses = tuple(
             GlossSpan(row["gloss"], row["start"] - start, row["stop"] - start)
             for row in self._value("glosses")
             if start <= row["start"] and row["stop"] <= stop
         )
-        return PoseSequence(
-            singles(keypoints[start:stop]),
-            singles(confidence[start:stop]),
-            self.fps,
-            self._value("width"),
-            self._value("height"),
-            f"{self._value('shard')}: {self.video_id}",
-            self.language,
-            glosses,
-        )
+        with self._true():
+            return PoseSequence(
+                singles(keypoints[start:stop]),
+                singles(confidence[start:stop]),
+                self.fps,
+                self._value("width"),
+                self._value("height"),
+                f"{self._value('shard')}: {self.video_id}",
+                self.language,
+                glosses,
+            )
 
     def signer(self) -> MainSigner:
         """Which person is read in each frame, and which frames are better left out."""
@@ -202,6 +214,13 @@ class StoredClip:
             at = at[np.argsort(frames[at])]
             found.append(Track(frames[at], slots[at]))
         return tuple(found)
+
+    @contextmanager
+    def _true(self) -> Generator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise PoseFileError(f"{self._path}: {self.video_id}: {error}") from None
 
     def _value(self, name: str):
         return self._row.column(name)[0].as_py()
@@ -286,8 +305,8 @@ class ClipStore(Sequence[StoredClip]):
                 self._mapped[part] = pa.memory_map(str(path)).read_buffer()
             message = pa.ipc.read_message(self._mapped[part].slice(self._offsets[clip]))
             row = pa.ipc.read_record_batch(message, SCHEMA)
-            row.validate()
-            return StoredClip(row)
+            row.validate(full=True)
+            return StoredClip(row, path)
         except (pa.ArrowException, OSError, EOFError, IndexError):
             raise PoseFileError(f"{path}: must hold {self.ids[clip]}, but is damaged or missing.") from None
 

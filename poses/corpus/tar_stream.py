@@ -1,8 +1,11 @@
 """Reads tar archives of unknown origin as a stream: nothing is unpacked, and nothing that is damaged passes unseen.
 
 `tarfile` takes a damaged header in a stream for the end of the archive, and reads whatever length a PAX header claims.
-Here every header is checked, lengths are capped, and reading goes on at the next whole header. What `tarfile`'s
-`filter="data"` would refuse to unpack is refused: links, devices, and names that lead out of the archive.
+Here every header is checked, lengths are capped, and reading goes on at the next whole header, at whatever byte it is:
+where a byte came in or was lost, all that follows lies between the blocks. A header inside a file shows that the file's
+size is damaged, since it would reach over its neighbours; so archives of archives are not for this module.
+What `tarfile`'s `filter="data"` would refuse to unpack is refused: links, devices, and names that lead out of the
+archive.
 Formats: POSIX ustar and PAX (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html), and GNU's long
 names (https://www.gnu.org/software/tar/manual/html_node/Standard.html).
 """
@@ -13,14 +16,19 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 BLOCK = 512
+_MAGIC_AT = 257
 
 _MAX_EXTENSION_BYTES = 2**16
 """Bytes of a PAX header or long name; those of the corpus hold a time and take 30."""
 
 _MAX_NAME_BYTES = 4096
 _MAX_SIZE = 2**40
+_ENDLESS = 2**63
 _CHUNK = 2**20
 _SEARCHED_AT_ONCE = 2**16
+_KEPT = 2 * BLOCK - 1
+"""Bytes that are kept of what was read: a block that is no header may hold all but the first byte of one."""
+
 _KINDS = {
     b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe",
     b"S": "a sparse file", b"7": "a contiguous file", b"K": "a long link name", b"g": "a global header",
@@ -39,6 +47,7 @@ class TarMember:
         name: Without `./` and a last slash; for what is refused as it is, and empty for damage.
         size: Bytes of a file.
         reason: Why it is refused, or what is damaged; empty otherwise.
+        stop: Where a damaged stretch ends.
     """
 
     kind: Literal["file", "folder", "refused", "damage"]
@@ -47,12 +56,13 @@ class TarMember:
     size: int = 0
     reason: str = ""
     source: "_Source | None" = None
+    stop: int = 0
 
     def read(self) -> bytes | None:
-        """The content of a file, None where the archive ends before it does."""
+        """The content of a file, None where it is damaged: the archive ends in it, or another member begins in it."""
         assert self.source is not None
-        data = self.source.read(self.size)
-        return data if len(data) == self.size else None
+        pieces: list[bytes] = []
+        return b"".join(pieces) if self.source.advance(self.size, pieces) == "whole" else None
 
 
 class _DamagedError(Exception):
@@ -60,39 +70,76 @@ class _DamagedError(Exception):
 
 
 class _Source:
-    """A stream that is read forward, with its position and room to put bytes back."""
+    """A stream that is read forward, with its position, a few bytes that were read last, and room to put bytes back.
+
+    Attributes:
+        at: The byte that comes next.
+        least: Where the next header can begin at the earliest.
+    """
 
     def __init__(self, stream: BinaryIO):
-        self.stream = stream
+        self._stream = stream
+        self._ahead = b""
+        self._behind = b""
         self.at = 0
-        self.ahead = b""
+        self.least = 0
 
     def read(self, size: int) -> bytes:
-        taken, self.ahead = self.ahead[:size], self.ahead[size:]
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
         pieces, missing = [taken], size - len(taken)
-        while missing > 0 and (piece := self.stream.read(min(missing, _CHUNK))):
+        while missing > 0 and (piece := self._stream.read(min(missing, _CHUNK))):
             pieces.append(piece)
             missing -= len(piece)
-        self.at += size - missing
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = b"".join(pieces)
+        self._behind = (self._behind + data[-_KEPT:])[-_KEPT:]
+        self.at += len(data)
+        return data
 
     def put_back(self, data: bytes) -> None:
-        self.ahead = data + self.ahead
+        """Takes back what was read last."""
+        self._ahead = data + self._ahead
+        self._behind = self._behind[: max(len(self._behind) - len(data), 0)]
         self.at -= len(data)
 
-    def skip_to(self, offset: int) -> bool:
-        """Moves on, and says whether the stream goes that far."""
-        dropped = min(offset - self.at, len(self.ahead))
-        self.ahead = self.ahead[dropped:]
-        self.at += dropped
-        if offset - self.at > _CHUNK and self.stream.seekable():
-            # The last byte is read, since a seek goes beyond the end without a word.
-            self.stream.seek(offset - self.at - 1, 1)
-            self.at = offset - 1
-        while self.at < offset:
-            if not self.read(min(offset - self.at, _CHUNK)):
-                return False
-        return True
+    def advance(self, size: int, into: list[bytes] | None = None) -> Literal["whole", "short", "header"]:
+        """Reads on, where no header should be.
+
+        Args:
+            size: Bytes to read.
+            into: Gets what was read.
+
+        Returns:
+            Whether all was read, the stream ended before, or a header begins, which comes next then.
+        """
+        before, missing = b"", size
+        while missing > 0:
+            piece = self.read(min(missing, _SEARCHED_AT_ONCE))
+            if not piece:
+                return "short"
+            searched = before + piece
+            header = _find_header(searched)
+            if header >= 0:
+                self.put_back(searched[header:])
+                return "header"
+            if into is not None:
+                into.append(piece)
+            before = searched[1 - BLOCK :]
+            missing -= len(piece)
+        return "whole"
+
+    def pass_to(self, offset: int) -> Literal["whole", "short", "header"]:
+        """Moves on, looking into what is not far."""
+        if offset - self.at - len(self._ahead) > _CHUNK and self._stream.seekable():
+            # The last bytes are read: a seek goes beyond the end without a word.
+            self._stream.seek(offset - self.at - len(self._ahead) - _KEPT, 1)
+            self.at, self._ahead, self._behind = offset - _KEPT, b"", b""
+        return self.advance(offset - self.at)
+
+    def find_header(self) -> bool:
+        """Moves to the next whole header, at whatever byte, and says whether there is one."""
+        again = min(self.at - self.least, len(self._behind))
+        self.put_back(self._behind[len(self._behind) - again :])
+        return self.advance(_ENDLESS) == "header"
 
 
 def iterate_tar(stream: BinaryIO) -> Iterator[TarMember]:
@@ -107,20 +154,28 @@ def iterate_tar(stream: BinaryIO) -> Iterator[TarMember]:
         try:
             member = _next_member(source)
         except _DamagedError as error:
-            yield TarMember("damage", offset, reason=str(error))
-            if not _find_header(source):
+            goes_on = source.find_header()
+            yield TarMember("damage", offset, stop=source.at, reason=str(error))
+            if not goes_on:
                 return
             continue
         if member is None:
-            beyond = _find_header(source)
-            if beyond:
-                yield TarMember("damage", offset, reason=f"the archive is closed at byte {offset}, but goes on")
-                continue
-            return
+            if not source.find_header():
+                return
+            yield TarMember(
+                "damage", offset, stop=source.at, reason=f"the archive is closed at byte {offset}, but goes on"
+            )
+            continue
         stop = source.at + (_padded(member.size) if member.kind != "folder" else 0)
         yield member
-        if not source.skip_to(stop):
-            yield TarMember("damage", source.at, reason=f"the archive ends at byte {source.at}, inside a member")
+        outcome = source.pass_to(stop)
+        if outcome == "header":
+            reason = f"another member begins at byte {source.at}, inside the one at byte {offset}"
+            yield TarMember("damage", offset, stop=source.at, reason=reason)
+        elif outcome == "short":
+            yield TarMember(
+                "damage", offset, stop=source.at, reason=f"the archive ends at byte {source.at}, inside a member"
+            )
             return
 
 
@@ -136,6 +191,7 @@ def _next_member(source: _Source) -> TarMember | None:
         if not any(block) and at == offset:
             return None
         name, size, kind = _header(block, at)
+        source.least = source.at
         if kind in (b"x", b"L"):
             extended |= _extension(source, size, kind, at)
             continue
@@ -160,7 +216,7 @@ def _next_member(source: _Source) -> TarMember | None:
 
 def _header(block: bytes, at: int) -> tuple[str, int, bytes]:
     """Name, size and kind that a header states."""
-    if block[257:262] != b"ustar":
+    if len(block) < BLOCK or block[_MAGIC_AT : _MAGIC_AT + 5] != b"ustar":
         raise _DamagedError(f"byte {at} must begin a header, but does not")
     if _number(block[148:156], at) != sum(block) - sum(block[148:156]) + 8 * ord(" "):
         raise _DamagedError(f"the header at byte {at} does not match its checksum")
@@ -183,9 +239,13 @@ def _extension(source: _Source, size: int, kind: bytes, at: int) -> dict[str, st
     """What a PAX header or a GNU long name says of the next member: its `path`, its `size`."""
     if size > _MAX_EXTENSION_BYTES:
         raise _DamagedError(f"the header at byte {at} is continued over {size} bytes, more than {_MAX_EXTENSION_BYTES}")
-    data = source.read(_padded(size))
-    if len(data) < _padded(size):
+    pieces: list[bytes] = []
+    outcome = source.advance(_padded(size), pieces)
+    if outcome == "short":
         raise _DamagedError(f"the archive ends at byte {source.at}, inside a header")
+    if outcome == "header":
+        raise _DamagedError(f"another member begins at byte {source.at}, inside the header at byte {at}")
+    data = b"".join(pieces)
     if kind == b"L":
         return {"path": _text(data[:size].split(b"\0")[0])}
     found, begin = {}, 0
@@ -225,19 +285,12 @@ def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _find_header(source: _Source) -> bool:
-    """Moves on to the next whole header, and says whether there is one."""
-    # What was read of the damaged member is left behind: a header that lies in it would begin in a whole block.
-    source.read(-source.at % BLOCK)
-    while chunk := source.read(_SEARCHED_AT_ONCE):
-        at = chunk.find(b"ustar")
-        while at >= 0:
-            begin = at - 257
-            if begin >= 0 and begin % BLOCK == 0 and _is_header(chunk[begin : begin + BLOCK]):
-                source.put_back(chunk[begin:])
-                return True
-            at = chunk.find(b"ustar", at + 1)
-    return False
+def _find_header(data: bytes) -> int:
+    """Where the first whole header begins, -1 where there is none."""
+    at = data.find(b"ustar", _MAGIC_AT)
+    while at >= 0 and not _is_header(data[at - _MAGIC_AT : at - _MAGIC_AT + BLOCK]):
+        at = data.find(b"ustar", at + 1)
+    return at - _MAGIC_AT if at >= 0 else -1
 
 
 def _is_header(block: bytes) -> bool:
@@ -245,4 +298,4 @@ def _is_header(block: bytes) -> bool:
         _header(block, 0)
     except _DamagedError:
         return False
-    return len(block) == BLOCK
+    return True

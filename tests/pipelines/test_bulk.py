@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.bulk import Part, Rejected, as_finished, item_seed, run_bulk
+from pipelines.bulk import Part, Rejected, as_finished, item_seed, part_anew, run_bulk
+from poses.sequence import PoseFileError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ITEMS = {f"item-{number}": number for number in range(8)}
@@ -91,6 +92,25 @@ def test_a_later_call_adds_items_and_tries_failed_ones_again(done, tmp_path):
     mended = run_bulk(work, {"item-3": 9}, tmp_path / "again", settings=settings, seed=7)
     assert mended.parts["item-3"] == Part(2, 2)
     assert not mended.failed
+
+
+def test_what_is_no_refusal_ends_the_job(tmp_path):
+    with pytest.raises(ValueError, match="item 3"):
+        run_bulk(work, {"a": 1, "b": 3}, tmp_path / "out", settings={}, refusal=PoseFileError)
+    assert [path.name for path in (tmp_path / "out" / "parts").iterdir()] == ["a"]
+
+
+def test_a_part_is_made_anew_whole_or_not_at_all(done, tmp_path):
+    output = tmp_path / "done"
+    before = contents(output)
+    with pytest.raises(KeyboardInterrupt), part_anew(output, "item-1", Part(2, 1, (Rejected("a", "b"),))):
+        raise KeyboardInterrupt
+    assert contents(output) == before
+    with part_anew(output, "item-1", Part(2, 1, (Rejected("a", "b"),))) as folder:
+        (folder / "new.txt").write_text("new")
+    assert sorted(path.name for path in (output / "parts" / "item-1").iterdir()) == ["new.txt", "part.json"]
+    assert run_bulk(work, ITEMS, output, settings={"quality": 1}, seed=7).parts["item-1"].num_out == 1
+    assert not list(output.glob(".work-*"))
 
 
 def test_finish_may_reject_what_parts_alone_cannot_know(tmp_path):

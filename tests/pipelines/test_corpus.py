@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 
 from pipelines.cli import main
@@ -147,8 +148,25 @@ def test_a_video_in_two_shards_counts_once(corpus, tmp_path):
     said, _ = convert(shards, tmp_path / "out")
     assert (said["num_in"], said["num_out"], said["num_rejects"]) == (3, 2 - 1, 2)
     assert ClipStore(tmp_path / "out").table.column("part").to_pylist() == ["S_000001"]
+    with pa.memory_map(str(tmp_path / "out" / "parts" / "again" / "clips.arrow")) as file:
+        assert pa.ipc.open_stream(file).read_all().num_rows == 0  # so that `datasets` counts alike
+    before = contents(tmp_path / "out")
+    convert(shards, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
     reasons = [json.loads(line)["reason"] for line in (tmp_path / "out" / "rejects.jsonl").read_text().splitlines()]
     assert reasons[1] == "again: ase--------: the video comes again, and only the first one counts."
+
+
+def test_captions_come_from_the_archive_of_subtitles(corpus, tmp_path):
+    cue = b"WEBVTT\n\n00:00.000 --> 00:01.000\nhello"
+    with (tmp_path / "subtitles.tar").open("wb") as stream:
+        write_shard(stream, [("ase--------", {"english.en.native.vtt": cue, "english.en.nllb.vtt": cue})])
+    args = [str(corpus / "shards" / "S_000001.tar")], tmp_path / "out"
+    convert(*args, subtitles=str(tmp_path / "subtitles.tar"))
+    tracks = [(track.language, track.provenance) for track in ClipStore(tmp_path / "out")["ase--------"].captions]
+    assert tracks == [("en", "human"), ("en", "machine-translated")]
+    with pytest.raises(ValueError, match=r"was begun with subtitles '[0-9a-f]+', not 'none'"):
+        convert(*args)
 
 
 @pytest.mark.parametrize(

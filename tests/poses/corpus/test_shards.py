@@ -2,16 +2,18 @@
 
 import io
 import os
+import re
 import tarfile
 import time
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from poses.captions import Caption
 from poses.corpus import shards
-from poses.corpus.shards import CorpusClip, Reject, read_shard, read_subtitles
+from poses.corpus.shards import CorpusClip, Reject, find_subtitles, read_shard, with_subtitles
 from poses.keypoints import PARTS
 from poses.sequence import PoseFileError
 
@@ -85,7 +87,7 @@ def test_ids_are_chosen_and_left_out(shard, published, form):
 def test_going_on_after_a_stop_gives_the_same(shard, published):
     path = shard(published)
     whole = [(clip.video_id, clip.offset) for clip in read_shard(path)]
-    for stop in range(len(whole) + 1):
+    for stop in (1, 4, len(whole)):
         done = whole[:stop]
         rest = [(clip.video_id, clip.offset) for clip in read_shard(path, skip={video_id for video_id, _ in done})]
         assert done + rest == whole
@@ -241,6 +243,33 @@ def test_a_shard_that_ends_early(shard, make_video):
     assert third.reason.endswith(", inside a member.")
 
 
+@pytest.mark.parametrize("place", ["header", "content", "padding"])
+@pytest.mark.parametrize("change", ["insert", "delete"])
+def test_a_byte_too_many_or_too_few_costs_one_video(shard, make_video, place, change):
+    path = shard({name: make_video([1]) for name in "abcdef"})
+    data = bytearray(path.read_bytes())
+    header = data.rindex(b"c/npz/poses.npz")
+    size = int(data[header + 124 : header + 135], 8)
+    at = header + {"header": 10, "content": 2000, "padding": 512 + size + 5}[place]
+    data[at : at + (change == "delete")] = b"\xaa" * (change == "insert")
+    path.write_bytes(data)
+    entries = list(read_shard(path))
+    assert [entry.video_id for entry in entries] == list("abcdef")
+    assert [entry.video_id for entry in entries if isinstance(entry, Reject)] == ["c"]
+
+
+def test_a_damaged_stretch_of_nobody_is_told(shard, make_video):
+    path = shard({name: make_video([1]) for name in "abc"})
+    data = bytearray(path.read_bytes())
+    del data[data.rindex(b"b/npz/poses.npz") + 700]
+    path.write_bytes(data)
+    damage, clip = read_shard(path, only={"c"})
+    assert re.fullmatch(
+        re.escape(str(path)) + r": .* must begin a header, but does not; bytes \d+ to \d+ are lost\.", damage.reason
+    )
+    assert clip.video_id == "c"
+
+
 def test_too_large_videos_are_rejected_unread(shard, make_video, monkeypatch):
     path = shard({"a": make_video([1]), "b": make_video([1] * 40)})
     monkeypatch.setattr(shards, "MAX_VIDEO_BYTES", 60_000)
@@ -264,18 +293,30 @@ def test_what_is_amiss_is_told(shard, make_video):
     assert (marked.complete, other.complete, len(other.problems)) == (True, False, 1)
 
 
-def test_subtitles_by_people_and_machines(shard):
+def test_subtitles_by_people_and_machines_come_first(shard, make_video):
     cue = b"WEBVTT\n\n00:00.000 --> 00:01.000\nhello"
     files = {"english.en.native.vtt": cue, "english.en.nllb.vtt": cue, "original.de.manual.vtt": cue}
-    path = shard({VIDEO: files, "b": {"english.en.nllb.vtt": b"no"}})
-    first, second = read_subtitles(path)
-    assert [(track.language, track.provenance) for track in first.tracks] == [
-        ("de", "human"), ("en", "human"), ("en", "machine-translated")
+    archive = find_subtitles(shard({"a": {}, VIDEO: files, "b": {"english.en.nllb.vtt": b"no"}}, name="subtitles.tar"))
+    assert list(archive.offsets) == ["a", VIDEO, "b"]
+    videos = {name: make_video([1], video_id=name, captions={"en": "hi", "fr": "salut"}) for name in (VIDEO, "b", "c")}
+    first, second, third = (with_subtitles(clip, archive) for clip in read_shard(shard(videos)))
+    assert [(track.language, track.provenance, track.captions[0].text) for track in first.captions] == [
+        ("de", "human", "hello"), ("en", "human", "hello"), ("en", "machine-translated", "hello"),
+        ("fr", "unknown", "salut"),
     ]  # fmt: skip
-    assert (second.video_id, second.tracks, len(second.problems)) == ("b", (), 1)
+    assert [track.language for track in second.captions] == ["en", "fr"]
+    assert second.problems == ("subtitles.tar: b/english.en.nllb.vtt: must begin with WEBVTT, found 'no'.",)
+    assert ([track.language for track in third.captions], third.problems) == (["en", "fr"], ())
 
 
-@pytest.mark.parametrize("mutations", [60, pytest.param(3000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+def test_subtitles_that_were_taken_away_are_told(shard, make_video):
+    archive = find_subtitles(shard({VIDEO: {"english.en.native.vtt": b"WEBVTT"}}, name="subtitles.tar"))
+    shard({"other": {}}, name="subtitles.tar")
+    (clip,) = read_shard(shard({VIDEO: make_video([1])}))
+    assert with_subtitles(clip, replace(archive, offsets={VIDEO: 0})).problems == (f"subtitles.tar: {VIDEO} is gone",)
+
+
+@pytest.mark.parametrize("mutations", [20, pytest.param(3000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_mutated_shards_lose_nothing_unseen(shard, make_video, tmp_path, mutations):
     """Each video comes out, or is rejected, or lies in a stretch that is."""
     videos = {

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import shutil
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +18,7 @@ from poses.corpus.batches import (
     pad_batch,
     usable_spans,
 )
-from poses.corpus.convert import encode_clip, write_index, write_part
+from poses.corpus.convert import encode_clip, find_repeats, rewrite_part, write_index, write_part
 from poses.corpus.shards import CorpusClip, Reject, read_shard
 from poses.corpus.splits import bone_ratios
 from poses.corpus.store import SCHEMA, ClipStore, singles
@@ -65,7 +67,7 @@ def store(tmp_path_factory):
         clips |= {clip.video_id: clip for clip in entries}
         (folder / "parts" / part).mkdir(parents=True)
         assert write_part(entries, folder / "parts" / part, {"two________": "bfi"}) == (len(names), [])
-    assert write_index(folder, ["first", "second"]) == []
+    write_index(folder, ["first", "second"])
     return ClipStore(folder), clips
 
 
@@ -127,7 +129,7 @@ def test_a_window_of_frames(store):
     whole, window = store[0][1].poses(), store[0][1].poses(10, 20)
     assert np.array_equal(window.keypoints, whole.keypoints[10:20])
     assert len(store[0][1].poses(30)) == 6
-    with pytest.raises(ValueError, match="at least one frame, got 0"):
+    with pytest.raises(ValueError, match="`start` and `stop` must leave a frame of 36, got 36 and None"):
         store[0][1].poses(36)
 
 
@@ -188,11 +190,24 @@ def test_what_is_too_unsure_for_half_precision_is_unseen(tmp_path):
 
 def test_a_clip_that_comes_again_counts_once(store, tmp_path):
     clip = store[1]["one________"]
-    for part in "ab":
-        (tmp_path / "parts" / part).mkdir(parents=True)
-        write_part([clip], tmp_path / "parts" / part, {})
-    assert write_index(tmp_path, ["a", "b"]) == [("b", "one________")]
-    assert ClipStore(tmp_path).table.column("part").to_pylist() == ["a"]
+    parts = {part: tmp_path / "parts" / part for part in "abc"}
+    for folder in parts.values():
+        folder.mkdir(parents=True)
+    write_part([clip], parts["a"], {})
+    write_part([clip, store[1]["five_______"]], parts["b"], {})
+    assert find_repeats([parts["a"], parts["b"]]) == {"b": ["one________"]}
+    rewrite_part(parts["b"], parts["c"], ["one________"])
+    assert find_repeats([parts["a"], parts["c"]]) == {}
+    shutil.rmtree(parts["b"])
+    parts["c"].rename(parts["b"])
+    write_index(tmp_path, ["a", "b"])
+    after = ClipStore(tmp_path)
+    assert list(zip(after.ids, after.table.column("part").to_pylist(), strict=True)) == [
+        ("one________", "a"), ("five_______", "b")
+    ]  # fmt: skip
+    assert np.array_equal(after[1].keypoints, store[0]["five_______"].keypoints)
+    with pa.memory_map(str(parts["b"] / "clips.arrow")) as file:
+        assert pa.ipc.open_stream(file).read_all().column("video_id").to_pylist() == ["five_______"]
 
 
 def test_an_empty_store(tmp_path):
@@ -229,6 +244,31 @@ def test_a_file_that_ends_early(tmp_path, size):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(PoseFileError, match=r"clips\.arrow: must hold abcdefghijk, but is damaged or missing"):
         stored[0]
+
+
+def damaged_copy(store: ClipStore, folder, before: bytes, after: bytes) -> ClipStore:
+    """The store with something else in its second clip's bytes."""
+    shutil.copytree(store.folder, folder / "copy")
+    path = folder / "copy" / "parts" / "first" / "clips.arrow"
+    data = path.read_bytes()
+    at = data.rindex(before)
+    path.write_bytes(data[:at] + after + data[at + len(before) :])
+    return ClipStore(folder / "copy")
+
+
+def test_text_that_is_damaged(store, tmp_path):
+    stored = damaged_copy(store[0], tmp_path, b"hello", b"hel\xff\xff")
+    with pytest.raises(PoseFileError, match=r"first.clips\.arrow: must hold two________, but is damaged"):
+        stored[1]
+
+
+def test_what_cannot_be_true_names_the_file(store, tmp_path):
+    stored = damaged_copy(store[0], tmp_path, b"hellothere", b" " * 10)
+    with pytest.raises(PoseFileError, match=r"first.clips\.arrow: two________: a caption must have a text, got none"):
+        _ = stored[1].captions
+    stored = damaged_copy(store[0], tmp_path / "more", *(struct.pack("<d", fps) for fps in (24, -24)))
+    with pytest.raises(PoseFileError, match=r"first.clips\.arrow: two________: `fps` must be a positive number"):
+        stored[1].poses()
 
 
 def test_arrow_files_are_plain_streams(store):
