@@ -59,9 +59,11 @@ class Casting:
     def name(self) -> str:
         return self.image if self.consent is None else plain_name(Path(self.image).stem)
 
-    def digest(self) -> str:
-        """Of what decides how they look."""
-        return self.image if self.consent is None else hashlib.sha256(Path(self.image).read_bytes()).hexdigest()[:16]
+    def facts(self) -> str:
+        """What decides how they look, and why they may be shown."""
+        if self.consent is None:
+            return "built-in"
+        return f"{self.consent} {hashlib.sha256(Path(self.image).read_bytes()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def run_augmentation(
         "command": "augment",
         "version": VERSION,
         "corpus": hashlib.sha256("".join(clip.digest() for clip in clips).encode()).hexdigest()[:16],
-        "signers": [casting.digest() for casting in castings],
+        "signers": {casting.name: casting.facts() for casting in castings},
         "variants": variants,
         "renderer_version": renderer.version,
         **asdict(plan),
@@ -229,31 +231,11 @@ def augment_item(item: Item, folder: Path, *, seed: int, tell: Tell, plan: Plan)
         tell(1 / plan.candidates)
     image.unlink()
     best = best_of(tried)
-    reasons = [_reasons(tried, number, best) for number in range(len(tried))]
-    candidates = [
-        {
-            "candidate": number,
-            "seed": render_seed,
-            "kept": number == best,
-            "reasons": reasons[number],
-            "figures": figures,
-        }
-        for number, (render_seed, (figures, _)) in enumerate(zip(seeds, tried, strict=True))
-    ]
-    _write_json(folder / "candidates.json", candidates)
-    for number in range(len(tried)):
-        path = folder / f"candidate-{number}.mp4"
-        path.rename(folder / "video.mp4") if number == best else path.unlink()
-    if best is None:
-        (folder / "poses.npz").unlink()
-    else:
-        facts = _facts(item, driving, change, picture, labels, plan, judges) | {"render_seed": seeds[best]}
-        _write_json(folder / "clip.json", facts | {"candidate": best, "figures": tried[best][0]})
-    rejects = [
-        Rejected(f"candidate {number}", "; ".join(against), item.casting.name)
-        for number, against in enumerate(reasons)
-        if number != best
-    ]
+    rejects = _settle(folder, seeds, tried, best, group=item.casting.name)
+    if best is not None:
+        facts = _facts(item, driving, change, picture, labels, plan, judges)
+        choice = {"candidate": best, "render_seed": seeds[best], "figures": tried[best][0]}
+        _write_json(folder / "clip.json", facts | choice)
     return Part(len(tried), len(tried) - len(rejects), tuple(rejects))
 
 
@@ -303,6 +285,28 @@ def _measure(pair: Pair, placed: PoseSequence, labels: Sequence[str], judges: Ju
     share = label_share(labels, read_out(poses["reextracted"], judges.recognizer), names, gate.top_k)
     figures = {**evaluation.figures, "hands_in_frame": hands_in_frame(placed), "label_share": share}
     return {name: value for name, value in figures.items() if value is not None}
+
+
+def _settle(
+    folder: Path, seeds: Sequence[int], tried: Sequence[tuple[Figures, list[str]]], best: int | None, *, group: str
+) -> list[Rejected]:
+    """Lists all candidates, leaves the files of the best one only, and says why the others are rejected."""
+    candidates, rejects = [], []
+    for number, (seed, (figures, _)) in enumerate(zip(seeds, tried, strict=True)):
+        reasons = _reasons(tried, number, best)
+        candidates.append(
+            {"candidate": number, "seed": seed, "kept": number == best, "reasons": reasons, "figures": figures}
+        )
+        video = folder / f"candidate-{number}.mp4"
+        if number == best:
+            video.rename(folder / "video.mp4")
+        else:
+            video.unlink()
+            rejects.append(Rejected(f"candidate {number}", "; ".join(reasons), group))
+    if best is None:
+        (folder / "poses.npz").unlink()
+    _write_json(folder / "candidates.json", candidates)
+    return rejects
 
 
 def _reasons(tried: Sequence[tuple[Figures, list[str]]], number: int, best: int | None) -> list[str]:

@@ -167,8 +167,15 @@ def write_dataset(output: Path, result: BulkResult, *, format: str, provenance: 
 
 
 def write_folder(kept: Sequence[Path], folder: Path) -> None:
-    """`clips/ID.mp4`, `ID.poses.npz` and `ID.json`: links to the parts where the file system has such, else copies."""
+    """`clips/ID.mp4`, `ID.poses.npz` and `ID.json`: links to the parts where the file system has such, else copies.
+
+    `clips.jsonl` beside them has what the JSON files say, a line a clip.
+    """
     (folder / "clips").mkdir()
+    with (folder / "clips.jsonl").open("w", encoding="utf-8") as stream:
+        for part in kept:
+            facts = {"file_name": f"clips/{part.name}.mp4"} | _read_json(part / "clip.json")
+            stream.write(json.dumps(facts, ensure_ascii=False) + "\n")
     for part in kept:
         for suffix, name in _FILES.items():
             target = folder / "clips" / f"{part.name}.{suffix}"
@@ -203,7 +210,7 @@ def write_parquet(kept: Sequence[Path], folder: Path) -> None:
 
 FORMATS: Mapping[str, tuple[Callable[[Sequence[Path], Path], None], str]] = MappingProxyType(
     {
-        "folder": (write_folder, "clips/*.json"),
+        "folder": (write_folder, "clips.jsonl"),
         "webdataset": (write_webdataset, "train-*.tar"),
         "datasets": (write_parquet, "data/*.parquet"),
     }

@@ -64,11 +64,7 @@ class SourceClip:
 
     def digest(self) -> str:
         """Of all that decides what is made of the clip."""
-        if self.video_id:
-            row = _open_store(self.path).table.slice(_open_store(self.path).ids.index(self.video_id), 1).to_pylist()
-            content = repr(row).encode()
-        else:
-            content = self.path.read_bytes()
+        content = _index_digest(self.path) if self.video_id else self.path.read_bytes()
         words = repr((self.name, self.video_id, self.glosses, self.caption, self.language))
         return hashlib.sha256(words.encode() + content).hexdigest()
 
@@ -98,8 +94,8 @@ def read_corpus(sources: Sequence[Path]) -> tuple[SourceClip, ...]:
 
 
 def plain_name(text: str) -> str:
-    """A name with nothing but letters, digits, _ and -, as tar keys and folders can have it."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:80]
+    """A name of letters, digits, _ and single - inside, as tar keys and folders can have it; -- may part two such."""
+    return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9_-]", "_", text)).strip("-")[:80]
 
 
 def _read_source(source: Path) -> Iterable[SourceClip]:
@@ -153,6 +149,12 @@ def _read_table(path: Path) -> dict[str, Mapping[str, str]]:
 @lru_cache(maxsize=8)
 def _open_store(folder: Path) -> ClipStore:
     return ClipStore(folder)
+
+
+@lru_cache(maxsize=8)
+def _index_digest(folder: Path) -> bytes:
+    """Of what a store's index says of all its clips."""
+    return hashlib.sha256((folder / INDEX_FILE).read_bytes()).digest()
 
 
 def _caption_row(language: str, provenance: str, start_s: float, end_s: float, text: str) -> dict[str, str | float]:
