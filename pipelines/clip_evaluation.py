@@ -40,8 +40,8 @@ from pipelines.measures.pose import (
 )
 from pipelines.measures.reading import Readout, divergence, gloss_names, joined_glosses, read_out
 from pipelines.pairs import Pair
+from poses.clean import resample
 from poses.estimators import Estimator
-from poses.fingerspelling import resample
 from poses.io import load_poses
 from poses.keypoints import PARTS
 from poses.sequence import PoseSequence

@@ -208,12 +208,14 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values @ weights / weights.sum())
 
 
-def _interval(statistic: Statistic, causes: Sequence[Sequence[str]], resamples: int = RESAMPLES) -> Interval | None:
+def _interval(statistic: Statistic, causes: Sequence[Sequence[str]], resamples: int | None = None) -> Interval | None:
     """None for fewer than two clips, and where a resample has no value."""
     if len(causes[0]) < 2:
         return None
     values = bootstrap_interval(
-        lambda weights: np.nan if (value := statistic(weights)) is None else value, causes, num_resamples=resamples
+        lambda weights: np.nan if (value := statistic(weights)) is None else value,
+        causes,
+        num_resamples=resamples or RESAMPLES,
     )
     return values if np.isfinite(values).all() else None
 
