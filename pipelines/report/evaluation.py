@@ -4,7 +4,8 @@ import base64
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from poses.io import load_poses
 from poses.sequence import PoseSequence
 from poses.video import read_frames, write_video
 
-SHOWN = 3
+SHOWN = 4
 """Clips that are shown of the worst, and of the best."""
 
 PREVIEW_PX = 192
@@ -58,7 +59,7 @@ def write_evaluation_page(evaluation: Evaluation, pairs: Mapping[str, tuple[Pair
             figures=figures,
             groups=_by_group(evaluation.summary.figures),
             shown={
-                title: [(clip, _preview(clip, *pairs[clip.name])) for clip in clips]
+                title: [(clip, *_preview(clip, *pairs[clip.name])) for clip in clips]
                 for title, clips in (("Worst", worst), ("Best", best))
                 if clips
             },
@@ -112,13 +113,17 @@ def _cloud(clips: Sequence[ClipEvaluation]) -> list[tuple[str, float, float, boo
     return [(name, min(ratio / 2, 1.0), far / limit, froze) for name, ratio, far, froze in known]
 
 
-def _preview(clip: ClipEvaluation, pair: Pair, folder: Path) -> str:
-    """A small video, driving pose and clip side by side, as a data address."""
+def _preview(clip: ClipEvaluation, pair: Pair, folder: Path) -> tuple[str, str]:
+    """A small video, driving pose and clip side by side, and its first frame, as data addresses."""
+    frames = islice(_side_by_side(pair, folder), max(1, round(PREVIEW_S * clip.video_fps)))
+    first, still = next(frames), BytesIO()
+    Image.fromarray(first).save(still, "jpeg", quality=80)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "preview.mp4"
-        frames = islice(_side_by_side(pair, folder), max(1, round(PREVIEW_S * clip.video_fps)))
-        write_video(path, frames, fps=clip.video_fps, comment=COMMENT)
-        return "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode()
+        write_video(path, chain([first], frames), fps=clip.video_fps, comment=COMMENT)
+        held = {"video/mp4": path.read_bytes(), "image/jpeg": still.getvalue()}
+    video, poster = (f"data:{kind};base64,{base64.b64encode(data).decode()}" for kind, data in held.items())
+    return video, poster
 
 
 def _side_by_side(pair: Pair, folder: Path) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
