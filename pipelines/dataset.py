@@ -186,12 +186,16 @@ def write_folder(kept: Sequence[Path], folder: Path) -> None:
 
 
 def write_webdataset(kept: Sequence[Path], folder: Path) -> None:
-    """Tar shards with `ID.mp4`, `ID.poses.npz` and `ID.json` next to each other."""
+    """Tar shards with `ID.mp4`, `ID.poses.npz` and `ID.json` next to each other.
+
+    The poses are plain arrays here, `keypoints` [frames, 128, 2] and `confidence`: SignVerse-2M's own files hold
+    pickles, and loaders of shards open what ends in .npz by themselves.
+    """
     for number, parts in enumerate(_shards(kept)):
         with tarfile.open(folder / f"train-{number:06d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
             for part in parts:
                 for suffix, name in _FILES.items():
-                    data = (part / name).read_bytes()
+                    data = _plain_arrays(part / name) if suffix == "poses.npz" else (part / name).read_bytes()
                     member = tarfile.TarInfo(f"{part.name}.{suffix}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
@@ -221,6 +225,12 @@ FORMATS: Mapping[str, tuple[Callable[[Sequence[Path], Path], None], str]] = Mapp
 def _shards(kept: Sequence[Path]) -> Iterator[Sequence[Path]]:
     for start in range(0, max(len(kept), 1), CLIPS_PER_SHARD):
         yield kept[start : start + CLIPS_PER_SHARD]
+
+
+def _plain_arrays(path: Path) -> bytes:
+    poses, buffer = load_poses(path), io.BytesIO()
+    np.savez(buffer, allow_pickle=False, keypoints=poses.keypoints, confidence=poses.confidence)
+    return buffer.getvalue()
 
 
 def _row(part: Path) -> pa.RecordBatch:
