@@ -78,16 +78,6 @@ class Track:
     frames: Int[np.ndarray, " seen"]
     slots: Int[np.ndarray, " seen"]
 
-    @property
-    def start(self) -> int:
-        """The first frame that shows the person."""
-        return int(self.frames[0])
-
-    @property
-    def stop(self) -> int:
-        """One past the last frame that shows the person."""
-        return int(self.frames[-1]) + 1
-
     def slots_of(self, num_frames: int) -> Int[np.ndarray, " frames"]:
         """Which person of each frame of a video it is, -1 where unseen."""
         slots = np.full(num_frames, -1)

@@ -114,7 +114,7 @@ def test_half_a_second_is_bridged_and_no_more(gap, num_tracks):
     people, _ = scene(someone + [[]] * gap + someone)
     tracks = track_people(people)
     assert len(tracks) == num_tracks
-    assert (tracks[0].start, tracks[-1].stop) == (0, 20 + gap)
+    assert (tracks[0].frames[0], tracks[-1].frames[-1]) == (0, 19 + gap)
     poses = signer_poses(people, tracks[0].slots_of(20 + gap), "clip")
     assert not poses.confidence[10 : 10 + gap].any()
     assert not poses.keypoints[10 : 10 + gap].any()
