@@ -37,7 +37,8 @@ from pipelines.measures.reading import Readout, gloss_names, joined_glosses, rea
 from pipelines.pairs import Pair
 from pipelines.pose_corpus import SourceClip, plain_name, read_corpus
 from pipelines.render import describe_render, render_video
-from pipelines.variation import Change, Variation, change_poses, draw_change, move_camera
+from pipelines.variation import Change, change_poses, draw_change, move_camera
+from pipelines.variation_limits import Variation
 from poses.io import save_poses
 from poses.keypoints import PARTS
 from poses.sequence import PoseSequence
@@ -258,7 +259,7 @@ def hands_in_frame(placed: PoseSequence) -> float | None:
     hands = slice(PARTS["left_hand"].start, PARTS["right_hand"].stop)
     seen = placed.confidence[:, hands] >= VISIBLE_CONFIDENCE
     inside = ((placed.keypoints[:, hands] >= 0) & (placed.keypoints[:, hands] <= 1)).all(axis=2)
-    return float(inside[seen].mean()) if seen.any() else None
+    return float(np.mean(inside, where=seen)) if seen.any() else None
 
 
 def _render(

@@ -23,7 +23,7 @@ from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
 
 from pipelines.corpus import COMMANDS as CORPUS_COMMANDS
 from pipelines.gate import Gate
-from pipelines.variation import Variation
+from pipelines.variation_limits import Variation
 
 Result = tuple[dict[str, Any], str] | tuple[dict[str, Any], str, int]
 """What `--json` prints, what a person reads instead, and the exit status where it is not 0."""

@@ -10,42 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gen.renderers.base import Placement
+from pipelines.variation_limits import Variation
 from poses.clean import resample
 from poses.keypoints import FACE, PARTS
 from poses.retarget import displace, find_displacement
 from poses.sequence import PoseSequence
 
-LARGEST = {"turn_deg": 15.0, "proportion": 0.15, "speed": 0.3, "mirrored_share": 1.0, "zoom": 0.2, "shift": 0.1}
-"""Beyond these a clip may no longer show what was signed, or not a body."""
-
 ARM_BONES = ("right_upper_arm", "right_forearm", "left_upper_arm", "left_forearm")
 STRETCHED = ("neck", "face", "upper_arm", "forearm")
-
-
-@dataclass(frozen=True)
-class Variation:
-    """How far clips are varied: each change is drawn evenly from nothing up to this, either way.
-
-    Attributes:
-        turn_deg: Degrees by which upper arms and forearms are turned, each by its own angle for the whole clip.
-        proportion: Share by which neck, face, upper arms and forearms become longer or shorter.
-        speed: Share by which the clip becomes faster or slower.
-        mirrored_share: Share of the clips in which right and left are exchanged; such a clip says so.
-        zoom: Share by which the signer becomes larger or smaller in the picture.
-        shift: Share of the picture's width and height by which the signer is moved.
-    """
-
-    turn_deg: float = 4.0
-    proportion: float = 0.05
-    speed: float = 0.1
-    mirrored_share: float = 0.1
-    zoom: float = 0.05
-    shift: float = 0.02
-
-    def __post_init__(self):
-        for name, largest in LARGEST.items():
-            if not 0 <= getattr(self, name) <= largest:
-                raise ValueError(f"`variation.{name}` must be in [0, {largest:g}], got {getattr(self, name)!r}.")
 
 
 @dataclass(frozen=True)

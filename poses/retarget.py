@@ -153,7 +153,10 @@ def _chains() -> list[tuple[list[int], list[int], str, tuple[str, ...]]]:
     Those that others hang on come first.
     """
     neck, nose = index("neck"), index("nose")
-    chains = [([nose], [neck], "neck", ()), (_HEAD, [nose, neck], "face", ())]
+    chains: list[tuple[list[int], list[int], str, tuple[str, ...]]] = [
+        ([nose], [neck], "neck", ()),
+        (_HEAD, [nose, neck], "face", ()),
+    ]
     for side in ("right", "left"):
         shoulder, elbow, wrist = index(f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")
         hip, knee, ankle = index(f"{side}_hip", f"{side}_knee", f"{side}_ankle")

@@ -5,7 +5,8 @@ import pytest
 
 from gen.renderers.base import Placement
 from pipelines.gate import Gate, best_of
-from pipelines.variation import Change, Variation, change_poses, draw_change, mirrored, move_camera
+from pipelines.variation import Change, change_poses, draw_change, mirrored, move_camera
+from pipelines.variation_limits import Variation
 from poses.keypoints import FACE, NAMES, PARTS, index
 from poses.sequence import GlossSpan, PoseSequence
 
