@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.bulk import BulkResult
+from poses.corpus.store import CAPTION
 from poses.files import new_directory
 from poses.io import load_poses
 from poses.keypoints import NUM_KEYPOINTS
@@ -33,13 +34,6 @@ _FILES = MappingProxyType({"mp4": "video.mp4", "poses.npz": "poses.npz", "json":
 
 _POINTS = pa.list_(pa.list_(pa.list_(pa.float32(), 2), NUM_KEYPOINTS))
 _SPAN = {"gloss": pa.string(), "start": pa.int64(), "stop": pa.int64()}
-_CAPTION = {
-    "language": pa.string(),
-    "provenance": pa.string(),
-    "start_s": pa.float64(),
-    "end_s": pa.float64(),
-    "text": pa.string(),
-}
 SCHEMA = pa.schema(
     {
         "id": pa.string(),
@@ -53,7 +47,7 @@ SCHEMA = pa.schema(
         "height": pa.int64(),
         "glosses": pa.list_(pa.string()),
         "spans": pa.list_(pa.struct(_SPAN)),
-        "captions": pa.list_(pa.struct(_CAPTION)),
+        "captions": pa.list_(pa.struct(CAPTION)),
         "language": pa.string(),
         "signer": pa.string(),
         "consent": pa.string(),

@@ -32,7 +32,7 @@ _POINTS = pa.list_(pa.list_(pa.list_(pa.float16(), 2), NUM_KEYPOINTS))
 _CONFIDENCE = pa.list_(pa.list_(pa.float16(), NUM_KEYPOINTS))
 _NUMBERS = pa.list_(pa.int32())
 _FLAGS = pa.list_(pa.bool_())
-_CAPTION = {
+CAPTION = {
     "language": pa.string(),
     "provenance": pa.string(),
     "start_s": pa.float64(),
@@ -64,7 +64,7 @@ SCHEMA = pa.schema(
         "other_tracks": _NUMBERS,
         "other_keypoints": _POINTS,
         "other_confidence": _CONFIDENCE,
-        "captions": pa.list_(pa.struct(_CAPTION)),  # as they are; `poses.captions.tidied` takes repeats out
+        "captions": pa.list_(pa.struct(CAPTION)),  # as they are; `poses.captions.tidied` takes repeats out
         "glosses": pa.list_(pa.struct(_GLOSS)),
         "repairs": pa.list_(pa.struct(_REPAIR)),
         "complete": pa.bool_(),
