@@ -1,5 +1,7 @@
 """What a user hands over: a pose file or a video as poses, a picture as a signer."""
 
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from gen.renderers.base import SignerPicture
@@ -63,3 +65,17 @@ def load_signer(image: str | None, *, consent: str | None = None, height: int, w
         found = "none" if consent is None else repr(consent)
         raise ValueError(f"{path}: `consent` must say who is in it, one of {', '.join(CONSENTS)}, got {found}.")
     return SignerPicture(picture, extract_poses([picture], fps=1.0, source=path.name), path.name, consent)
+
+
+def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
+    """The header and rows of a CSV file.
+
+    Raises:
+        ValueError: It can't be read, or is no table in UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            return reader.fieldnames or (), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: expected a table in UTF-8, which cannot be read ({error}).") from None

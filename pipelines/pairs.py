@@ -1,11 +1,12 @@
 """What is to be evaluated: pairs of a driving pose and a video of it, from a table or a folder."""
 
-import csv
 import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipelines.inputs import read_table
 
 COLUMNS = ("driving", "video", "name", "reference", "control", "image", "glosses", "language", "signer")
 """Of a table; only the first two are needed."""
@@ -85,12 +86,7 @@ def read_pairs(source: Path) -> PairSet:
 
 
 def _read_table(source: Path) -> tuple[Pair, ...]:
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header, rows = reader.fieldnames or (), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{source}: expected a table in UTF-8, which cannot be read ({error}).") from None
+    header, rows = read_table(source)
     if missing := [column for column in COLUMNS[:2] if column not in header]:
         raise ValueError(f"{source}: expected the columns driving and video, found no {missing[0]}.")
     if unknown := [column for column in header if column not in COLUMNS]:

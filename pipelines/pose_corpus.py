@@ -1,6 +1,5 @@
 """Clips of poses with what is signed in them: folders of pose files with a table of glosses, single files, stores."""
 
-import csv
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from pipelines.inputs import read_table
 from pipelines.pairs import POSE_SUFFIXES
 from poses.captions import tidied
 from poses.corpus.store import INDEX_FILE, ClipStore, StoredClip
@@ -126,12 +126,7 @@ def _read_source(source: Path) -> Iterable[SourceClip]:
 
 
 def _read_table(path: Path) -> dict[str, Mapping[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header, rows = reader.fieldnames or (), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: expected a table in UTF-8, which cannot be read ({error}).") from None
+    header, rows = read_table(path)
     if "poses" not in header or not set(header) <= set(COLUMNS):
         raise ValueError(
             f"{path}: expected the column poses and any of {', '.join(COLUMNS[1:])}, found {list(header)}."
