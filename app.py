@@ -1,4 +1,4 @@
-"""The web page: spell a word or bring a clip, choose a signer, watch the render, and see what was read back.
+"""The web page: render a clip and read it back, read a clip, measure a video, look through a file of poses.
 
 Layout and wiring only: the work is done by `pipelines`, and what the page looks like is said in `assets/`.
 """
@@ -7,7 +7,6 @@ import argparse
 import base64
 import gc
 import html
-import itertools
 import logging
 import secrets
 import shutil
@@ -15,38 +14,33 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from gen.renderers import RENDERERS, Renderer, SignerPicture
+from gen.renderers import RENDERERS, Renderer
 from gen.renderers.pictures import DEFAULT_SIGNER
 from gen.signers.appearance import BUILT_IN_SIGNERS
-from pipelines.inputs import CONSENTS, extract_from_video, is_video, load_signer
+from pipelines import orders
+from pipelines.examples import WORD, example_poses, example_shard
+from pipelines.inputs import CONSENTS, load_signer
 from pipelines.jobs import Job
-from pipelines.loop import run_loop
-from pipelines.output import LoopReport
+from pipelines.orders import BROUGHT, MAX_FRAMES, OWN_PICTURE, RECORDED, SPELLED, UPLOADED, Done, Order, Tools
 from pipelines.progress import Stages
 from pipelines.report.page import STAGE_NAMES
-from poses.estimators import Estimator, create_estimator
-from poses.fingerspelling import LANGUAGES, spell
-from poses.io import load_poses
+from poses.estimators import create_estimator
+from poses.fingerspelling import LANGUAGES
 from poses.languages import sign_languages
-from poses.sequence import GlossSpan, PoseSequence
-from poses.video import read_frames, read_info
-from recognizer.reading import GlossReading, Recognizer, load_recognizer
+from recognizer.reading import load_recognizer
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 
 SIZE_PX = 256
 """Width and height of what is rendered."""
-
-MAX_FRAMES = 600
-"""Longest clip that the page takes, 25 s at 24 frames per second; the command line has no limit."""
 
 MAX_UPLOAD_MB = 100
 MAX_WAITING = 20
@@ -54,220 +48,276 @@ KEPT_S = 3600
 """Seconds after which uploads and results are deleted."""
 
 EXAMPLES = (("HANDS", "ase"), ("LIBRAS", "bzs"), ("GRÜẞE", "gsg"), ("CIAO", "ise"), ("МИР", "ukl"))
+LIMITS = f"up to {MAX_FRAMES} frames and {MAX_UPLOAD_MB} MB"
 
-SPELLED, BROUGHT = "Spell a word", "Use my own clip"
-OWN_PICTURE = "My own picture"
+API = "; gives the address of a zip, then what the page shows: a line, stages done, the report's frame."
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
 
 @dataclass(frozen=True)
-class Order:
-    """What the form asks for.
+class Desk:
+    """What all tabs share.
 
     Attributes:
-        source: `SPELLED` or `BROUGHT`.
-        word: Letters, for `SPELLED`.
-        language: Their language.
-        clip: A pose file or a video, for `BROUGHT`.
-        signer: A built-in signer's name or `OWN_PICTURE`.
-        picture: The picture, for `OWN_PICTURE`.
-        consent: Who is in it: one of `CONSENTS`.
-        renderer: Its name.
-        steps: Denoising steps; left aside by a renderer without diffusion.
-        seed: Of the noise.
+        tools: What orders are carried out with.
+        results: Each result lies in a folder there whose name cannot be guessed.
+        turn: Held while working.
     """
 
-    source: str
-    word: str
-    language: str
-    clip: str | None
-    signer: str
-    picture: str | None
-    consent: str | None
-    renderer: str
-    steps: float
-    seed: float
-
-    def check(self) -> None:
-        """Refuses a form that is not filled in, before anything is computed.
-
-        Raises:
-            ValueError: Says what to fill in.
-        """
-        if self.source == SPELLED and not self.word.strip():
-            raise ValueError("Write the word to spell, such as HANDS.")
-        if self.source == BROUGHT and not self.clip:
-            raise ValueError("Choose a pose file or a video to render.")
-        if self.signer == OWN_PICTURE and not self.picture:
-            raise ValueError("Choose the picture of the signer to show.")
-        if self.signer == OWN_PICTURE and self.consent not in CONSENTS:
-            raise ValueError("Say who is in the picture: nobody is shown signing without having agreed to it.")
+    tools: Tools
+    results: tempfile.TemporaryDirectory[str] = field(
+        default_factory=partial(tempfile.TemporaryDirectory, prefix="signloop-")
+    )
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
 
-def build_demo(
-    *,
-    renderers: Mapping[str, Renderer],
-    recognizer: Recognizer,
-    estimator: Estimator,
-    load_signer: Callable[..., SignerPicture | None],
-) -> gr.Blocks:
-    """Lays out the page.
+@dataclass(frozen=True)
+class Outcome:
+    """The part of a tab that says how it goes and shows what came of it."""
+
+    download: gr.DownloadButton
+    status: gr.HTML
+    steps: gr.HTML
+    result: gr.HTML
+    cancel: gr.Button
+    kept: gr.State
+    empty: str
+
+
+Form = tuple[list[gr.components.Component], list[Callable[..., Any]]]
+"""A form's fields, in the order of what it fills in, and what starts it besides its button."""
+
+
+def build_demo(tools: Tools) -> gr.Blocks:
+    """Lays out the page."""
+    desk = Desk(tools)
+    gr.set_static_paths([desk.results.name])
+    tabs = {
+        "Render": (orders.RenderOrder, render_form, "Renders a clip and reads the video back"),
+        "Recognize": (orders.RecognizeOrder, recognize_form, "Reads the glosses in a clip"),
+        "Evaluate": (orders.EvaluateOrder, evaluate_form, "Compares a video with its driving pose"),
+        "Explore": (orders.ExploreOrder, explore_form, "Says what a file of poses holds"),
+    }
+    with gr.Blocks(title="SignLoop", fill_width=True, analytics_enabled=False, delete_cache=(600, KEPT_S)) as demo:
+        gr.HTML(text("header.html"), elem_id="header")
+        with gr.Tabs(elem_id="tabs"):
+            for name, (order, form, does) in tabs.items():
+                with gr.Tab(name, id=name, elem_id=name.lower(), render_children=True):
+                    lay_out(name, order, form, f"{does}{API}", desk)
+        gr.HTML(text("footer.html"), elem_id="footer")
+    return demo.queue(max_size=MAX_WAITING)
+
+
+def lay_out(name: str, order: type[Order], form: Callable[[Desk], Form], does: str, desk: Desk) -> None:
+    """Puts a form and its outcome side by side, and wires them.
 
     Args:
-        renderers: Those to choose from; the first one is chosen at first.
-        recognizer: Reads the driving pose and the one found in the render.
-        estimator: Finds poses in videos that are brought and in renders.
-        load_signer: Gives a signer's picture by name, or by path and `consent`.
+        name: The tab's, and its button's.
+        order: What the form fills in.
+        form: Lays out the fields.
+        does: What the endpoint of the tab's name does.
+        desk: What all tabs share.
     """
-    turn = threading.Lock()  # the models are shared
-    results = tempfile.TemporaryDirectory(prefix="signloop-")
-    gr.set_static_paths([results.name])  # each result lies in a folder there whose name cannot be guessed
-    first = next(iter(renderers))
+    tab = name.lower()
+    with gr.Row(elem_classes="page"):
+        with gr.Column(elem_classes="order"):
+            fields, further = form(desk)
+            with gr.Row(elem_classes="buttons"):
+                go = gr.Button(name, variant="primary", elem_id=f"{tab}-go", scale=3)
+                cancel = gr.Button("Cancel", interactive=False, elem_id=f"{tab}-cancel", scale=1)
+        with gr.Column(elem_classes="outcome"):
+            empty = text(f"empty-{tab}.html")
+            outcome = Outcome(
+                status=gr.HTML(say(""), elem_id=f"{tab}-status", elem_classes="status"),
+                steps=gr.HTML("", elem_id=f"{tab}-steps", elem_classes="steps"),
+                download=gr.DownloadButton("Download everything (zip)", visible=False, elem_classes="download"),
+                result=gr.HTML(empty, elem_id=f"{tab}-result", elem_classes="result", js_on_load=SHOW_REPORT),
+                cancel=cancel,
+                kept=gr.State(None, time_to_live=KEPT_S, delete_callback=remove),
+                empty=empty,
+            )
 
-    def work(order: Order, folder: Path, stages: Stages) -> LoopReport:
-        driving = read_driving(order, estimator, stages)
-        renderer = renderers[order.renderer]
-        with stages.stage("load"):
-            if order.signer == OWN_PICTURE:
-                signer = load_signer(str(order.picture), consent=order.consent)
-            else:
-                signer = load_signer(order.signer)
-        report = run_loop(
-            driving,
-            folder / "report",
-            renderer=renderer,
-            recognizer=recognizer,
-            estimator=estimator,
-            signer=signer,
-            height=SIZE_PX,
-            width=SIZE_PX,
-            num_inference_steps=int(order.steps) if renderer.default_num_inference_steps else None,
-            seed=int(order.seed),
-            stages=stages,
-        )
+    def run(*answers: Any) -> Iterator[dict[Any, Any]]:
+        yield from carry_out(order(*answers[:-1]), answers[-1], outcome, desk)
+
+    started = [go.click, *further]
+    gr.on(started, lambda: gr.update(interactive=True), None, cancel, js=f"() => showOutcome('{tab}')", **AT_ONCE)
+    running = gr.on(
+        started,
+        run,
+        [*fields, outcome.kept],
+        [outcome.download, outcome.status, outcome.steps, outcome.result, cancel, outcome.kept],
+        show_progress="minimal",
+        show_progress_on=outcome.status,
+        concurrency_limit=1,
+        concurrency_id="work",
+        api_name=tab,
+        api_description=does,
+    )
+    running.failure(js=f"() => sayUnreadable('{tab}')", **AT_ONCE)
+    cancel.click(
+        lambda: (say("Cancelled."), "", empty, gr.update(interactive=False)),
+        None,
+        [outcome.status, outcome.steps, outcome.result, cancel],
+        js=f"() => sayCancelled('{tab}')",
+        cancels=running,
+        **AT_ONCE,
+    )
+
+
+def carry_out(order: Order, last_folder: str | None, outcome: Outcome, desk: Desk) -> Iterator[dict[Any, Any]]:
+    """Carries out an order and yields what its tab shows meanwhile."""
+    folder = Path(desk.results.name, secrets.token_urlsafe(16))
+    job = None
+    remove(last_folder)
+    hidden = gr.update(visible=False)
+
+    def work(stages: Stages) -> Done:
+        done = order.carry_out(folder / "report", desk.tools, stages)
         shutil.make_archive(str(folder / "signloop"), "zip", folder / "report")
-        return report
+        return done
 
-    def render(*fields: Any) -> Iterator[dict[Any, Any]]:
-        """Runs the loop on a filled-in form and yields what the page shows meanwhile."""
-        order, last_folder = Order(*fields[:-1]), fields[-1]
-        folder = Path(results.name) / secrets.token_urlsafe(16)
-        job = None
-        remove(last_folder)
-        hidden = gr.update(visible=False)
-        try:
-            yield {status: say("Working …"), steps_taken: "", result: "", download: hidden, kept: None}
-            order.check()
-            folder.mkdir()
-            job = Job(partial(work, order, folder), turn=turn)
-            stage = ""
-            while not job.wait(0.25):
-                update = {steps_taken: show_progress(job)}
-                if job.stage != stage:  # said by screen readers, so no more often than that
-                    stage = job.stage
-                    update[status] = say(f"{stage_name(stage)} …")
-                yield update
-            yield {
-                status: say(summary(job.outcome.result())),
-                steps_taken: "",
-                result: show_report(folder / "report" / "index.html"),
-                download: gr.update(value=str(folder / "signloop.zip"), visible=True),
-                cancel: gr.update(interactive=False),
-                kept: str(folder),
-            }
-        except GeneratorExit:  # cancelled, or the page was closed
-            if job:
-                job.stop()
-                job.outcome.add_done_callback(lambda _: remove(folder))
-            raise
-        except Exception as error:
-            remove(folder)
-            failed = {status: refuse(explain(error, order)), steps_taken: "", result: text("empty.html")}
-            yield {**failed, download: hidden, cancel: gr.update(interactive=False), kept: None}
+    try:
+        start = {outcome.status: say("Working …"), outcome.steps: "", outcome.result: ""}
+        yield {**start, outcome.download: hidden, outcome.kept: None}
+        folder.mkdir()
+        job = Job(work, turn=desk.turn)
+        stage = ""
+        while not job.wait(0.25):
+            update = {outcome.steps: show_progress(job, order.stages)}
+            if job.stage != stage:  # said by screen readers, so no more often than that
+                stage = job.stage
+                update[outcome.status] = say(f"{stage_name(stage)} …")
+            yield update
+        done = job.outcome.result()
+        yield {
+            outcome.status: say(done.summary),
+            outcome.steps: "",
+            outcome.result: show_report(folder / "report" / "index.html", done.commands),
+            outcome.download: gr.update(value=str(folder / "signloop.zip"), visible=True),
+            outcome.cancel: gr.update(interactive=False),
+            outcome.kept: str(folder),
+        }
+    except GeneratorExit:  # cancelled, or the page was closed
+        if job:
+            job.stop()
+            job.outcome.add_done_callback(lambda _: remove(folder))
+        raise
+    except Exception as error:
+        remove(folder)
+        failed = {outcome.status: refuse(explain(error, order)), outcome.steps: "", outcome.result: outcome.empty}
+        yield {**failed, outcome.download: hidden, outcome.cancel: gr.update(interactive=False), outcome.kept: None}
 
-    with gr.Blocks(title="SignLoop", fill_width=True, analytics_enabled=False, delete_cache=(600, KEPT_S)) as demo:
-        kept = gr.State(None, time_to_live=KEPT_S, delete_callback=remove)
-        gr.HTML(text("header.html"), elem_id="header")
-        with gr.Row(elem_id="page"):
-            with gr.Column(elem_id="form"):
-                with gr.Group():
-                    source = gr.Radio([SPELLED, BROUGHT], value=SPELLED, label="What is signed", elem_id="source")
-                    with gr.Column(elem_id="spelled") as spelled:
-                        word = gr.Textbox(EXAMPLES[0][0], label="Word", max_lines=1, max_length=40, elem_id="word")
-                        languages = [(f"{language_name(code)} · {code}", code) for code in LANGUAGES]
-                        language = gr.Dropdown(
-                            languages, value=EXAMPLES[0][1], label="Sign language", elem_id="language"
-                        )
-                        with gr.Row(elem_id="examples"):
-                            gr.HTML("Examples", elem_classes="note")
-                            examples = [gr.Button(example, size="sm") for example, _ in EXAMPLES]
-                    limits = f"up to {MAX_FRAMES} frames and {MAX_UPLOAD_MB} MB"
-                    clip = gr.File(label=f"Pose file or video: {limits}", height=140, visible=False, elem_id="clip")
-                with gr.Group():
-                    signers = [(name.capitalize(), name) for name in BUILT_IN_SIGNERS]
-                    signer = gr.Radio(
-                        [*signers, OWN_PICTURE], value=DEFAULT_SIGNER, label="Who signs", elem_id="signer"
-                    )
-                    with gr.Column(visible=False) as own:
-                        picture = gr.Image(
-                            label="Picture: head, shoulders and hips, facing the camera",
-                            type="filepath",
-                            image_mode=None,  # handed over as it is: it is opened where pictures are checked
-                            sources=["upload", "clipboard"],
-                            height=200,
-                            elem_id="picture",
-                        )
-                        answers = [(answer, word) for word, answer in CONSENTS.items()]
-                        consent = gr.Radio(answers, label="Who is in the picture?", elem_id="consent")
-                with gr.Accordion("Renderer, steps, seed", open=False, elem_id="settings"):
-                    renderer = gr.Radio(list(renderers), value=first, label="Renderer", elem_id="renderer")
-                    gr.HTML(text("renderers.html"), elem_classes="note")
-                    steps = gr.Slider(1, 8, step=1, label="Denoising steps", **steps_of(renderers[first]))
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
-                with gr.Row(elem_id="buttons"):
-                    go = gr.Button("Render", variant="primary", elem_id="render", scale=3)
-                    cancel = gr.Button("Cancel", interactive=False, elem_id="cancel", scale=1)
-            with gr.Column(elem_id="outcome"):
-                status = gr.HTML(say(""), elem_id="status")
-                steps_taken = gr.HTML("", elem_id="steps")
-                download = gr.DownloadButton("Download everything (zip)", visible=False, elem_id="download")
-                result = gr.HTML(text("empty.html"), elem_id="result", js_on_load=SHOW_REPORT)
-        gr.HTML(text("footer.html"), elem_id="footer")
 
-        at_once = partial(dict, queue=False, show_progress="hidden", api_visibility="private")
-        for button, example in zip(examples, EXAMPLES, strict=True):
-            button.click(lambda example=example: example, None, [word, language], **at_once())
-        source.change(
-            lambda chosen: (gr.update(visible=chosen == SPELLED), gr.update(visible=chosen == BROUGHT)),
-            source,
-            [spelled, clip],
-            **at_once(),
+def render_form(desk: Desk) -> Form:
+    """What to render, who signs, and how."""
+    renderers = desk.tools.renderers
+    first = next(iter(renderers))
+    with gr.Group():
+        source = gr.Radio([SPELLED, BROUGHT], value=SPELLED, label="What is signed", elem_id="source")
+        with gr.Column(elem_id="spelled") as spelled:
+            word = gr.Textbox(EXAMPLES[0][0], label="Word", max_lines=1, max_length=40, elem_id="word")
+            languages = [(f"{language_name(code)} · {code}", code) for code in LANGUAGES]
+            language = gr.Dropdown(languages, value=EXAMPLES[0][1], label="Sign language", elem_id="language")
+            with gr.Row(elem_classes="examples"):
+                gr.HTML("Examples", elem_classes="note")
+                for example in EXAMPLES:
+                    button = gr.Button(example[0], size="sm")
+                    button.click(lambda example=example: example, None, [word, language], **AT_ONCE)
+        clip = gr.File(label=f"Pose file or video: {LIMITS}", height=140, visible=False, elem_id="clip")
+    with gr.Group():
+        signers = [(name.capitalize(), name) for name in BUILT_IN_SIGNERS]
+        signer = gr.Radio([*signers, OWN_PICTURE], value=DEFAULT_SIGNER, label="Who signs", elem_id="signer")
+        with gr.Column(visible=False) as own:
+            picture = gr.Image(
+                label="Picture: head, shoulders and hips, facing the camera",
+                type="filepath",
+                image_mode=None,  # handed over as it is: it is opened where pictures are checked
+                sources=["upload", "clipboard"],
+                height=200,
+                elem_id="picture",
+            )
+            answers = [(answer, word) for word, answer in CONSENTS.items()]
+            consent = gr.Radio(answers, label="Who is in the picture?", elem_id="consent")
+    with gr.Accordion("Renderer, steps, seed", open=False, elem_id="settings"):
+        renderer = gr.Radio(list(renderers), value=first, label="Renderer", elem_id="renderer")
+        gr.HTML(text("renderers.html"), elem_classes="note")
+        steps = gr.Slider(1, 8, step=1, label="Denoising steps", **steps_of(renderers[first]))
+        seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+    switch(source, {SPELLED: spelled, BROUGHT: clip})
+    signer.change(lambda chosen: gr.update(visible=chosen == OWN_PICTURE), signer, own, **AT_ONCE)
+    renderer.change(lambda name: gr.update(**steps_of(renderers[name])), renderer, steps, **AT_ONCE)
+    return [source, word, language, clip, signer, picture, consent, renderer, steps, seed], [word.submit]
+
+
+def recognize_form(desk: Desk) -> Form:
+    """A clip to read."""
+    with gr.Group():
+        source = gr.Radio([UPLOADED, RECORDED], value=UPLOADED, label="What is read", elem_id="read-source")
+        with gr.Column() as uploaded:
+            clip = gr.File(label=f"Pose file or video to read: {LIMITS}", height=140, elem_id="read-clip")
+            with gr.Row(elem_classes="examples"):
+                gr.HTML("Examples", elem_classes="note")
+                poses, video = gr.Button(f"{WORD}, poses", size="sm"), gr.Button(f"{WORD}, video", size="sm")
+        recording = gr.Video(
+            label=f"Your signing: up to {MAX_FRAMES} frames, without sound",
+            sources=["webcam"],
+            # As it is: ffmpeg, which mirroring and taking sound off want, may not be there.
+            webcam_options=gr.WebcamOptions(mirror=False, constraints={"audio": False, "video": {"height": 480}}),
+            include_audio=True,
+            visible=False,
+            elem_id="recording",
         )
-        signer.change(lambda chosen: gr.update(visible=chosen == OWN_PICTURE), signer, own, **at_once())
-        renderer.change(lambda name: gr.update(**steps_of(renderers[name])), renderer, steps, **at_once())
-        started = [go.click, word.submit]
-        gr.on(started, lambda: gr.update(interactive=True), None, cancel, js="() => showOutcome()", **at_once())
-        rendering = gr.on(
-            started,
-            render,
-            [source, word, language, clip, signer, picture, consent, renderer, steps, seed, kept],
-            [status, steps_taken, result, download, cancel, kept],
-            show_progress="minimal",
-            show_progress_on=status,
-            concurrency_limit=1,
-            api_name="render",
-        )
-        rendering.failure(js="() => sayUnreadable()", **at_once())
-        cancel.click(
-            lambda: (say("Cancelled."), "", text("empty.html"), gr.update(interactive=False)),
-            None,
-            [status, steps_taken, result, cancel],
-            js="() => sayCancelled()",
-            cancels=rendering,
-            **at_once(),
-        )
-    return demo.queue(max_size=MAX_WAITING)
+    switch(source, {UPLOADED: uploaded, RECORDED: recording})
+    poses.click(lambda: given(desk, example_poses), None, clip, **AT_ONCE)
+    video.click(lambda: given(desk, example_video), None, clip, **AT_ONCE)
+    return [source, clip, recording], []
+
+
+def evaluate_form(desk: Desk) -> Form:
+    """A driving pose and a video of it."""
+    with gr.Group():
+        driving = gr.File(label=f"Driving pose: a pose file, {LIMITS}", height=140, elem_id="driving")
+        video = gr.File(label=f"Video of it, whoever made it: {LIMITS}", height=140, elem_id="video")
+        with gr.Row(elem_classes="examples"):
+            gr.HTML("Example", elem_classes="note")
+            example = gr.Button(f"{WORD}, drawn by avatar", size="sm")
+    example.click(lambda: (given(desk, example_poses), given(desk, example_video)), None, [driving, video], **AT_ONCE)
+    return [driving, video], []
+
+
+def explore_form(desk: Desk) -> Form:
+    """A file to look through."""
+    with gr.Group():
+        label = f"Pose file, or a shard of SignVerse-2M (.tar): up to {MAX_UPLOAD_MB} MB"
+        file = gr.File(label=label, height=140, elem_id="file")
+        with gr.Row(elem_classes="examples"):
+            gr.HTML("Examples", elem_classes="note")
+            shard, poses = gr.Button("A small shard with defects", size="sm"), gr.Button(f"{WORD}, poses", size="sm")
+    shard.click(lambda: given(desk, example_shard), None, file, **AT_ONCE)
+    poses.click(lambda: given(desk, example_poses), None, file, **AT_ONCE)
+    return [file], []
+
+
+def switch(source: gr.Radio, parts: dict[str, gr.blocks.Block]) -> None:
+    """Shows of several parts the one that is chosen."""
+    choose = lambda chosen: [gr.update(visible=chosen == name) for name in parts]  # noqa: E731
+    source.change(choose, source, list(parts.values()), **AT_ONCE)
+
+
+def given(desk: Desk, make: Callable[[Path], Path]) -> str:
+    """Makes an example for somebody, in a folder of its own."""
+    folder = Path(desk.results.name, "examples")
+    folder.mkdir(exist_ok=True)
+    return str(make(folder))
+
+
+def example_video(folder: Path) -> Path:
+    """The word as `avatar` draws it."""
+    return Path(shutil.copy(ASSETS / f"{WORD}.mp4", folder))
 
 
 def language_name(code: str) -> str:
@@ -283,52 +333,6 @@ def steps_of(renderer: Renderer) -> dict[str, Any]:
     return {"value": default or 1, "visible": default > 0}
 
 
-def read_driving(order: Order, estimator: Estimator, stages: Stages) -> PoseSequence:
-    """Gets the poses to render.
-
-    Raises:
-        ValueError: They cannot be had, or are too many.
-    """
-    if order.source == SPELLED:
-        driving = spell(order.word.strip(), order.language)
-    else:
-        path = Path(str(order.clip))
-        if is_video(path):
-            check_video_length(path)
-            driving = extract_from_video(path, estimator, stages)
-        else:
-            driving = load_poses(path)
-    check_length(driving.source, len(driving))
-    return driving
-
-
-def check_video_length(path: Path) -> None:
-    """Refuses a video of more than `MAX_FRAMES`, by what it declares and, since that may be wrong, by looking.
-
-    Raises:
-        ValueError: It is longer.
-    """
-    check_length(path.name, read_info(path).num_frames or 0)
-    if next(itertools.islice(read_frames(path), MAX_FRAMES, None), None) is not None:
-        raise too_long(path.name, "more")
-
-
-def check_length(name: str, num_frames: int) -> None:
-    """Refuses more than `MAX_FRAMES`.
-
-    Raises:
-        ValueError: There are more.
-    """
-    if num_frames > MAX_FRAMES:
-        raise too_long(name, str(num_frames))
-
-
-def too_long(name: str, found: str) -> ValueError:
-    """Says how long a clip may be."""
-    limit = f"expected at most {MAX_FRAMES} frames, found {found}"
-    return ValueError(f"{name}: {limit}; cut it, or use `signloop loop`, which has no limit.")
-
-
 def remove(folder: str | Path | None) -> None:
     """Deletes a result, if it is there."""
     if folder:
@@ -338,25 +342,13 @@ def remove(folder: str | Path | None) -> None:
 def explain(error: Exception, order: Order) -> str:
     """One line for a person: what was wrong, with uploads called by their names."""
     if not isinstance(error, ValueError):
-        logger.error("The render failed.", exc_info=error)
+        logger.error("An order failed.", exc_info=error)
         return f"SignLoop failed ({type(error).__name__}). This is not your fault; the terminal it runs in says more."
     line = " ".join(str(error).split())
-    for upload in (order.clip, order.picture):
+    for upload in order.uploads:
         if upload:
             line = line.replace(upload, Path(upload).name)
     return line
-
-
-def summary(report: LoopReport) -> str:
-    """The outcome in a line."""
-
-    def glosses(items: Sequence[GlossSpan | GlossReading]) -> str:
-        return "\N{NO-BREAK SPACE}".join(item.gloss for item in items) or "nothing"
-
-    signed, driving = report.reference_glosses, report.driving_reading.glosses
-    expected = f"Signed: {glosses(signed)}." if signed else f"Read from the driving pose: {glosses(driving)}."
-    read = glosses(report.render_reading.glosses)
-    return f"Done in {report.total_seconds:.0f} s. {expected} Read from the render: {read}."
 
 
 def stage_name(stage: str) -> str:
@@ -375,26 +367,30 @@ def refuse(line: str) -> str:
     return f'<p role="alert">{html.escape(line)}</p>'
 
 
-def show_progress(job: Job[Any]) -> str:
+def show_progress(job: Job[Any], stages: tuple[str, ...]) -> str:
     """The stages of a job, with a bar for the one that runs."""
     rows = [f'<li class="done">{stage_name(stage)}</li>' for stage in job.stages_done]
     if job.stage:
         name, left = stage_name(job.stage), job.seconds_left()
-        count = f"{job.num_done} of {job.num_frames} frames" if job.num_frames else ""
+        unit = "clips" if job.stage == "inspect" else "frames"
+        count = f"{job.num_done} of {job.num_frames} {unit}" if job.num_frames else ""
         count += "" if left is None else f", {left:.0f} s left"
         share = f'value="{job.num_done}" max="{job.num_frames}"' if job.num_frames else ""
         rows.append(f'<li class="now">{name}<span>{count}</span><progress {share} aria-label="{name}"></progress></li>')
     met = {*job.stages_done, job.stage}
-    ahead = [stage for stage in ("load", "render", "re-extract", "recognize", "draw") if stage not in met]
+    ahead = [stage for stage in stages if stage not in met]
     return f'<ol class="stages">{"".join(rows)}{"".join(f"<li>{stage_name(stage)}</li>" for stage in ahead)}</ol>'
 
 
-def show_report(page: Path) -> str:
-    """The report in a frame, and where to see it alone."""
+def show_report(page: Path, commands: tuple[str, ...]) -> str:
+    """The report in a frame, where to see it alone, and how to get it again."""
+    lines = html.escape("\n".join(commands))
     address = html.escape(f"gradio_api/file={page}")
     return (
-        f'<iframe src="{address}" title="The render and what was read from it" scrolling="no"></iframe>'
+        f'<iframe src="{address}" title="Report" scrolling="no"></iframe>'
         f'<p><a href="{address}" target="_blank">Open this report on a page of its own</a></p>'
+        "<details><summary>The same from the command line</summary>"
+        f'<pre tabindex="0"><code>{lines}</code></pre></details>'
     )
 
 
@@ -472,12 +468,14 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
     parser.add_argument("--port", type=int, help="7860 or the next free one by default")
     arguments = parser.parse_args()
-    demo = build_demo(
+    tools = Tools(
         renderers={name: RENDERERS[name]() for name in ("signer-small", "avatar")},
         recognizer=load_recognizer(),
         estimator=create_estimator("mediapipe"),
         load_signer=partial(load_signer, height=SIZE_PX, width=SIZE_PX),
+        size_px=SIZE_PX,
     )
+    demo = build_demo(tools)
     gc.freeze()  # imageio collects garbage whenever it closes a video: spare it what was loaded
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that results are cleared away then, too
     launch(demo, server_name=arguments.host, server_port=arguments.port)

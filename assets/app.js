@@ -21,25 +21,27 @@ document.addEventListener("keydown", (event) => {
 
 const WAITING = "Waiting for its turn …";
 
-function tell(role, text) {
+const statusOf = (tab) => document.getElementById(`${tab}-status`);
+
+function tell(tab, role, text) {
   const line = Object.assign(document.createElement("p"), { textContent: text });
   line.setAttribute("role", role);
-  document.querySelector("#status p").replaceWith(line);
+  statusOf(tab).querySelector("p").replaceWith(line);
 }
 
-// Says at once that Render was pressed, where it can be seen.
-window.showOutcome = () => {
-  tell("status", WAITING);
+// Says at once that a tab's button was pressed, where it can be seen.
+window.showOutcome = (tab) => {
+  tell(tab, "status", WAITING);
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  document.getElementById("status").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+  statusOf(tab).scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
 };
 
-window.sayCancelled = () => tell("status", "Cancelled.");
+window.sayCancelled = (tab) => tell(tab, "status", "Cancelled.");
 
 // Gradio opens pictures itself, before the page's own checks: where it fails, nothing else has been said.
-window.sayUnreadable = () => {
-  if (document.querySelector("#status p").textContent !== WAITING) return;
-  tell("alert", "The picture cannot be read; choose a PNG, JPEG or WebP file.");
+window.sayUnreadable = (tab) => {
+  if (statusOf(tab).querySelector("p").textContent !== WAITING) return;
+  tell(tab, "alert", "The picture cannot be read; choose a PNG, JPEG or WebP file.");
 };
 
 // Takes off the report what the page around it says already, and makes its frame as high as what is left.

@@ -228,27 +228,33 @@ def inspect(path: Path, *, sheet: Path | None = None, overwrite: bool = False) -
     return {**contents.facts(), "sheet": str(sheet) if sheet else None}, summary(contents)
 
 
-def recognize(input: Path, *, estimator: str = "mediapipe") -> Result:
+def recognize(input: Path, *, output: Path | None = None, estimator: str = "mediapipe") -> Result:
     """Reads the glosses in a pose clip or a video.
 
     Args:
         input: A pose file or a video.
+        output: A new directory for a page with the clip under its skeleton, reading.json and the poses.
         estimator: Who finds the poses in a video.
     """
     from pipelines.inputs import extract_from_video, is_video
     from pipelines.progress import Stages
+    from pipelines.recognize import run_recognition
     from poses.estimators import create_estimator
     from poses.io import load_poses
     from recognizer.reading import load_recognizer, read_glosses
 
-    if is_video(input):
-        poses = extract_from_video(input, create_estimator(estimator), Stages(show=True))
+    stages, recognizer = Stages(show=True), load_recognizer()
+    finder = create_estimator(estimator) if output or is_video(input) else None
+    if output and finder:
+        report = run_recognition(input, output, recognizer=recognizer, estimator=finder, stages=stages)
+        reading, num_frames, fps = report.reading, report.input.num_frames, report.input.fps
     else:
-        poses = load_poses(input)
-    reading = read_glosses(poses, load_recognizer())
+        poses = extract_from_video(input, finder, stages) if finder else load_poses(input)
+        reading, num_frames, fps = read_glosses(poses, recognizer), len(poses), poses.fps
     lines = [f"{read.gloss}  {read.confidence:.2f}  frames {read.start} to {read.stop - 1}" for read in reading.glosses]
-    text = "\n".join(lines) or f"Nothing was read: {reading.reason}."
-    return {**asdict(reading), "num_frames": len(poses), "fps": poses.fps}, text
+    lines = lines or [f"Nothing was read: {reading.reason}."]
+    lines += [f"report  {output / 'index.html'}"] if output else []
+    return {**asdict(reading), "num_frames": num_frames, "fps": fps}, "\n".join(lines)
 
 
 def loop(

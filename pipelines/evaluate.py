@@ -39,7 +39,13 @@ def load_judges(estimator: str) -> Judges:
 
 
 def run_evaluation(
-    source: Path, output: Path, *, estimator: str = "mediapipe", workers: int = 1, show: bool = False
+    source: Path,
+    output: Path,
+    *,
+    estimator: str = "mediapipe",
+    judges: Judges | None = None,
+    workers: int = 1,
+    show: bool = False,
 ) -> Evaluation:
     """Evaluates the clips of a table or folder and writes the report.
 
@@ -47,6 +53,7 @@ def run_evaluation(
         source: See `read_pairs`.
         output: The report's folder; new, or one that an earlier call with the same judges began.
         estimator: Who finds poses in the videos.
+        judges: Loaded ones, in place of `estimator`; these work in one process only.
         workers: Processes.
         show: Whether to show a progress bar on standard error.
 
@@ -54,10 +61,10 @@ def run_evaluation(
         ValueError: There are no pairs, an argument is wrong, or no clip at all could be evaluated.
     """
     found = read_pairs(source)
-    judges = load_judges(estimator).names()
+    names = (judges or load_judges(estimator)).names()
     items = {pair.key(): pair for pair in found.pairs}
-    work = partial(evaluate_item, estimator=estimator)
-    settings = {"command": "evaluate", **judges}
+    work = partial(evaluate_item, judges=judges or estimator)
+    settings = {"command": "evaluate", **names}
     bulk = run_bulk(work, items, output, settings=settings, workers=workers, unit=" clips", show=show)
     failed = {items[key].name: reason for key, reason in bulk.failed.items()}
     folders = {key: output / "parts" / key for key in items if key in bulk.parts}
@@ -69,8 +76,8 @@ def run_evaluation(
     evaluation = Evaluation(
         signloop=version("signloop"),
         source=source.name,
-        judges=judges,
-        summary=summarise(clips, features, judges=judges, failed=len(failed)),
+        judges=names,
+        summary=summarise(clips, features, judges=names, failed=len(failed)),
         clips=tuple(clips),
         failed=failed,
         alone=found.alone,
@@ -85,9 +92,9 @@ def run_evaluation(
     return evaluation
 
 
-def evaluate_item(pair: Pair, folder: Path, *, seed: int, tell: Tell, estimator: str) -> Part:
+def evaluate_item(pair: Pair, folder: Path, *, seed: int, tell: Tell, judges: Judges | str) -> Part:
     """Evaluates one clip into a folder: `clip.json`, the two poses, and `features.npz` for figures of the whole set."""
-    evaluation, poses, features = evaluate_clip(pair, load_judges(estimator))
+    evaluation, poses, features = evaluate_clip(pair, load_judges(judges) if isinstance(judges, str) else judges)
     for name, sequence in poses.items():
         if not sequence.confidence.any():
             continue  # no pose file says that nobody is there

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from pipelines.contact_sheet import COLUMNS, draw_cell, join_cells
+from pipelines.progress import Stages
 from poses.captions import CaptionTrack, cut_clips, read_captions, tidied
 from poses.corpus.shards import Reject, open_shard, read_shard
 from poses.corpus.tar_stream import iterate_tar
@@ -134,13 +134,16 @@ class Contents:
         }
 
 
-def inspect_poses(path: Path, *, sheet: Path | None = None, overwrite: bool = False) -> Contents:
+def inspect_poses(
+    path: Path, *, sheet: Path | None = None, overwrite: bool = False, stages: Stages | None = None
+) -> Contents:
     """Reads everything once.
 
     Args:
         path: Anything that `load_poses` reads, a shard, or a store.
         sheet: A PNG file for drawn skeletons: of one clip a dozen frames, of several the first `MAX_SHEET_CLIPS` clips.
         overwrite: Whether the sheet may replace a file.
+        stages: Times the work as `inspect`; where it is not given, a progress bar is shown for several clips.
 
     Raises:
         ValueError: `path` is none of these or is damaged, or the sheet cannot be written.
@@ -153,7 +156,9 @@ def inspect_poses(path: Path, *, sheet: Path | None = None, overwrite: bool = Fa
         contents: list[ClipContents] = []
         rejects: list[Reject] = []
         cells: list[np.ndarray] = []
-        for clip in tqdm(clips, desc="inspect", total=total, unit=" clips", disable=total < 2):
+        stages = stages or Stages(show=total > 1)
+        track = stack.enter_context(stages.stage("inspect", total, unit="clips"))
+        for clip in track(clips):
             if isinstance(clip, Reject):
                 rejects.append(clip)
                 continue

@@ -145,7 +145,36 @@ class LoopReport:
     machine: str
 
 
-def to_json(report: LoopReport) -> str:
+@dataclass(frozen=True)
+class RecognitionReport:
+    """Everything one reading found out.
+
+    Attributes:
+        signloop: Version of the package.
+        input: The clip.
+        from_video: Whether its poses were found in a video.
+        known_glosses: What the recognizer can read at all.
+        reference_glosses: What the input says is signed; empty where it does not say.
+        reading: What was read.
+        wer: Its error rate against the reference.
+        models: The recognizer, and the estimator where there was a video.
+        packages: Versions of the packages that figures depend on.
+        seconds: By stage.
+    """
+
+    signloop: str
+    input: ClipFacts
+    from_video: bool
+    known_glosses: tuple[str, ...]
+    reference_glosses: tuple[GlossSpan, ...]
+    reading: Reading
+    wer: ErrorRate | None
+    models: dict[str, Model]
+    packages: dict[str, str]
+    seconds: dict[str, float]
+
+
+def to_json(report: LoopReport | RecognitionReport) -> str:
     """Writes a report as indented JSON.
 
     Raises:

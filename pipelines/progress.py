@@ -27,12 +27,13 @@ class Stages:
         self._show = show
 
     @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator[Track]:
+    def stage(self, name: str, total: int | None = None, *, unit: str = "frames") -> Iterator[Track]:
         """Times the block. It gives a function that passes frames through and counts them on the bar.
 
         Args:
             name: What is done, for the bar and the report.
             total: Number of frames, where it is known.
+            unit: What is counted, for the bar.
         """
         started = time.perf_counter()
         done = itertools.count(1)
@@ -41,7 +42,7 @@ class Stages:
         with tqdm(
             desc=f"{name:<11}",
             total=total,
-            unit=" frames",
+            unit=f" {unit}",
             bar_format=None if total else "{desc}: {elapsed}",
             disable=not self._show,
         ) as bar:

@@ -19,6 +19,8 @@ STAGE_NAMES = {
     "re-extract": "finding the pose in the render",
     "recognize": "reading",
     "draw": "drawing the skeletons",
+    "inspect": "looking through",
+    "evaluate": "comparing",
 }
 
 

@@ -79,7 +79,7 @@ scrub.addEventListener("input", () => {
 byId("speed").addEventListener("change", (event) => {
   for (const video of [main, ...followers]) video.playbackRate = Number(event.target.value);
 });
-byId("overlay").addEventListener("change", (event) => {
+byId("overlay")?.addEventListener("change", (event) => {
   for (const video of overlays) {
     video.hidden = video.dataset.overlay !== event.target.value;
     video.currentTime = main.currentTime;
@@ -97,11 +97,11 @@ const seekByPointer = (event) => {
   if (playing) setPlaying(false);
   seek(((event.clientX - box.left) / box.width) * frames - 0.5);
 };
-plot.addEventListener("pointerdown", (event) => {
+plot?.addEventListener("pointerdown", (event) => {
   plot.setPointerCapture(event.pointerId);
   seekByPointer(event);
 });
-plot.addEventListener("pointermove", (event) => {
+plot?.addEventListener("pointermove", (event) => {
   if (event.buttons) seekByPointer(event);
 });
 document.addEventListener("keydown", (event) => {

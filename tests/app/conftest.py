@@ -10,7 +10,9 @@ import pytest
 
 import app
 from gen.renderers import Placement, SignerPicture
+from pipelines.orders import Tools
 from poses.draw import draw_poses
+from poses.fingerspelling import spell
 from poses.sequence import PoseSequence
 from recognizer.reading import load_recognizer
 
@@ -79,7 +81,6 @@ def renderer() -> SkeletonRenderer:
 @pytest.fixture
 def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
     """The page with a renderer that is quick and an estimator that never errs; the recognizer is the real one."""
-    monkeypatch.setattr(app, "SIZE_PX", 64)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -87,15 +88,17 @@ def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
         if image == "broken":
             raise RuntimeError("a bug")
         name = image.rpartition("/")[2]
-        return SignerPicture(np.zeros((16, 16, 3), np.uint8), app.spell("A", "ase")[:1], name, consent)
+        return SignerPicture(np.zeros((16, 16, 3), np.uint8), spell("A", "ase")[:1], name, consent)
 
     async def build() -> gr.Blocks:
-        return app.build_demo(
+        tools = Tools(
             renderers={renderer.name: renderer, "drawing": SkeletonRenderer("drawing", steps=0)},
             recognizer=load_recognizer(),
             estimator=KnowingEstimator(renderer),
             load_signer=load_signer,
+            size_px=64,
         )
+        return app.build_demo(tools)
 
     # Outside of an event loop, Gradio opens some that it never closes; this thread may have one already.
     with ThreadPoolExecutor(1) as pool:

@@ -1,5 +1,6 @@
 """The page without a browser: what it asks, refuses, shows, and leaves behind."""
 
+import dataclasses
 import re
 import time
 import zipfile
@@ -15,17 +16,27 @@ from PIL import Image
 
 import app
 from gen.signers.appearance import BUILT_IN_SIGNERS
+from pipelines import orders
+from pipelines.examples import example_shard
 from poses.fingerspelling import spell
-from poses.io import save_poses
+from poses.io import load_poses, save_poses
 from poses.video import read_info, write_video
 
+ORDERS = {
+    "render": orders.RenderOrder,
+    "recognize": orders.RecognizeOrder,
+    "evaluate": orders.EvaluateOrder,
+    "explore": orders.ExploreOrder,
+}
 
-def press(demo: gr.Blocks, **answers: Any) -> Iterator[dict[str, Any]]:
-    """Presses Render on a form with these answers; yields what is shown, by element id."""
-    event = next(event for event in demo.fns.values() if event.api_name == "render")
-    fields = ["source", "word", "language", "clip", "signer", "picture", "consent", "renderer", "steps", "seed", "kept"]
+
+def press(demo: gr.Blocks, tab: str = "render", **answers: Any) -> Iterator[dict[str, Any]]:
+    """Presses a tab's button on a form with these answers; yields what is shown, by what it is."""
+    event = next(event for event in demo.fns.values() if event.api_name == tab)
+    fields = [*(field.name for field in dataclasses.fields(ORDERS[tab])), "kept"]
     values = [answers.get(name, block.value) for name, block in zip(fields, event.inputs, strict=True)]
-    ids = {block: block.elem_id or "kept" for block in event.outputs}
+    shown = ("download", "status", "steps", "result", "cancel", "kept")
+    ids = dict(zip(event.outputs, shown, strict=True))
     assert event.fn is not None
     for update in event.fn(*values):
         yield {ids[block]: value for block, value in update.items()}
@@ -35,9 +46,9 @@ def words(markup: str) -> str:
     return re.sub(r"<[^>]*>", "", markup).replace("\N{NO-BREAK SPACE}", " ").replace("&#x27;", "'").strip()
 
 
-def refusal(demo: gr.Blocks, **answers: Any) -> str:
-    """What the page says to a form that cannot be rendered, once nothing is left over from trying."""
-    last = list(press(demo, **answers))[-1]
+def refusal(demo: gr.Blocks, tab: str = "render", **answers: Any) -> str:
+    """What the page says to a form that cannot be followed, once nothing is left over from trying."""
+    last = list(press(demo, tab, **answers))[-1]
     assert 'role="alert"' in last["status"]
     assert last["kept"] is None
     return words(last["status"])
@@ -51,7 +62,7 @@ def clip(tmp_path) -> Path:
 
 
 def test_a_word_is_rendered_and_read_back(demo, renderer):
-    shown = list(press(demo, word=" ab ", steps=3, seed=7))
+    shown = list(press(demo, word=" ab ", num_inference_steps=3, seed=7))
     last = shown[-1]
     assert re.fullmatch(r"Done in \d+ s\. Signed: A B\. Read from the render: A B\.", words(last["status"]))
     assert renderer.asked == {
@@ -101,15 +112,15 @@ def test_closing_the_page_or_cancelling_stops_the_work(demo, renderer, tmp_path)
 
 
 def test_pose_files_and_own_pictures_are_taken(demo, renderer, clip):
-    own = {"signer": app.OWN_PICTURE, "picture": "/x/me.png", "consent": "self"}
-    *_, last = press(demo, source=app.BROUGHT, clip=str(clip), **own)
+    own = {"signer": orders.OWN_PICTURE, "picture": "/x/me.png", "consent": "self"}
+    *_, last = press(demo, source=orders.BROUGHT, clip=str(clip), **own)
     assert "Signed: A B." in words(last["status"])
     assert (renderer.asked["signer"], renderer.asked["consent"]) == ("me.png", "self")
 
 
 def test_where_nobody_says_what_is_signed_the_driving_pose_is_read(demo, tmp_path):
     save_poses(replace(spell("A", "ase"), glosses=()), tmp_path / "clip.npz")
-    *_, last = press(demo, source=app.BROUGHT, clip=str(tmp_path / "clip.npz"))
+    *_, last = press(demo, source=orders.BROUGHT, clip=str(tmp_path / "clip.npz"))
     assert "Read from the driving pose: A. Read from the render: A." in words(last["status"])
 
 
@@ -117,53 +128,53 @@ def test_renderers_without_diffusion_are_asked_for_no_steps(demo, renderer):
     assert app.steps_of(renderer) == {"value": 2, "visible": True}
     renderer.default_num_inference_steps = 0
     assert app.steps_of(renderer) == {"value": 1, "visible": False}
-    list(press(demo, word="A", steps=3))
+    list(press(demo, word="A", num_inference_steps=3))
     assert renderer.asked["num_inference_steps"] is None
 
 
 def test_forms_that_are_not_filled_in_are_refused(demo, clip):
     assert refusal(demo, word="  ") == "Write the word to spell, such as HANDS."
-    assert refusal(demo, source=app.BROUGHT) == "Choose a pose file or a video to render."
-    assert refusal(demo, signer=app.OWN_PICTURE, consent="self") == "Choose the picture of the signer to show."
-    assert "Say who is in the picture" in refusal(demo, signer=app.OWN_PICTURE, picture="me.png")
+    assert refusal(demo, source=orders.BROUGHT) == "Choose a pose file or a video to render."
+    assert refusal(demo, signer=orders.OWN_PICTURE, consent="self") == "Choose the picture of the signer to show."
+    assert "Say who is in the picture" in refusal(demo, signer=orders.OWN_PICTURE, picture="me.png")
 
 
 def test_wrong_input_is_refused_in_one_line_that_names_the_upload(demo, tmp_path):
     assert "`word` must be spelled from the ase letters A B C" in refusal(demo, word="A1")
     path = tmp_path / "clip.npz"
     path.write_bytes(b"\x80\x04.")
-    line = refusal(demo, source=app.BROUGHT, clip=str(path))
+    line = refusal(demo, source=orders.BROUGHT, clip=str(path))
     assert re.fullmatch(r"clip\.npz: must be a pose file \(.*\), found a Python pickle\.", line)
-    assert refusal(demo, source=app.BROUGHT, clip=str(tmp_path / "gone.npz")) == "gone.npz: no such file or folder."
+    assert refusal(demo, source=orders.BROUGHT, clip=str(tmp_path / "gone.npz")) == "gone.npz: no such file or folder."
 
 
 def test_clips_that_are_too_long_are_refused(demo, clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "MAX_FRAMES", 5)
+    monkeypatch.setattr(orders, "MAX_FRAMES", 5)
     found = len(spell("AB", "ase"))
-    cure = "; cut it, or use `signloop loop`, which has no limit."
-    line = refusal(demo, source=app.BROUGHT, clip=str(clip))
+    cure = "; cut it, or use the command line, which has no limit."
+    line = refusal(demo, source=orders.BROUGHT, clip=str(clip))
     assert line == f"my clip.npz: expected at most 5 frames, found {found}{cure}"
     video = tmp_path / "long.mp4"
     write_video(video, [np.zeros((16, 16, 3), np.uint8)] * 6, fps=2)
-    line = refusal(demo, source=app.BROUGHT, clip=str(video))
+    line = refusal(demo, source=orders.BROUGHT, clip=str(video))
     assert line == f"long.mp4: expected at most 5 frames, found 6{cure}"
 
 
 def test_videos_that_declare_too_few_frames_are_counted(tmp_path, monkeypatch):
     video = tmp_path / "long.mp4"
     write_video(video, [np.zeros((16, 16, 3), np.uint8)] * 6, fps=2)
-    monkeypatch.setattr(app, "read_info", lambda path: replace(read_info(path), num_frames=1))
-    monkeypatch.setattr(app, "MAX_FRAMES", 6)
-    app.check_video_length(video)
-    monkeypatch.setattr(app, "MAX_FRAMES", 5)
+    monkeypatch.setattr(orders, "read_info", lambda path: replace(read_info(path), num_frames=1))
+    monkeypatch.setattr(orders, "MAX_FRAMES", 6)
+    orders.check_clip(video)
+    monkeypatch.setattr(orders, "MAX_FRAMES", 5)
     with pytest.raises(ValueError, match=r"long.mp4: expected at most 5 frames, found more; cut it"):
-        app.check_video_length(video)
+        orders.check_clip(video)
 
 
 def test_videos_without_anybody_are_refused(demo, tmp_path):
     video = tmp_path / "empty.mp4"
     write_video(video, [np.zeros((16, 16, 3), np.uint8)] * 3, fps=10)
-    line = refusal(demo, source=app.BROUGHT, clip=str(video))
+    line = refusal(demo, source=orders.BROUGHT, clip=str(video))
     assert line == "empty.mp4: expected a person, found none in any of 3 frames."
 
 
@@ -179,14 +190,14 @@ def test_what_a_user_writes_is_never_markup(demo):
     assert "<b>" not in status.removeprefix('<p role="alert">')
 
 
-def test_only_one_job_runs_at_a_time_and_only_so_many_wait(demo):
-    (event,) = [event for event in demo.fns.values() if event.api_name == "render"]
-    assert event.concurrency_limit == 1
+def test_only_one_job_of_all_tabs_runs_at_a_time_and_only_so_many_wait(demo):
+    events = [event for event in demo.fns.values() if event.api_name in ORDERS]
+    assert [(event.concurrency_limit, event.concurrency_id) for event in events] == [(1, "work")] * 4
     assert demo._queue.max_size == app.MAX_WAITING
 
 
 def test_every_field_has_a_label(demo):
-    fields = (gr.Radio, gr.Textbox, gr.Dropdown, gr.File, gr.Image, gr.Slider, gr.Number)
+    fields = (gr.Radio, gr.Textbox, gr.Dropdown, gr.File, gr.Image, gr.Video, gr.Slider, gr.Number)
     assert all(block.label for block in demo.blocks.values() if isinstance(block, fields))
 
 
@@ -232,7 +243,8 @@ def test_text_stands_out(scheme):
 
 def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch):
     served = []
-    monkeypatch.setattr(app, "build_demo", lambda **parts: parts)
+    monkeypatch.setattr(app, "build_demo", lambda tools: tools)
+    monkeypatch.setattr(app, "Tools", lambda **parts: parts)
     monkeypatch.setattr(app, "create_estimator", lambda name: name)
     monkeypatch.setattr(app, "launch", lambda demo, **options: served.append(options))
     monkeypatch.setattr(app.gc, "freeze", lambda: None)
@@ -242,3 +254,49 @@ def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch):
     monkeypatch.setattr("sys.argv", ["app.py", "--host", "0.0.0.0", "--port", "80"])
     app.main()
     assert served == [{"server_name": "127.0.0.1", "server_port": None}, {"server_name": "0.0.0.0", "server_port": 80}]
+
+
+def test_a_clip_is_read(demo, clip):
+    *_, last = press(demo, "recognize", clip=str(clip))
+    assert re.fullmatch(r"Done in \d+ s\. Read: A B\.", words(last["status"]))
+    assert "signloop recognize &#x27;my clip.npz&#x27; --output report" in last["result"]
+    with zipfile.ZipFile(last["download"]["value"]) as archive:
+        assert {"overlay.mp4", "poses.npz", "reading.json", "index.html"} <= set(archive.namelist())
+
+
+def test_a_shard_is_looked_through(demo, tmp_path):
+    *_, last = press(demo, "explore", file=str(example_shard(tmp_path)))
+    said = words(last["status"])
+    assert said.startswith("Done in")
+    assert "Clips: 3, rejected: 0. Repaired: body-codes-1, frame-indices-1, hands-1" in said
+    page = (Path(last["kept"]) / "report" / "index.html").read_text(encoding="utf-8")
+    assert "1 caption make 1 clip" in " ".join(words(page).split())
+
+
+@pytest.mark.slow
+def test_a_video_is_compared_with_its_driving_pose(demo, renderer, tmp_path):
+    driving, video = app.example_poses(tmp_path), app.example_video(tmp_path)
+    renderer.placed = load_poses(driving)  # what the estimator will find
+    *_, last = press(demo, "evaluate", driving=str(driving), video=str(video))
+    assert "Hands in place: 100% of their points. Read from the video: H A N D S." in words(last["status"])
+    assert "printf &#x27;%s\\n&#x27; driving,video HANDS.npz,HANDS.mp4 &gt; pairs.csv" in last["result"]
+
+
+@pytest.mark.parametrize(
+    ("tab", "line"),
+    [
+        ("recognize", "Choose a pose file or a video to be read."),
+        ("evaluate", "Choose a driving pose and a video of it."),
+        ("explore", "Choose a pose file or a shard to look through."),
+    ],
+)
+def test_other_forms_that_are_not_filled_in_are_refused(demo, tab, line):
+    assert refusal(demo, tab) == line
+
+
+def test_pickles_are_refused_in_every_tab(demo, tmp_path):
+    path = tmp_path / "clip.npz"
+    path.write_bytes(b"\x80\x04cos\nsystem\n(S'false'\ntR.")
+    for tab, fields in (("recognize", {"clip"}), ("evaluate", {"driving", "video"}), ("explore", {"file"})):
+        line = refusal(demo, tab, **dict.fromkeys(fields, str(path)))
+        assert re.fullmatch(r"clip\.npz: must be a pose file \(.*\), found a Python pickle\.", line), tab

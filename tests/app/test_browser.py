@@ -3,9 +3,11 @@
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 
 import pytest
+from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 import app
@@ -58,7 +60,7 @@ def press_render(page: Page) -> None:
 
 
 def wait_until_done(page: Page) -> None:
-    expect(page.locator("#status")).to_contain_text("Done", timeout=60_000)
+    expect(page.locator("#render-status")).to_contain_text("Done", timeout=60_000)
 
 
 def test_a_word_is_rendered_watched_and_read(browser, address):
@@ -71,9 +73,9 @@ def test_a_word_is_rendered_watched_and_read(browser, address):
     page.get_by_label("Word", exact=True).fill("ab")
     press_render(page)
     wait_until_done(page)
-    expect(page.locator("#status p")).to_have_text(re.compile(r"Signed: A\sB\. Read from the render: A\sB\."))
+    expect(page.locator("#render-status p")).to_have_text(re.compile(r"Signed: A\sB\. Read from the render: A\sB\."))
 
-    report = page.frame_locator("#result iframe")
+    report = page.frame_locator("#render-result iframe")
     for label in ("Skeleton of the driving pose", "The rendered signer", "Skeleton found in the render"):
         video = report.get_by_label(label, exact=True)
         expect(video).to_be_visible()
@@ -84,8 +86,8 @@ def test_a_word_is_rendered_watched_and_read(browser, address):
     report.get_by_role("button", name="Play").click()
     expect(report.get_by_role("button", name="Pause")).to_be_visible()
     expect(report.get_by_text("Error over time")).to_be_visible()
-    frame = page.locator("#result iframe")
-    page.wait_for_function("document.querySelector('#result iframe').contentDocument.body.scrollHeight > 1000")
+    frame = page.locator("#render-result iframe")
+    page.wait_for_function("document.querySelector('#render-result iframe').contentDocument.body.scrollHeight > 1000")
     inner = report.locator("body").evaluate("body => body.offsetHeight")
     assert abs(frame.evaluate("frame => frame.offsetHeight") - inner) <= 1  # nothing scrolls within the page
 
@@ -101,10 +103,10 @@ def test_a_phone_shows_the_page_and_the_report_without_scrolling_sideways(browse
     page = visit(browser, address, viewport=PHONE, dark=dark)
     page.get_by_label("Word", exact=True).fill("a")
     press_render(page)
-    expect(page.locator("#status")).to_be_in_viewport()
+    expect(page.locator("#render-status")).to_be_in_viewport()
     wait_until_done(page)
     paper = "rgb(16, 18, 24)" if dark else "rgb(246, 245, 241)"
-    report = page.frame_locator("#result iframe").locator("body")
+    report = page.frame_locator("#render-result iframe").locator("body")
     expect(report).to_have_css("background-color", paper)
     for body in (page.locator("body"), report):
         assert (
@@ -137,14 +139,14 @@ def test_a_render_is_cancelled_while_another_waits(browser, address, renderer):
     renderer.gate.clear()
     first, second = visit(browser, address), visit(browser, address)
     press_render(first)
-    expect(first.locator("#steps")).to_contain_text("frames", timeout=60_000)
+    expect(first.locator("#render-steps")).to_contain_text("frames", timeout=60_000)
     press_render(second)
-    expect(second.locator("#status p")).to_contain_text("Waiting for its turn")
+    expect(second.locator("#render-status p")).to_contain_text("Waiting for its turn")
     first.get_by_role("button", name="Cancel").click()
-    expect(first.locator("#status p")).to_have_text("Cancelled.")
+    expect(first.locator("#render-status p")).to_have_text("Cancelled.")
     renderer.gate.set()
     wait_until_done(second)
-    expect(first.locator("#status p")).to_have_text("Cancelled.")
+    expect(first.locator("#render-status p")).to_have_text("Cancelled.")
 
 
 def test_wrong_uploads_are_refused_in_one_line(browser, address, tmp_path, monkeypatch):
@@ -192,3 +194,64 @@ def test_a_picture_that_is_none_is_refused(browser, address, tmp_path):
     page.locator("#picture img").first.wait_for(state="attached")
     press_render(page)
     expect(page.get_by_role("alert").filter(has_text="The picture cannot be read")).to_be_visible()
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    page.get_by_role("button", name=name, exact=True).wait_for()
+
+
+@pytest.mark.parametrize(
+    ("tab", "example", "found"),
+    [
+        ("Recognize", "HANDS, poses", r"Read: H\sA\sN\sD\sS\."),
+        ("Explore", "A small shard with defects", r"Clips: 3, rejected: 0\. Repaired: body-codes-1, frame-indices-1"),
+        pytest.param("Evaluate", "HANDS, drawn by avatar", "Hands in place: ", marks=pytest.mark.slow),
+    ],
+)
+def test_a_tab_follows_its_example(browser, address, renderer, tab, example, found):
+    renderer.placed = spell("HANDS", "ase")  # what the estimator will find in videos
+    page = visit(browser, address)
+    open_tab(page, tab)
+    panel = page.get_by_role("tabpanel").filter(visible=True)
+    panel.get_by_role("button", name=example).click()
+    expect(panel.get_by_label("Remove this file").or_(panel.locator("[aria-label=Clear]")).first).to_be_visible()
+    page.get_by_role("button", name=tab, exact=True).click()
+    expect(page.locator(f"#{tab.lower()}-status p")).to_have_text(re.compile(f"Done in .*{found}"), timeout=120_000)
+    report = page.frame_locator(f"#{tab.lower()}-result iframe")
+    expect(report.get_by_role("heading", level=2).first).to_be_visible()
+    panel.get_by_text("The same from the command line").click()
+    expect(panel.locator("pre")).to_contain_text("signloop ")
+    with page.expect_download() as download:
+        panel.get_by_role("button", name="Download everything").click()
+    assert download.value.suggested_filename == "signloop.zip"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tab", "field"), [("Recognize", "read-clip"), ("Evaluate", "driving"), ("Explore", "file")])
+def test_hostile_uploads_are_refused_in_every_tab(browser, address, tmp_path, tab, field):
+    page = visit(browser, address)
+    open_tab(page, tab)
+    hostile = tmp_path / "clip.npz"
+    hostile.write_bytes(b"\x80\x04cos\nsystem\n(S'false'\ntR.")
+    for name in {field, "video"} if tab == "Evaluate" else {field}:
+        page.locator(f"#{name} input[type=file]").set_input_files(hostile)
+        expect(page.locator(f"#{name}")).to_contain_text("clip.npz")
+    page.get_by_role("button", name=tab, exact=True).click()
+    alert = page.get_by_role("alert").filter(has_text="clip.npz")
+    expect(alert).to_have_text(re.compile(r"^clip\.npz: must be a pose file \(.*\), found a Python pickle\.$"))
+
+
+@pytest.mark.slow
+def test_a_program_can_ask_for_a_reading(address, tmp_path):
+    save_poses(spell("AB", "ase"), tmp_path / "clip.npz")
+    client = Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
+    assert {"/render", "/recognize", "/evaluate", "/explore"} == set(
+        client.view_api(return_format="dict")["named_endpoints"]
+    )
+    download, status, *_ = client.predict("A file", handle_file(tmp_path / "clip.npz"), None, api_name="/recognize")
+    client.close()
+    assert "Read: A\N{NO-BREAK SPACE}B." in status
+    path = download["value"] if isinstance(download, dict) else download
+    with zipfile.ZipFile(path) as archive:
+        assert "reading.json" in archive.namelist()
