@@ -43,9 +43,11 @@ SIZE_PX = 256
 """Width and height of what is rendered."""
 
 MAX_UPLOAD_MB = 100
-MAX_WAITING = 20
-KEPT_S = 3600
-"""Seconds after which uploads and results are deleted."""
+MAX_WAITING = 64
+"""Orders that wait; who comes then is told that too many do."""
+
+KEPT_S, SWEEP_S = 3600, 600
+"""Seconds after which uploads and results are deleted, and between two looks for them."""
 
 EXAMPLES = (("HANDS", "ase"), ("LIBRAS", "bzs"), ("GRÜẞE", "gsg"), ("CIAO", "ise"), ("МИР", "ukl"))
 LIMITS = f"up to {MAX_FRAMES} frames and {MAX_UPLOAD_MB} MB"
@@ -101,7 +103,7 @@ def build_demo(tools: Tools) -> gr.Blocks:
         "Evaluate": (orders.EvaluateOrder, evaluate_form, "Compares a video with its driving pose"),
         "Explore": (orders.ExploreOrder, explore_form, "Says what a file of poses holds"),
     }
-    with gr.Blocks(title="SignLoop", fill_width=True, analytics_enabled=False, delete_cache=(600, KEPT_S)) as demo:
+    with gr.Blocks(title="SignLoop", fill_width=True, analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)) as demo:
         gr.HTML(text("header.html"), elem_id="header")
         with gr.Tabs(elem_id="tabs"):
             for name, (order, form, does) in tabs.items():
