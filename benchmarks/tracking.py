@@ -51,14 +51,15 @@ def main() -> None:
                 tracks = track_people(read)
                 seconds += time.perf_counter() - begin
                 found = [who[track.frames, track.slots] for track in tracks]
-                people += who.max() + 1
+                people += int(who.max()) + 1
                 kept += sum(
-                    sum((one == person).any() for one in found) == 1 and any((one == person).all() for one in found)
+                    [(one == person).any() for one in found].count(True) == 1
+                    and any((one == person).all() for one in found)
                     for person in range(who.max() + 1)
                 )
                 changes += sum(int((np.diff(one) != 0).sum()) for one in found)
             report[kind] = {
-                "people": int(people),
+                "people": people,
                 "kept": kept,
                 "identity_changes": changes,
                 "frames_per_second": arguments.scenes * FRAMES / seconds,

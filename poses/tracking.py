@@ -35,7 +35,7 @@ SIZE_SPREAD = 0.15
 BUILD_SPREAD = 0.1
 """Standard deviation of the log length of a bone beyond the longest that was seen of it."""
 
-MAX_COST = 16.0
+MAX_SQUARES = 16.0
 """The largest squared number of standard deviations, position, size and build together, within one track."""
 
 FLICKER_S = 0.5
@@ -162,16 +162,21 @@ def track_people(people: People) -> tuple[Track, ...]:
     """Follows everybody through a video.
 
     From frame to frame, people and tracks are matched at the least total cost by `scipy.optimize.linear_sum_assignment`
-    (https://doi.org/10.1109/TAES.2016.140952). The cost of a match adds three squares, each in standard deviations:
+    (https://doi.org/10.1109/TAES.2016.140952). The cost of a match is, but for a constant, twice its negative log
+    likelihood: three squares, each in standard deviations,
 
     * the distance of the torso from where the track's last quarter of a second leads, in shoulder widths, over
       `POSITION_SPREAD` and `DRIFT` for each second since the track was seen;
     * the change of log size, over `SIZE_SPREAD`;
     * the mean over bones of how much longer each is than the track has ever shown it, over `BUILD_SPREAD`. Bones that
-      seem shorter may just point to the camera, and cost nothing.
+      seem shorter may just point to the camera, and cost nothing;
 
-    A match above `MAX_COST` is none: it begins a new track. A track unseen for more than `MAX_GAP_S` ends. People with
-    fewer than `MIN_BODY_JOINTS` joints, and those whom the detector put after `MAX_PEOPLE` others, are in no track.
+    and the logarithm of the first one's spread, so that a track unseen for long, which might be anywhere, does not win
+    over one that leads here.
+
+    Squares above `MAX_SQUARES` are no match: they begin a new track. A track unseen for more than `MAX_GAP_S` ends.
+    People with fewer than `MIN_BODY_JOINTS` joints, and those whom the detector put after `MAX_PEOPLE` others, are in
+    no track.
 
     Args:
         people: Everybody in a video, as `read_people` gives it.
@@ -184,16 +189,17 @@ def track_people(people: People) -> tuple[Track, ...]:
     looks = _looks(people)
     open_trails: list[_Trail] = []
     trails: list[_Trail] = []
+    # What a match that is none costs: more than any other, and all the same, so that it cannot push others aside.
+    none = MAX_SQUARES + _spread_cost(np.float64(POSITION_SPREAD + DRIFT * (MAX_GAP_S + 1 / people.fps)))
     for frame in range(len(people.keypoints)):
         open_trails = [trail for trail in open_trails if frame - trail.frames[-1] - 1 <= MAX_GAP_S * people.fps]
         slots = np.flatnonzero(looks.real[frame]).tolist()
         costs = _costs(open_trails, frame, slots, looks, people.fps)
-        # A match that is none costs as much as any other such match, so that it cannot push others aside.
-        rows, columns = linear_sum_assignment(np.minimum(costs, MAX_COST))
+        rows, columns = linear_sum_assignment(np.minimum(costs, none))
         matched = {
             int(column): open_trails[row]
             for row, column in zip(rows, columns, strict=True)
-            if costs[row, column] < MAX_COST
+            if np.isfinite(costs[row, column])
         }
         for column, slot in enumerate(slots):
             trail = matched.get(column)
@@ -208,6 +214,7 @@ def track_people(people: People) -> tuple[Track, ...]:
 def _costs(
     trails: list[_Trail], frame: int, slots: list[int], looks: _Looks, fps: float
 ) -> Float64[np.ndarray, "trails slots"]:
+    """What each match costs, infinity where it is none."""
     if not trails or not slots:
         return np.zeros((len(trails), len(slots)))
     unseen_s = np.array([(frame - trail.frames[-1]) / fps for trail in trails])
@@ -215,12 +222,18 @@ def _costs(
     log_sizes = np.array([trail.log_size for trail in trails])
     longest = np.stack([trail.longest for trail in trails])
     distances = np.linalg.norm(looks.torso[frame, slots] - expected[:, None], axis=2) / np.exp(log_sizes)[:, None]
-    positions = distances / (POSITION_SPREAD + DRIFT * unseen_s)[:, None]
+    spreads = (POSITION_SPREAD + DRIFT * unseen_s)[:, None]
     sizes = (looks.log_size[frame, slots] - log_sizes[:, None]) / SIZE_SPREAD
     longer = (looks.build[frame, slots] - longest[:, None]) / BUILD_SPREAD
     known = ~np.isnan(longer)
     squares = np.where(known, longer, 0).clip(0, _MOST_SPREADS) ** 2
-    return positions**2 + sizes**2 + squares.sum(axis=2) / np.maximum(known.sum(axis=2), 1)
+    total = (distances / spreads) ** 2 + sizes**2 + squares.sum(axis=2) / np.maximum(known.sum(axis=2), 1)
+    return np.where(total < MAX_SQUARES, total + _spread_cost(spreads), np.inf)
+
+
+def _spread_cost(spread: np.ndarray | np.float64) -> np.ndarray:
+    """The logarithm of the variance in both dimensions, beyond that of noise alone."""
+    return 4 * np.log(spread / POSITION_SPREAD)
 
 
 def _looks(people: People) -> _Looks:
