@@ -261,14 +261,17 @@ def members(group: int) -> list[int]:
     return found
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory) -> Path:
-    """A corpus of 8 shards with 5 videos each, one of them damaged."""
-    folder = tmp_path_factory.mktemp("many")
-    for shard in range(8):
+def save_shards(folder: Path, count: int) -> Path:
+    """Shards with 5 videos each, one of them damaged."""
+    for shard in range(count):
         videos = {f"{shard:05d}-{at:05d}": (1 + at % 2, None) for at in range(4)}
         save_shard(folder / f"S_{shard:06d}.tar", videos | {f"{shard:05d}-crc--": (1, Defects(damaged_crc=True))}, 100)
     return folder
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    return save_shards(tmp_path_factory.mktemp("many"), 8)
 
 
 @pytest.mark.slow
@@ -298,8 +301,10 @@ def test_killed_at_random_moments_it_makes_the_same(many, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_all_processes_and_leaves_whole_parts(many, tmp_path):
-    job = start(many, tmp_path / "out", 2, stderr=subprocess.PIPE)
+def test_ctrl_c_ends_all_processes_and_leaves_whole_parts(tmp_path):
+    (tmp_path / "shards").mkdir()
+    shards = save_shards(tmp_path / "shards", 40)  # a second of work, after the first part
+    job = start(shards, tmp_path / "out", 2, stderr=subprocess.PIPE)
     while not (tmp_path / "out" / "parts").is_dir() or not any((tmp_path / "out" / "parts").iterdir()):
         time.sleep(0.01)
     os.killpg(job.pid, signal.SIGINT)
@@ -312,5 +317,5 @@ def test_ctrl_c_ends_all_processes_and_leaves_whole_parts(many, tmp_path):
     while members(job.pid):  # the last one sees that the others are gone
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert start(many, tmp_path / "out", 1).wait() == 0
-    assert len(ClipStore(tmp_path / "out")) == 32
+    assert start(shards, tmp_path / "out", 1).wait() == 0
+    assert len(ClipStore(tmp_path / "out")) == 160
