@@ -1,13 +1,12 @@
 """Configuration of SignX's continuous recognition in the latent space."""
 
 from huggingface_hub.dataclasses import strict
-from transformers.configuration_utils import PreTrainedConfig
 
-from recognizer.configuration_sign_recognizer import ALPHABET, glosses_of
+from recognizer.configuration_sign_recognizer import GlossConfig
 
 
 @strict
-class SignXCSLRConfig(PreTrainedConfig):
+class SignXCSLRConfig(GlossConfig):
     """Frame features and pose latents to glosses, in the published sizes; docs/signx-choices.md says which are ours.
 
     `id2label` names the glosses and nothing else.
@@ -70,17 +69,6 @@ class SignXCSLRConfig(PreTrainedConfig):
     distillation_temperature: float | int = 4.0
     text_loss_weight: float | int = 1.0
     ctc_loss_weight: float | int = 0.3
-
-    def __post_init__(self, **kwargs):
-        if self.id2label is None:
-            self.id2label = dict(enumerate(ALPHABET))
-            self.label2id = {label: number for number, label in self.id2label.items()}
-        super().__post_init__(**kwargs)
-
-    @property
-    def glosses(self) -> tuple[str, ...]:
-        """The gloss of every label."""
-        return glosses_of(self.id2label)
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""

@@ -1,4 +1,6 @@
-"""Configuration of the sign recognizer."""
+"""Configuration of the sign recognizer, and what the configurations of all recognizers share."""
+
+from typing import ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
@@ -6,14 +8,28 @@ from transformers.configuration_utils import PreTrainedConfig
 ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
-def glosses_of(id2label: dict[int, str] | dict[str, str] | None) -> tuple[str, ...]:
-    """The glosses of a configuration's labels in their order; JSON may have made strings of the numbers."""
-    return tuple(gloss for _, gloss in sorted((int(label), gloss) for label, gloss in (id2label or {}).items()))
+@strict
+class GlossConfig(PreTrainedConfig):
+    """A configuration whose labels are glosses: the letters A to Z where no others are given."""
+
+    special_labels: ClassVar[tuple[str, ...]] = ()
+    """Labels ahead of the default glosses that are no glosses."""
+
+    def __post_init__(self, **kwargs):
+        if self.id2label is None:
+            self.id2label = dict(enumerate((*self.special_labels, *ALPHABET)))
+            self.label2id = {label: number for number, label in self.id2label.items()}
+        super().__post_init__(**kwargs)
+
+    @property
+    def glosses(self) -> tuple[str, ...]:
+        """The gloss of every label, special labels at their places; JSON may have made strings of the numbers."""
+        return tuple(gloss for _, gloss in sorted((int(label), gloss) for label, gloss in self.id2label.items()))
 
 
 @strict
-class SignRecognizerConfig(PreTrainedConfig):
-    """The network that reads glosses from normalised keypoints.
+class SignRecognizerConfig(GlossConfig):
+    """The network that reads glosses from normalised keypoints: continuous ones by CTC, or one of a whole clip.
 
     hidden_size (`int`, *optional*, defaults to 144):
         Width of the encoder.
@@ -35,9 +51,18 @@ class SignRecognizerConfig(PreTrainedConfig):
         Weight of the frame-wise cross-entropy beside the CTC loss, where `frame_labels` are given.
     pad_token_id (`int`, *optional*, defaults to 0):
         The blank of CTC, which also pads labels.
+    classifier_dropout (`float`, *optional*, defaults to 0.2):
+        Dropout ahead of the classifier of whole clips.
+    label_smoothing (`float`, *optional*, defaults to 0.1):
+        Of the classifier's loss.
+    temperature (`float`, *optional*, defaults to 1.0):
+        What logits of whole clips are divided by, so that confidence is calibrated.
+    unknown_threshold (`float`, *optional*, defaults to 0.0):
+        A whole clip whose best gloss is less probable than this is read as no known gloss.
     """
 
     model_type = "sign_recognizer"
+    special_labels: ClassVar[tuple[str, ...]] = ("<blank>",)
 
     hidden_size: int = 144
     conv_stride: int = 2
@@ -49,17 +74,10 @@ class SignRecognizerConfig(PreTrainedConfig):
     feature_dropout: float | int = 0.1
     frame_loss_weight: float | int = 1.0
     pad_token_id: int = 0
-
-    def __post_init__(self, **kwargs):
-        if self.id2label is None:
-            self.id2label = dict(enumerate(("<blank>", *ALPHABET)))
-            self.label2id = {label: number for number, label in self.id2label.items()}
-        super().__post_init__(**kwargs)
-
-    @property
-    def glosses(self) -> tuple[str, ...]:
-        """The gloss of every label, the blank's name at its place."""
-        return glosses_of(self.id2label)
+    classifier_dropout: float | int = 0.2
+    label_smoothing: float | int = 0.1
+    temperature: float | int = 1.0
+    unknown_threshold: float | int = 0.0
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""
@@ -74,3 +92,7 @@ class SignRecognizerConfig(PreTrainedConfig):
             raise ValueError(f"`conv_kernel_size` must be odd, got {self.conv_kernel_size}.")
         if not 0 <= self.pad_token_id < len(self.glosses):
             raise ValueError(f"`pad_token_id` must be one of {len(self.glosses)} labels, got {self.pad_token_id}.")
+        if not self.temperature > 0:
+            raise ValueError(f"`temperature` must be positive, got {self.temperature}.")
+        if not 0 <= self.unknown_threshold <= 1:
+            raise ValueError(f"`unknown_threshold` must be in [0, 1], got {self.unknown_threshold}.")

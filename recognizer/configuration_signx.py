@@ -1,15 +1,14 @@
 """Configuration of SignX's Pose2Gloss network."""
 
 from huggingface_hub.dataclasses import strict
-from transformers.configuration_utils import PreTrainedConfig
 
-from recognizer.configuration_sign_recognizer import ALPHABET, glosses_of
+from recognizer.configuration_sign_recognizer import GlossConfig
 
 DECODERS = ("diffusion", "autoregressive", "ctc")
 
 
 @strict
-class SignXConfig(PreTrainedConfig):
+class SignXConfig(GlossConfig):
     """Five pose tracks to glosses, in the published sizes; docs/signx-choices.md says which are ours.
 
     `id2label` names the glosses and nothing else: padding is -100, and the decoders have marks of their own.
@@ -84,17 +83,6 @@ class SignXConfig(PreTrainedConfig):
     length_loss_weight: float | int = 1.0
     ctc_loss_weight: float | int = 0.0
     commitment_loss_weight: float | int = 0.25
-
-    def __post_init__(self, **kwargs):
-        if self.id2label is None:
-            self.id2label = dict(enumerate(ALPHABET))
-            self.label2id = {label: number for number, label in self.id2label.items()}
-        super().__post_init__(**kwargs)
-
-    @property
-    def glosses(self) -> tuple[str, ...]:
-        """The gloss of every label."""
-        return glosses_of(self.id2label)
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""

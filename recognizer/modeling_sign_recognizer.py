@@ -1,4 +1,4 @@
-"""The sign recognizer: hand-shape features, then convolution and attention over time, read out by CTC."""
+"""The sign recognizer: hand-shape features, then convolution and attention over time, read out by CTC or as one."""
 
 from dataclasses import dataclass
 
@@ -33,15 +33,15 @@ _EPSILON = 1e-4
 
 @dataclass
 class SignRecognizerOutput(ModelOutput):
-    """What `SignRecognizerForCTC` gives back.
+    """What the sign recognizers give back.
 
     Attributes:
-        loss: CTC loss a label, plus the weighted frame loss; only with `labels`.
-        logits: Scores of every label, before softmax, one step for `config.conv_stride` frames.
+        loss: Only with `labels`.
+        logits: Scores of every label, before softmax: one step for `config.conv_stride` frames, or one a clip.
     """
 
     loss: Float[torch.Tensor, ""] | None = None
-    logits: Float[torch.Tensor, "batch steps labels"] | None = None
+    logits: Float[torch.Tensor, "batch *steps labels"] | None = None
 
 
 def _palm_size(hand: Float[torch.Tensor, "batch frames 21 2"]) -> Float[torch.Tensor, "batch frames"]:
@@ -166,8 +166,8 @@ class SignRecognizerLayer(nn.Module):
         return hidden_states + self.dropout(self.feed_forward(self.feed_forward_norm(hidden_states)))
 
 
-class SignRecognizerForCTC(PreTrainedModel):
-    """Reads glosses from normalised keypoints; `SignRecognizerProcessor` prepares them."""
+class SignRecognizerPreTrainedModel(PreTrainedModel):
+    """The encoder of every sign recognizer; `SignRecognizerProcessor` prepares what it reads."""
 
     config_class = SignRecognizerConfig
     base_model_prefix = "sign_recognizer"
@@ -181,26 +181,14 @@ class SignRecognizerForCTC(PreTrainedModel):
         )
         self.layers = nn.ModuleList(SignRecognizerLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
-        self.classifier = nn.Linear(config.hidden_size, len(config.glosses))
-        self.post_init()
 
-    def forward(
+    def encode(
         self,
         keypoints: Float[torch.Tensor, "batch frames points 2"],
         confidence: Float[torch.Tensor, "batch frames points"],
-        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
-        labels: Int[torch.Tensor, "batch glosses"] | None = None,
-        frame_labels: Int[torch.Tensor, "batch steps"] | None = None,
-    ) -> SignRecognizerOutput:
-        """Scores every label in every frame.
-
-        Args:
-            keypoints: See `pose_features`.
-            confidence: 0 where a point is not seen.
-            attention_mask: 1 for frames of the clip, 0 for padding.
-            labels: Gloss ids in order, padded with `config.pad_token_id` or -100.
-            frame_labels: The label of each output frame, -100 where it is open.
-        """
+        attention_mask: Int[torch.Tensor, "batch frames"] | None,
+    ) -> tuple[Float[torch.Tensor, "batch steps hidden"], Bool[torch.Tensor, "batch steps"]]:
+        """Hidden states, one step for `config.conv_stride` frames, and which of them are no padding."""
         if attention_mask is None:
             attention_mask = torch.ones(keypoints.shape[:2], dtype=torch.long, device=keypoints.device)
         mask = attention_mask.bool()
@@ -213,7 +201,37 @@ class SignRecognizerForCTC(PreTrainedModel):
         hidden_states = self.feature_conv(features.transpose(1, 2)).transpose(1, 2)
         for layer in self.layers:
             hidden_states = layer(hidden_states, mask)
-        logits = self.classifier(self.norm(hidden_states))
+        return self.norm(hidden_states), mask
+
+
+class SignRecognizerForCTC(SignRecognizerPreTrainedModel):
+    """Reads continuous signing: which glosses, and when."""
+
+    def __init__(self, config: SignRecognizerConfig):
+        super().__init__(config)
+        self.classifier = nn.Linear(config.hidden_size, len(config.glosses))
+        self.post_init()
+
+    def forward(
+        self,
+        keypoints: Float[torch.Tensor, "batch frames points 2"],
+        confidence: Float[torch.Tensor, "batch frames points"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+        labels: Int[torch.Tensor, "batch glosses"] | None = None,
+        frame_labels: Int[torch.Tensor, "batch steps"] | None = None,
+    ) -> SignRecognizerOutput:
+        """Scores every label at every step.
+
+        Args:
+            keypoints: See `pose_features`.
+            confidence: 0 where a point is not seen.
+            attention_mask: 1 for frames of the clip, 0 for padding.
+            labels: Gloss ids in order, padded with `config.pad_token_id` or -100. The loss is CTC's a label, plus
+                the weighted frame loss.
+            frame_labels: The label of each step, -100 where it is open.
+        """
+        hidden_states, mask = self.encode(keypoints, confidence, attention_mask)
+        logits = self.classifier(hidden_states)
         loss = None if labels is None else self._loss(logits, mask, labels, frame_labels)
         return SignRecognizerOutput(loss=loss, logits=logits)
 
@@ -237,3 +255,36 @@ class SignRecognizerForCTC(PreTrainedModel):
             return loss
         frame_loss = F.nll_loss(log_probs.flatten(0, 1), frame_labels.flatten(), ignore_index=-100)
         return loss + self.config.frame_loss_weight * frame_loss
+
+
+class SignRecognizerForSequenceClassification(SignRecognizerPreTrainedModel):
+    """Reads a clip of one sign: which gloss it is. Label 0 is none of them."""
+
+    def __init__(self, config: SignRecognizerConfig):
+        super().__init__(config)
+        self.classifier_dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, len(config.glosses))
+        self.post_init()
+
+    def forward(
+        self,
+        keypoints: Float[torch.Tensor, "batch frames points 2"],
+        confidence: Float[torch.Tensor, "batch frames points"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+        labels: Int[torch.Tensor, " batch"] | None = None,
+    ) -> SignRecognizerOutput:
+        """Scores every label for every clip.
+
+        Args:
+            keypoints: See `pose_features`.
+            confidence: 0 where a point is not seen.
+            attention_mask: 1 for frames of the clip, 0 for padding.
+            labels: The gloss of each clip.
+        """
+        hidden_states, mask = self.encode(keypoints, confidence, attention_mask)
+        weight = mask[..., None] / mask.sum(dim=1)[:, None, None]
+        logits = self.classifier(self.classifier_dropout((hidden_states * weight).sum(dim=1)))
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+        return SignRecognizerOutput(loss=loss, logits=logits)
