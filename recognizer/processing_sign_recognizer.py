@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float32
+import torch
+from jaxtyping import Bool, Float, Float32
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from poses.clean import resample
@@ -67,17 +68,20 @@ def leads_with_left(poses: PoseSequence) -> bool:
 
 
 class SignRecognizerProcessor(FeatureExtractionMixin):
-    """Normalises poses for `SignRecognizerForCTC`.
+    """Normalises poses for the sign recognizers.
 
     Args:
-        frame_rate: Frames per second that the recognizer was trained on.
+        frame_rate: Frames per second that a recognizer of continuous signing was trained on.
+        num_frames: Frames that every clip is stretched to, from the first to the last in which a hand signs, for a
+            recognizer of whole clips, which thus depends on no frame rate; None for a continuous one.
     """
 
     model_input_names: ClassVar[list[str]] = ["keypoints", "confidence", "attention_mask"]
 
-    def __init__(self, frame_rate: float = 24.0, **kwargs):
+    def __init__(self, frame_rate: float = 24.0, num_frames: int | None = None, **kwargs):
         super().__init__(**kwargs)
         self.frame_rate = frame_rate
+        self.num_frames = num_frames
 
     def __call__(self, poses: PoseSequence | Sequence[PoseSequence]) -> BatchFeature:
         """Batches clips of any frame rate and length.
@@ -95,7 +99,7 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
     def normalize(
         self, poses: PoseSequence
     ) -> tuple[Float32[np.ndarray, "frames points 2"], Float32[np.ndarray, "frames points"]]:
-        """One clip's keypoints and confidence at `frame_rate`; see `__call__`."""
+        """One clip's keypoints and confidence at `frame_rate`, or in `num_frames`; see `__call__`."""
         if not FPS_RANGE[0] <= poses.fps <= FPS_RANGE[1]:
             raise ValueError(
                 f"`poses.fps` must be between {FPS_RANGE[0]} and {FPS_RANGE[1]}, got {poses.fps:g} ({poses.source})."
@@ -105,7 +109,8 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
             raise ValueError(f"`poses` must show both shoulders in at least one frame, got none ({poses.source}).")
         if leads_with_left(poses):
             poses = mirror(poses)
-        poses = resample(poses, self.frame_rate)
+        if self.num_frames is None:
+            poses = resample(poses, self.frame_rate)
         shoulders = index("right_shoulder", "left_shoulder")
         seen = (poses.confidence[:, shoulders] > 0).all(axis=1)
         pixels = poses.pixels()
@@ -113,7 +118,50 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         confidence = poses.confidence[:, _POINTS]
         keypoints = (pixels[:, _POINTS] - middle) / shoulder_width
         confidence = np.where(_resting(keypoints), np.float32(0), confidence)
-        return np.where(confidence[..., None] > 0, keypoints, 0).astype(np.float32), confidence
+        keypoints = np.where(confidence[..., None] > 0, keypoints, 0).astype(np.float32)
+        return (
+            (keypoints, confidence) if self.num_frames is None else _stretched(keypoints, confidence, self.num_frames)
+        )
+
+
+def signing_span(confidence: Float32[np.ndarray, "frames points"]) -> tuple[int, int]:
+    """The first frame in which a hand signs, and one past the last; all frames where none does.
+
+    Args:
+        confidence: Of a normalised clip, in which hands at rest are not seen.
+    """
+    signing = np.flatnonzero((confidence[:, len(BODY_POINTS) :] > 0).any(axis=1))
+    return (int(signing[0]), int(signing[-1]) + 1) if len(signing) else (0, len(confidence))
+
+
+def _stretched(
+    keypoints: Float32[np.ndarray, "frames points 2"], confidence: Float32[np.ndarray, "frames points"], num_frames: int
+) -> tuple[Float32[np.ndarray, "num_frames points 2"], Float32[np.ndarray, "num_frames points"]]:
+    start, stop = signing_span(confidence)
+    times = torch.linspace(start, stop - 1, num_frames)[None]
+    sampled = sample_frames(torch.from_numpy(keypoints)[None], torch.from_numpy(confidence)[None], times)
+    return sampled[0][0].numpy(), sampled[1][0].numpy()
+
+
+def sample_frames(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    times: Float[torch.Tensor, "batch samples"],
+) -> tuple[Float[torch.Tensor, "batch samples points 2"], Float[torch.Tensor, "batch samples points"]]:
+    """What is seen at `times`, counted in frames: a mixture of two frames where both see a point, else the nearer."""
+    last = keypoints.shape[1] - 1
+    before = times.floor().long().clamp(0, last)
+    after = (before + 1).clamp(max=last)
+    weight = (times - before).to(keypoints.dtype)[..., None]
+
+    def seen(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = torch.arange(len(frames))[:, None]
+        return keypoints[rows, frames], confidence[rows, frames]
+
+    (old_points, old), (new_points, new) = seen(before), seen(after)
+    weight = torch.where((old > 0) & (new > 0), weight, weight.round())
+    mixed = old_points + weight[..., None] * (new_points - old_points)
+    return mixed, old + weight * (new - old)
 
 
 def _resting(keypoints: Float32[np.ndarray, "frames points 2"]) -> Bool[np.ndarray, "frames points"]:
