@@ -1,7 +1,11 @@
 """Losses of the renderer: pure functions of arrays."""
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+STRUCTURE_WINDOW = 7
+"""Side of the windows that `structure_loss` compares, pixels."""
 
 
 def add_noise(
@@ -45,3 +49,33 @@ def frame_loss(
     across = (charbonnier(error[..., 1:] - error[..., :-1]) * weight[..., 1:]).sum()
     down = (charbonnier(error[..., 1:, :] - error[..., :-1, :]) * weight[..., 1:, :]).sum()
     return (colour + gradient_weight * (across + down)) / total
+
+
+def structure_loss(
+    clean: Float[Tensor, "b 3 f h w"], target: Float[Tensor, "b 3 f h w"], weight: Float[Tensor, "b f h w"]
+) -> Float[Tensor, ""]:
+    """One less SSIM of the luma (Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861), in flat windows.
+
+    `frame_loss` is least at the middle of all that could be there, which is soft. This one is least where the contrast
+    is right: of what can be known at all about a window, SSIM wants as much as there is in the true one.
+
+    Args:
+        clean: Predicted frames, in [-1, 1].
+        target: True frames.
+        weight: What each pixel counts for, as for `frame_loss`; here it is the middle of a window.
+
+    Returns:
+        The weighted mean over the windows that lie within the frames.
+    """
+    x, y = (0.299 * video[:, 0] + 0.587 * video[:, 1] + 0.114 * video[:, 2] for video in (clean, target))
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = (
+        F.avg_pool2d(of, STRUCTURE_WINDOW, stride=1) for of in (x, y, x * x, y * y, x * y)
+    )
+    variances = (mean_xx - mean_x**2) + (mean_yy - mean_y**2)
+    covariance = mean_xy - mean_x * mean_y
+    small, smaller = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    like = (2 * mean_x * mean_y + small) * (2 * covariance + smaller)
+    like = like / ((mean_x**2 + mean_y**2 + small) * (variances + smaller))
+    edge = STRUCTURE_WINDOW // 2
+    weight = weight[..., edge:-edge, edge:-edge]
+    return ((1 - like) * weight).sum() / weight.sum().clamp(min=1)

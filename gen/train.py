@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from gen.conditioning import HEAD, IS_HAND, to_pose_maps, to_reference
 from gen.data import WindowDataset
-from gen.losses import add_noise, frame_loss
+from gen.losses import STRUCTURE_WINDOW, add_noise, frame_loss, structure_loss
 from gen.models.signer_unet import SignerUNet
 from gen.pipeline_signer import SignerVideoPipeline, denoise, to_pixels
 
@@ -56,6 +56,8 @@ class RendererTrainConfig:
     """What a pixel of a hand counts for beside one elsewhere."""
     face_weight: float = 2.0
     """What a pixel of the head counts for beside one elsewhere."""
+    structure_weight: float = 0.3
+    """What `structure_loss` counts for beside `frame_loss`: more makes hands sharper, and pixels less alike."""
     block_channels: tuple[int, ...] = (48, 96, 192, 256)
     num_blocks: tuple[int, ...] = (1, 2, 2, 2)
     bf16: bool = True
@@ -70,6 +72,10 @@ class RendererTrainConfig:
         for name in ("steps", "batch_size", "num_frames", "crop_size", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.crop_size < STRUCTURE_WINDOW:
+            raise ValueError(f"`crop_size` must be at least {STRUCTURE_WINDOW}, got {self.crop_size}.")
+        if self.structure_weight < 0:
+            raise ValueError(f"`structure_weight` must be at least 0, got {self.structure_weight}.")
         for name in ("full_noise", "known_frame", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
@@ -124,7 +130,7 @@ def training_loss(
     clean = unet(
         add_noise(frames, noise, sigma), 1000 * sigma, to_pose_maps(batch["maps"]), to_reference(batch["reference"])
     ).clean
-    return frame_loss(clean, frames, weight)
+    return frame_loss(clean, frames, weight) + config.structure_weight * structure_loss(clean, frames, weight)
 
 
 def train(config: RendererTrainConfig) -> Path:

@@ -35,6 +35,16 @@ class SignerUNetOutput(BaseOutput):
     clean: Float[Tensor, "b 3 f h w"]
 
 
+def _patches_conv(
+    conv: nn.Conv2d, pictures: Float[Tensor, "n c h w"], patch: int
+) -> Float[Tensor, "n features _ _"]:
+    """`conv` of patches laid out as channels (`pixel_unshuffle`), without laying them out: its kernel is instead."""
+    out_channels, in_channels, size, _ = conv.weight.shape
+    kernel = conv.weight.reshape(out_channels, in_channels // patch**2, patch, patch, size, size)
+    kernel = kernel.permute(0, 1, 4, 2, 5, 3).reshape(out_channels, -1, size * patch, size * patch)
+    return F.conv2d(pictures, kernel, conv.bias, stride=patch, padding=patch * (size // 2))
+
+
 def _start_at_zero(layer: nn.Conv2d | nn.Linear):
     """Lets a layer add nothing at first, so that training starts from what the others pass on."""
     for parameter in layer.parameters():
@@ -54,8 +64,11 @@ class ResidualBlock(nn.Module):
     def forward(
         self, hidden_states: Float[Tensor, "bf c h w"], time: Float[Tensor, "bf t"]
     ) -> Float[Tensor, "bf c h w"]:
-        hidden = self.conv1(F.silu(hidden_states)) + self.time(time)[:, :, None, None]
-        return hidden_states + self.conv2(F.silu(hidden))
+        # One whole row of pixels: adding it goes along memory, where adding one pixel to all would take thrice as long.
+        shift = self.time(time)[:, :, None, None].expand(-1, -1, 1, hidden_states.shape[-1])
+        shift = shift.contiguous(memory_format=torch.channels_last)
+        hidden = self.conv1(F.silu(hidden_states)).add_(shift)
+        return self.conv2(F.silu(hidden, inplace=not torch.is_grad_enabled())).add_(hidden_states)
 
 
 class TemporalAttention(nn.Module):
@@ -79,18 +92,19 @@ class TemporalAttention(nn.Module):
         batch_frames, channels, height, width = hidden_states.shape
         clips = batch_frames // num_frames
         tokens = hidden_states.permute(0, 2, 3, 1).reshape(clips, num_frames, height * width, channels)
-        tokens = tokens.transpose(1, 2)  # b, hw, f, c
         query, key, value = (
             self.qkv(self.norm(tokens))
-            .reshape(clips * height * width, num_frames, 3, self.num_heads, channels // self.num_heads)
-            .permute(2, 0, 3, 1, 4)
+            .reshape(clips, num_frames, height * width, 3, self.num_heads, channels // self.num_heads)
+            .permute(3, 0, 2, 4, 1, 5)  # three of b, hw, heads, f, c
+            .flatten(1, 2)
         )
         frame = torch.arange(num_frames, device=tokens.device)
         distance = (frame[:, None] - frame).clamp(-self.max_distance, self.max_distance) + self.max_distance
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=self.bias[:, distance].to(query.dtype))
-        attended = self.out(attended.transpose(1, 2).reshape(clips, height * width, num_frames, channels))
-        attended = attended.transpose(1, 2).reshape(batch_frames, height, width, channels)
-        return hidden_states + attended.permute(0, 3, 1, 2)
+        bias = self.bias[None, :, distance].to(query.dtype)  # with four axes, which the quick attention asks for
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        attended = attended.unflatten(0, (clips, height * width)).permute(0, 3, 1, 2, 4)
+        attended = self.out(attended.reshape(batch_frames, height, width, channels))
+        return attended.permute(0, 3, 1, 2).add_(hidden_states)
 
 
 class Stage(nn.Module):
@@ -201,9 +215,10 @@ class SignerUNet(ModelMixin, ConfigMixin):
         noisy, maps = frames_first(sample), frames_first(pose_maps)
         time = self.time_embedding(self.time_proj(timestep.flatten()).to(self.dtype))
 
-        hidden = self.conv_in(F.pixel_unshuffle(torch.cat([noisy, maps], dim=1).to(self.dtype), patch))
-        known = self.reference_in(F.pixel_unshuffle(reference.to(self.dtype), patch))
-        hidden = hidden + known.repeat_interleave(num_frames, 0)
+        inputs = torch.cat([noisy.to(self.dtype), maps.to(self.dtype)], dim=1)
+        hidden = _patches_conv(self.conv_in, inputs, patch).unflatten(0, (clips, num_frames))
+        known = _patches_conv(self.reference_in, reference.to(self.dtype), patch)
+        hidden = hidden.add_(known[:, None]).flatten(0, 1)
         skips = []
         for stage, downsample in zip(self.down, [*self.downsample, None], strict=True):
             hidden = stage(hidden, time, num_frames)
@@ -214,11 +229,11 @@ class SignerUNet(ModelMixin, ConfigMixin):
             hidden = stage(upsample(hidden) + skips.pop(), time, num_frames)
 
         made = F.pixel_shuffle(self.conv_out(F.silu(hidden)), patch).float()  # bf, 6, h, w
-        share = made[:, :3].softmax(dim=1)
-        composite = maps[:, :3]
-        picture = reference[:, :3].repeat_interleave(num_frames, 0)
-        clean = share[:, :1] * composite + share[:, 1:2] * picture + share[:, 2:] * (composite + made[:, 3:])
-        clean = clean.unflatten(0, (clips, num_frames)).transpose(1, 2)
+        share = made[:, :3].softmax(dim=1).unflatten(0, (clips, num_frames))
+        composite = maps[:, :3].unflatten(0, (clips, num_frames))
+        # Shares of composite, picture and a new colour, which is told by how far it is from the composite's.
+        clean = torch.lerp(composite, reference[:, None, :3].expand_as(composite), share[:, :, 1:2])
+        clean = clean.addcmul(share[:, :, 2:], made[:, 3:].unflatten(0, (clips, num_frames))).transpose(1, 2)
         sigma = (timestep.float() / 1000)[:, None, :, None, None]
         velocity = (sample - clean) / sigma.clamp(min=1e-3)
         return SignerUNetOutput(sample=velocity, clean=clean)

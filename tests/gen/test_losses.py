@@ -1,7 +1,8 @@
 import pytest
 import torch
+from skimage.metrics import structural_similarity
 
-from gen.losses import add_noise, charbonnier, frame_loss
+from gen.losses import add_noise, charbonnier, frame_loss, structure_loss
 
 
 def test_noise_level_zero_is_data_and_one_is_noise():
@@ -31,3 +32,23 @@ def test_pixels_without_weight_do_not_count():
     weight[:, 0] = 0
     assert frame_loss(wrong, target, weight).item() < 0.01
     assert frame_loss(wrong, target, torch.zeros_like(weight)).item() == 0
+
+
+def test_structure_is_ssim_as_others_compute_it():
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 1, 20, 24) * 2 - 1
+    clean = 0.6 * target + 0.1
+    luma = [(torch.tensor([0.299, 0.587, 0.114]) @ video[0, :, 0].flatten(1)).view(20, 24) for video in (clean, target)]
+    expected = structural_similarity(*(of.numpy() for of in luma), data_range=2, use_sample_covariance=False)
+    loss = structure_loss(clean, target, torch.ones(1, 1, 20, 24))
+    assert loss.item() == pytest.approx(1 - expected, abs=1e-5)
+    assert structure_loss(target, target, torch.ones(1, 1, 20, 24)).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_structure_wants_contrast_where_it_cannot_be_sure():
+    """Of a pattern that is known with error, the best amplitude is the true one; by squares it would be 0.71."""
+    torch.manual_seed(0)
+    known, unknown = torch.randn(2, 1, 1, 1, 64, 64).mul(0.3).expand(-1, -1, 3, -1, -1, -1)
+    amplitudes = torch.linspace(0.3, 1.5, 25)
+    losses = [structure_loss(a * (known + unknown) / 2**0.5, known, torch.ones(1, 1, 64, 64)) for a in amplitudes]
+    assert 0.85 < amplitudes[torch.stack(losses).argmin()] < 1.15

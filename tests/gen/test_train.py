@@ -176,6 +176,8 @@ def test_samples_show_a_column_for_each_window(unet, config):
     [
         ({"steps": 0}, "`steps` must be at least 1, got 0"),
         ({"crop_size": -16}, "`crop_size` must be at least 1, got -16"),
+        ({"crop_size": 6}, "`crop_size` must be at least 7, got 6"),
+        ({"structure_weight": -1.0}, r"`structure_weight` must be at least 0, got -1\.0"),
         ({"full_noise": 1.5}, r"`full_noise` must be in \[0, 1\], got 1.5"),
         ({"ema_decay": -0.1}, r"`ema_decay` must be in \[0, 1\], got -0.1"),
     ],
