@@ -7,20 +7,24 @@ import argparse
 import base64
 import gc
 import html
+import io
 import logging
+import os
 import secrets
 import shutil
 import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
 from gen.renderers import RENDERERS, Renderer
 from gen.renderers.pictures import DEFAULT_SIGNER
@@ -28,7 +32,7 @@ from gen.signers.appearance import BUILT_IN_SIGNERS
 from pipelines import orders
 from pipelines.examples import WORD, example_poses, example_shard
 from pipelines.inputs import CONSENTS, load_signer
-from pipelines.jobs import Job
+from pipelines.jobs import Job, Line
 from pipelines.orders import BROUGHT, MAX_FRAMES, OWN_PICTURE, RECORDED, SPELLED, UPLOADED, Done, Order, Tools
 from pipelines.progress import Stages
 from pipelines.report.page import STAGE_NAMES
@@ -49,6 +53,9 @@ MAX_WAITING = 64
 KEPT_S, SWEEP_S = 3600, 600
 """Seconds after which uploads and results are deleted, and between two looks for them."""
 
+LOOK_S, PREVIEW_S = 0.5, 2.0
+"""Seconds between two looks at how far an order is, and at least between two previews of a render."""
+
 EXAMPLES = (("HANDS", "ase"), ("LIBRAS", "bzs"), ("GRÜẞE", "gsg"), ("CIAO", "ise"), ("МИР", "ukl"))
 LIMITS = f"up to {MAX_FRAMES} frames and {MAX_UPLOAD_MB} MB"
 
@@ -65,15 +72,25 @@ class Desk:
 
     Attributes:
         tools: What orders are carried out with.
-        results: Each result lies in a folder there whose name cannot be guessed.
-        turn: Held while working.
+        folder: All that is handed over and made lies there. It goes when the page does.
+        line: Who works and who waits.
     """
 
     tools: Tools
-    results: tempfile.TemporaryDirectory[str] = field(
+    folder: tempfile.TemporaryDirectory[str] = field(
         default_factory=partial(tempfile.TemporaryDirectory, prefix="signloop-")
     )
-    turn: threading.Lock = field(default_factory=threading.Lock)
+    line: Line = field(default_factory=Line)
+
+    @property
+    def results(self) -> Path:
+        """Each result lies in a folder there whose name cannot be guessed."""
+        return Path(self.folder.name, "results")
+
+    @property
+    def uploads(self) -> Path:
+        """Nothing there is ever shown as a page."""
+        return Path(self.folder.name, "uploads")
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,10 @@ Form = tuple[list[gr.components.Component], list[Callable[..., Any]]]
 def build_demo(tools: Tools) -> gr.Blocks:
     """Lays out the page."""
     desk = Desk(tools)
-    gr.set_static_paths([desk.results.name])
+    for folder in (desk.results, desk.uploads):
+        folder.mkdir()
+    os.environ["GRADIO_TEMP_DIR"] = str(desk.uploads)  # read by every field as it is made
+    gr.set_static_paths([desk.results])
     tabs = {
         "Render": (orders.RenderOrder, render_form, "Renders a clip and reads the video back"),
         "Recognize": (orders.RecognizeOrder, recognize_form, "Reads the glosses in a clip"),
@@ -110,7 +130,22 @@ def build_demo(tools: Tools) -> gr.Blocks:
                 with gr.Tab(name, id=name, elem_id=name.lower(), render_children=True):
                     lay_out(name, order, form, f"{does}{API}", desk)
         gr.HTML(text("footer.html"), elem_id="footer")
+    for block in demo.blocks.values():
+        if isinstance(block, gr.File | gr.Image | gr.Video):
+            take_no_addresses(block)
     return demo.queue(max_size=MAX_WAITING)
+
+
+def take_no_addresses(field: gr.File | gr.Image | gr.Video) -> None:
+    """Has a field refuse the address of a file in place of the file: Gradio would download it, however large it is."""
+    take = field.async_move_resource_to_block_cache
+
+    async def take_file(url_or_file_path: str | Path | None) -> str | None:
+        if "://" in str(url_or_file_path):
+            raise gr.Error("Hand over the file itself, not its address.")
+        return await take(url_or_file_path)
+
+    field.async_move_resource_to_block_cache = take_file
 
 
 def lay_out(name: str, order: type[Order], form: Callable[[Desk], Form], does: str, desk: Desk) -> None:
@@ -154,8 +189,7 @@ def lay_out(name: str, order: type[Order], form: Callable[[Desk], Form], does: s
         [outcome.download, outcome.status, outcome.steps, outcome.result, cancel, outcome.kept],
         show_progress="minimal",
         show_progress_on=outcome.status,
-        concurrency_limit=1,
-        concurrency_id="work",
+        concurrency_limit=None,  # who waits is told how long, so they wait in the desk's own line
         api_name=tab,
         api_description=does,
     )
@@ -172,7 +206,7 @@ def lay_out(name: str, order: type[Order], form: Callable[[Desk], Form], does: s
 
 def carry_out(order: Order, last_folder: str | None, outcome: Outcome, desk: Desk) -> Iterator[dict[Any, Any]]:
     """Carries out an order and yields what its tab shows meanwhile."""
-    folder = Path(desk.results.name, secrets.token_urlsafe(16))
+    folder = desk.results / secrets.token_urlsafe(16)
     job = None
     remove(last_folder)
     hidden = gr.update(visible=False)
@@ -183,17 +217,13 @@ def carry_out(order: Order, last_folder: str | None, outcome: Outcome, desk: Des
         return done
 
     try:
-        start = {outcome.status: say("Working …"), outcome.steps: "", outcome.result: ""}
+        start = {outcome.status: say("Starting …"), outcome.steps: "", outcome.result: ""}
         yield {**start, outcome.download: hidden, outcome.kept: None}
+        if len(desk.line) > MAX_WAITING:
+            raise ValueError(f"{MAX_WAITING} orders wait already; try again in a few minutes.")
         folder.mkdir()
-        job = Job(work, turn=desk.turn)
-        stage = ""
-        while not job.wait(0.25):
-            update = {outcome.steps: show_progress(job, order.stages)}
-            if job.stage != stage:  # said by screen readers, so no more often than that
-                stage = job.stage
-                update[outcome.status] = say(f"{stage_name(stage)} …")
-            yield update
+        job = Job(work, line=desk.line)
+        yield from follow(job, order, outcome, desk.line)
         done = job.outcome.result()
         yield {
             outcome.status: say(done.summary),
@@ -212,6 +242,23 @@ def carry_out(order: Order, last_folder: str | None, outcome: Outcome, desk: Des
         remove(folder)
         failed = {outcome.status: refuse(explain(error, order)), outcome.steps: "", outcome.result: outcome.empty}
         yield {**failed, outcome.download: hidden, outcome.cancel: gr.update(interactive=False), outcome.kept: None}
+
+
+def follow(job: Job[Done], order: Order, outcome: Outcome, line: Line) -> Iterator[dict[Any, Any]]:
+    """Yields how long a job still waits, how far it is, and what it has rendered, until it is over."""
+    said, previewed, shown_at = "", 0.0, time.monotonic()
+    while not job.wait(LOOK_S):
+        num_ahead = line.ahead(job)
+        now = show_wait(line.seconds_until(job)) if num_ahead else show_progress(job, order.stages)
+        update: dict[Any, Any] = {outcome.steps: now}
+        doing = f"Waiting: {num_ahead} ahead of you." if num_ahead else f"{stage_name(job.stage)} …"
+        if doing != said and (num_ahead or job.stage):  # spoken by screen readers, so no more often than that
+            said = doing
+            update[outcome.status] = say(doing)
+        if job.stage == "render" and job.num_done > previewed and time.monotonic() - shown_at >= PREVIEW_S:
+            previewed, shown_at = job.num_done, time.monotonic()
+            update[outcome.result] = show_preview(list(job.rendered))
+        yield update
 
 
 def render_form(desk: Desk) -> Form:
@@ -312,7 +359,7 @@ def switch(source: gr.Radio, parts: dict[str, gr.blocks.Block]) -> None:
 
 def given(desk: Desk, make: Callable[[Path], Path]) -> str:
     """Makes an example for somebody, in a folder of its own."""
-    folder = Path(desk.results.name, "examples")
+    folder = desk.results / "examples"
     folder.mkdir(exist_ok=True)
     return str(make(folder))
 
@@ -382,6 +429,27 @@ def show_progress(job: Job[Any], stages: tuple[str, ...]) -> str:
     met = {*job.stages_done, job.stage}
     ahead = [stage for stage in stages if stage not in met]
     return f'<ol class="stages">{"".join(rows)}{"".join(f"<li>{stage_name(stage)}</li>" for stage in ahead)}</ol>'
+
+
+def show_wait(seconds: float | None) -> str:
+    """How long somebody will wait, where that is known."""
+    return "" if seconds is None else f'<p class="note">Your turn comes in about {seconds:.0f} s.</p>'
+
+
+def show_preview(frames: Sequence[np.ndarray]) -> str:
+    """The latest frames of a render, moving; the last one alone for who asked for less motion."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    still, moving = io.BytesIO(), io.BytesIO()
+    pictures[-1].save(still, "webp", quality=60)
+    pictures[0].save(moving, "webp", quality=60, save_all=True, append_images=pictures[1:], duration=42, method=0)
+    still, moving = (f"data:image/webp;base64,{base64.b64encode(of.getvalue()).decode()}" for of in (still, moving))
+    return (
+        '<figure class="preview"><picture>'
+        f'<source srcset="{still}" media="(prefers-reduced-motion: reduce)">'
+        f'<img src="{moving}" alt="The signer as rendered so far"></picture>'
+        "<figcaption>The latest frames. All of them, and what was read, follow when the work is done.</figcaption>"
+        "</figure>"
+    )
 
 
 def show_report(page: Path, commands: tuple[str, ...]) -> str:
@@ -459,6 +527,7 @@ def launch(demo: gr.Blocks, **options: Any) -> str:
         run_history=False,
         enable_monitoring=False,
         max_file_size=MAX_UPLOAD_MB * 2**20,
+        max_threads=MAX_WAITING + 16,  # each order that is waited for holds one most of the time
         **options,
     )
     return address

@@ -19,7 +19,7 @@ document.addEventListener("keydown", (event) => {
   for (const radio of group.querySelectorAll("input[type=radio]")) radio.name = group.id;
 }, true);
 
-const WAITING = "Waiting for its turn …";
+const SENDING = "Sending …";
 
 const statusOf = (tab) => document.getElementById(`${tab}-status`);
 
@@ -31,17 +31,18 @@ function tell(tab, role, text) {
 
 // Says at once that a tab's button was pressed, where it can be seen.
 window.showOutcome = (tab) => {
-  tell(tab, "status", WAITING);
+  tell(tab, "status", SENDING);
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   statusOf(tab).scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
 };
 
 window.sayCancelled = (tab) => tell(tab, "status", "Cancelled.");
 
-// Gradio opens pictures itself, before the page's own checks: where it fails, nothing else has been said.
+// Gradio looks at files and opens pictures before the page's own checks: where it fails, nothing else has been said.
 window.sayUnreadable = (tab) => {
-  if (statusOf(tab).querySelector("p").textContent !== WAITING) return;
-  tell(tab, "alert", "The picture cannot be read; choose a PNG, JPEG or WebP file.");
+  if (statusOf(tab).querySelector("p").textContent !== SENDING) return;
+  const why = "What you chose cannot be read, or is no longer here after an hour; choose it again.";
+  tell(tab, "alert", tab === "render" ? `${why} A picture must be a PNG, JPEG or WebP file.` : why);
 };
 
 // Takes off the report what the page around it says already, and makes its frame as high as what is left.

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item]], Iterator[Item]]
-OnProgress = Callable[[str, int, int | None], None]
-"""Called with the stage, how many frames are done, and how many there are where that is known."""
+OnProgress = Callable[[str, float | int, int | None, object], None]
+"""Called with the stage, how many frames are done, how many there are where that is known, and the last that was done."""
 
 
 class Stages:
@@ -19,11 +19,12 @@ class Stages:
 
     Attributes:
         seconds: Seconds by stage. A stage that failed has none.
+        tell: `on_progress`, for work that counts by itself.
     """
 
     def __init__(self, *, on_progress: OnProgress | None = None, show: bool = False):
         self.seconds: dict[str, float] = {}
-        self._on_progress = on_progress
+        self.tell: OnProgress = on_progress or (lambda *_: None)
         self._show = show
 
     @contextmanager
@@ -37,8 +38,7 @@ class Stages:
         """
         started = time.perf_counter()
         done = itertools.count(1)
-        tell = self._on_progress or (lambda *_: None)
-        tell(name, 0, total)
+        self.tell(name, 0, total, None)
         with tqdm(
             desc=f"{name:<11}",
             total=total,
@@ -51,7 +51,7 @@ class Stages:
                 for item in items:
                     yield item
                     bar.update()
-                    tell(name, next(done), total)
+                    self.tell(name, next(done), total, item)
 
             yield track
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

@@ -81,8 +81,9 @@ def renderer() -> SkeletonRenderer:
 @pytest.fixture
 def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
     """The page with a renderer that is quick and an estimator that never errs; the recognizer is the real one."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # put back after the page has set it
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(app, "LOOK_S", 0.05)
 
     def load_signer(image: str, consent: str | None = None) -> SignerPicture:
         if image == "broken":

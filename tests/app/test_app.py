@@ -1,6 +1,8 @@
 """The page without a browser: what it asks, refuses, shows, and leaves behind."""
 
+import base64
 import dataclasses
+import io
 import re
 import time
 import zipfile
@@ -91,7 +93,7 @@ def test_progress_is_shown_stage_by_stage(demo, renderer):
             assert "<li>Finding the pose in the render</li>" in update["steps"]
             renderer.gate.set()
     assert renderer.gate.is_set()
-    assert spoken[0] == "Working …"
+    assert spoken[0] == "Starting …"
     assert "Rendering …" in spoken
     assert len(spoken) == len(set(spoken))  # once a stage, so that a screen reader is not flooded
 
@@ -101,7 +103,7 @@ def test_closing_the_page_or_cancelling_stops_the_work(demo, renderer, tmp_path)
     shown = press(demo, word="ABC")
     while renderer.num_frames < 4:
         next(shown)
-    (folder,) = tmp_path.glob("signloop-*/*")
+    (folder,) = tmp_path.glob("signloop-*/results/*")
     shown.close()
     renderer.gate.set()
     deadline = time.monotonic() + 60
@@ -190,10 +192,38 @@ def test_what_a_user_writes_is_never_markup(demo):
     assert "<b>" not in status.removeprefix('<p role="alert">')
 
 
-def test_only_one_job_of_all_tabs_runs_at_a_time_and_only_so_many_wait(demo):
-    events = [event for event in demo.fns.values() if event.api_name in ORDERS]
-    assert [(event.concurrency_limit, event.concurrency_id) for event in events] == [(1, "work")] * 4
-    assert demo._queue.max_size == app.MAX_WAITING
+def test_orders_of_all_tabs_wait_in_one_line_and_are_told_how_long(demo, renderer, clip, monkeypatch):
+    monkeypatch.setattr(app, "LOOK_S", 0.01)
+    list(press(demo, word="A"))
+    renderer.gate.clear()
+    first, second = press(demo, word="ABC"), press(demo, "recognize", clip=str(clip))
+    while "now" not in next(first).get("steps", ""):
+        pass
+    updates = [next(second) for _ in range(3)]
+    assert [words(update["status"]) for update in updates if "status" in update] == [
+        "Starting …",
+        "Waiting: 1 ahead of you.",
+    ]
+    assert re.fullmatch(r"Your turn comes in about \d+ s\.", words(updates[-1]["steps"]))
+    monkeypatch.setattr(app, "MAX_WAITING", 1)
+    assert refusal(demo, word="A") == "1 orders wait already; try again in a few minutes."
+    first.close()
+    renderer.gate.set()
+    *_, last = second
+    assert "Read: A B." in words(last["status"])
+
+
+def test_what_is_rendered_is_shown_meanwhile(demo, renderer, monkeypatch):
+    monkeypatch.setattr(app, "PREVIEW_S", 0.0)
+    renderer.gate.clear()
+    shown = press(demo, word="A")
+    preview = next(update["result"] for update in shown if update.get("result"))
+    shown.close()
+    renderer.gate.set()
+    still, moving = (base64.b64decode(data) for data in re.findall(r'"data:image/webp;base64,([^"]+)"', preview))
+    for data, num_frames in ((still, 1), (moving, renderer.num_frames - 1)):
+        with Image.open(io.BytesIO(data)) as picture:
+            assert (picture.size, getattr(picture, "n_frames", 1)) == ((64, 64), num_frames)
 
 
 def test_every_field_has_a_label(demo):

@@ -17,7 +17,7 @@ def test_frames_pass_through_and_are_counted():
     stages = Stages(on_progress=lambda *progress: told.append(progress))
     with stages.stage("render", 2) as track:
         assert list(track("ab")) == ["a", "b"]
-    assert told == [("render", 0, 2), ("render", 1, 2), ("render", 2, 2)]
+    assert told == [("render", 0, 2, None), ("render", 1, 2, "a"), ("render", 2, 2, "b")]
 
 
 def test_one_bar_counts_several_passes():
@@ -25,7 +25,7 @@ def test_one_bar_counts_several_passes():
     with Stages(on_progress=lambda *progress: told.append(progress)).stage("draw", 4) as track:
         list(track("ab"))
         list(track("cd"))
-    assert told[-1] == ("draw", 4, 4)
+    assert told[-1] == ("draw", 4, 4, "d")
 
 
 def test_a_failed_stage_has_no_time():
