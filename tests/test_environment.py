@@ -1,5 +1,7 @@
 """What is installed fits together: one OpenCV, one protobuf, everything importable in one process."""
 
+import os
+import subprocess
 import sys
 from importlib.metadata import packages_distributions, version
 
@@ -16,3 +18,11 @@ def test_everything_imports_in_one_process():
     """This one: a process of its own would import for eight seconds what has been imported here already."""
     for name in ("mediapipe", "cv2", "controlnet_aux", "diffusers", "gradio", "rtmlib", "transformers"):
         assert import_quietly(name) is sys.modules[name]
+
+
+def test_nothing_is_reported_to_the_makers_of_onnxruntime(tmp_path):
+    """It writes the number of its reporting session into a file as soon as it is imported."""
+    asked = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", "import poses, onnxruntime"]
+    subprocess.run(command, env={**asked, "TMPDIR": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
