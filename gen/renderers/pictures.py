@@ -46,13 +46,17 @@ def dressed_signer(name: str) -> tuple[Body, Figure]:
 @lru_cache(maxsize=8)
 def built_in_picture(name: str, height: int, width: int) -> SignerPicture:
     """A built-in signer facing the camera, arms at rest, with the exact pose they hold."""
-    body, figure = dressed_signer(name)
+    return picture_of(*dressed_signer(name), height=height, width=width, name=name, consent="built-in")
+
+
+def picture_of(body: Body, figure: Figure, *, height: int, width: int, name: str, consent: str) -> SignerPicture:
+    """A synthetic signer facing the camera, arms at rest, with the exact pose they hold."""
     motion = fit_body(_standing(body, height, width), body)
     image = render_frames(figure, pose_vertices(body, motion), motion.camera, height=height, width=width)
     keypoints = pose_keypoints(body, motion)
     confidence = np.all((keypoints >= 0) & (keypoints < 1), axis=2, keepdims=True).astype(np.float32)
     poses = PoseSequence(keypoints * confidence, confidence[..., 0], 25.0, width, height, name)
-    return SignerPicture(image[0], poses, name, consent="built-in")
+    return SignerPicture(image[0], poses, name, consent)
 
 
 def _standing(body: Body, height: int, width: int) -> PoseSequence:
