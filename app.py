@@ -132,12 +132,16 @@ def build_demo(tools: Tools) -> gr.Blocks:
         gr.HTML(text("footer.html"), elem_id="footer")
     for block in demo.blocks.values():
         if isinstance(block, gr.File | gr.Image | gr.Video):
-            take_no_addresses(block)
+            take_only_files(block)
     return demo.queue(max_size=MAX_WAITING)
 
 
-def take_no_addresses(field: gr.File | gr.Image | gr.Video) -> None:
-    """Has a field refuse the address of a file in place of the file: Gradio would download it, however large it is."""
+def take_only_files(field: gr.File | gr.Image | gr.Video) -> None:
+    """Has a field hand over the file that it is given, unopened.
+
+    Gradio would download what lies at an address, however large it is, fail at damaged pictures without a word, and
+    leave an empty file for each upload.
+    """
     take = field.async_move_resource_to_block_cache
 
     async def take_file(url_or_file_path: str | Path | None) -> str | None:
@@ -145,7 +149,11 @@ def take_no_addresses(field: gr.File | gr.Image | gr.Video) -> None:
             raise gr.Error("Hand over the file itself, not its address.")
         return await take(url_or_file_path)
 
+    def hand_over(upload: Any) -> str | None:
+        return upload.path if upload else None
+
     field.async_move_resource_to_block_cache = take_file
+    field.preprocess = hand_over
 
 
 def lay_out(name: str, order: type[Order], form: Callable[[Desk], Form], does: str, desk: Desk) -> None:

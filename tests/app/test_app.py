@@ -150,6 +150,16 @@ def test_wrong_input_is_refused_in_one_line_that_names_the_upload(demo, tmp_path
     assert refusal(demo, source=orders.BROUGHT, clip=str(tmp_path / "gone.npz")) == "gone.npz: no such file or folder."
 
 
+def test_uploads_are_handed_over_unopened(demo, tmp_path):
+    upload = tmp_path / "me.png"
+    upload.write_text("no picture")
+    before = sorted(tmp_path.rglob("*"))
+    fields = [block for block in demo.blocks.values() if isinstance(block, gr.File | gr.Image | gr.Video)]
+    assert len(fields) == 7
+    assert {field.preprocess(gr.FileData(path=str(upload))) for field in fields} == {str(upload)}
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_clips_that_are_too_long_are_refused(demo, clip, tmp_path, monkeypatch):
     monkeypatch.setattr(orders, "MAX_FRAMES", 5)
     found = len(spell("AB", "ase"))

@@ -193,7 +193,7 @@ def test_a_picture_that_is_none_is_refused(browser, address, tmp_path):
     page.locator("#picture input[type=file]").set_input_files(picture)
     page.locator("#picture img").first.wait_for(state="attached")
     press_render(page)
-    expect(page.get_by_role("alert").filter(has_text="What you chose cannot be read")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="me.png: expected a PNG, JPEG")).to_be_visible()
 
 
 def open_tab(page: Page, name: str) -> None:
