@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from torch import Tensor
 
@@ -75,6 +76,12 @@ def _part_codes() -> Float32[np.ndarray, "parts 4"]:
 
 
 _PART_CODES = torch.from_numpy(_part_codes())
+_PART_FEATURES = F.pad(_PART_CODES, (0, 1), value=1.0)
+"""Codes, and whether the body is there."""
+_PART_FEATURES[0, -1] = 0
+_MAP_SCALE = torch.tensor([1 / 127.5] * 3 + [1 / 255] + [1 / 127] * 3 + [1 / 255] * 5)
+_MAP_OFFSET = torch.tensor([-1.0] * 3 + [0.0] + [-128 / 127] * 3 + [0.0] * 5)
+"""From the bytes of `map_frames` to what the network sees: colours and normals in [-1, 1], the rest in [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,18 +309,10 @@ def _sample(image: UInt8[np.ndarray, "h w 3"], xy: Float32[np.ndarray, "h w 2"])
 
 def to_pose_maps(maps: UInt8[Tensor, "b f h w 12"]) -> Float[Tensor, "b 16 f h w"]:
     """The network's view of `map_frames`: colours and normals in [-1, 1], parts as codes."""
-    part = maps[..., 8]
-    values = maps.float()
-    features = [
-        values[..., :3] / 127.5 - 1,
-        values[..., 3:4] / 255,
-        (values[..., 4:7] - 128) / 127 * (part > 0)[..., None],
-        values[..., 7:8] / 255,
-        _PART_CODES.to(maps.device)[part.long()],
-        (part > 0).float()[..., None],
-        values[..., 9:] / 255,
-    ]
-    return torch.cat(features, dim=-1).permute(0, 4, 1, 2, 3)
+    part = F.embedding(maps[..., 8].int(), _PART_FEATURES.to(maps.device))
+    values = torch.addcmul(_MAP_OFFSET.to(maps.device), maps.float(), _MAP_SCALE.to(maps.device))
+    values[..., 4:7] *= part[..., 4:]
+    return torch.cat([values[..., :8], part, values[..., 9:]], dim=-1).permute(0, 4, 1, 2, 3)
 
 
 def to_reference(maps: UInt8[Tensor, "b h w 7"]) -> Float[Tensor, "b 10 h w"]:

@@ -1,6 +1,7 @@
 """The diffusion pipeline of `signer-small`: driving poses and a signer's picture in, that signer's video out."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,12 @@ def to_pixels(sample: Float[torch.Tensor, "1 3 frames height width"]) -> UInt8[n
     """Frames in [-1, 1] as RGB, 0 to 255."""
     frames = ((sample[0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return frames.permute(1, 2, 3, 0).cpu().numpy()
+
+
+def cut_windows(num_frames: int, window: int) -> list[slice]:
+    """The frames of each window; all but the first begin with the last frame of the one before."""
+    starts = range(0, max(num_frames - 1, 1), window - 1)
+    return [slice(start, min(start + window, num_frames)) for start in starts]
 
 
 class SignerVideoPipeline(DiffusionPipeline):
@@ -146,22 +153,28 @@ class SignerVideoPipeline(DiffusionPipeline):
         # 3. Noise.
         noise = self.prepare_noise(height, width, generator)
 
-        # 4. Denoise window by window; what the last one ended on is where the next begins.
-        known = torch.empty(1, 3, 0, height, width, device=device)
-        start = 0
-        while start < len(poses):
-            stop = min(start + window - known.shape[2], len(poses))
-            first = start - known.shape[2]
-            maps = map_frames(picture, body, motion, poses, slice(first, stop))
-            pose_maps = to_pose_maps(torch.from_numpy(maps)[None].to(device))
-            sample = denoise(
-                self.unet, self.scheduler, noise, known, pose_maps, reference, num_inference_steps=num_inference_steps
-            )
+        def look(frames: slice) -> Float[torch.Tensor, "1 maps frames height width"]:
+            maps = map_frames(picture, body, motion, poses, frames)
+            return to_pose_maps(torch.from_numpy(maps)[None].to(device))
 
-            # 5. Pixels out.
-            known = sample[:, :, -1:]
-            yield from to_pixels(sample)
-            start = stop
+        # 4. Denoise window by window; what the last one ended on is where the next begins. The next window's maps are
+        # made meanwhile.
+        known = torch.empty(1, 3, 0, height, width, device=device)
+        windows = cut_windows(len(poses), window)
+        with ThreadPoolExecutor(1) as aside:
+            coming = aside.submit(look, windows[0])
+            for following in [*windows[1:], None]:
+                pose_maps = coming.result()
+                if following is not None:
+                    coming = aside.submit(look, following)
+                sample = denoise(
+                    self.unet, self.scheduler, noise, known, pose_maps, reference,
+                    num_inference_steps=num_inference_steps,
+                )  # fmt: skip
+
+                # 5. Pixels out.
+                known = sample[:, :, -1:]
+                yield from to_pixels(sample)
 
     def __call__(
         self,
