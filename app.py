@@ -149,8 +149,8 @@ def take_only_files(field: gr.File | gr.Image | gr.Video) -> None:
             raise gr.Error("Hand over the file itself, not its address.")
         return await take(url_or_file_path)
 
-    def hand_over(upload: Any) -> str | None:
-        return upload.path if upload else None
+    def hand_over(payload: Any) -> str | None:
+        return payload.path if payload else None
 
     field.async_move_resource_to_block_cache = take_file
     field.preprocess = hand_over
