@@ -11,10 +11,9 @@ choosing the best of them does not choose the easiest movement. What is left is 
 """
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,47 +23,26 @@ from PIL import Image
 
 from gen.renderers import create_renderer
 from gen.renderers.base import Renderer, SignerPicture
-from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture
-from gen.signers.appearance import BUILT_IN_SIGNERS
-from pipelines.bulk import BulkResult, Part, Rejected, Tell, item_seed, run_bulk
-from pipelines.clip_evaluation import Judges, evaluate_clip
+from pipelines.bulk import BulkResult, Part, Tell, item_seed, run_bulk
+from pipelines.candidates import measure_render, settle, write_json
+from pipelines.casting import Casting, load_casting, read_castings
+from pipelines.clip_evaluation import Judges
 from pipelines.dataset import Provenance, check_format, write_dataset
 from pipelines.evaluate import load_judges
-from pipelines.gate import RANKED_BY, Figures, Gate, best_of
-from pipelines.inputs import load_signer
-from pipelines.measures.pose import VISIBLE_CONFIDENCE
-from pipelines.measures.reading import Readout, gloss_names, joined_glosses, read_out
+from pipelines.gate import Figures, Gate, best_of
+from pipelines.measures.reading import joined_glosses
 from pipelines.pairs import Pair
-from pipelines.pose_corpus import SourceClip, plain_name, read_corpus
+from pipelines.pose_corpus import SourceClip, read_corpus
 from pipelines.render import describe_render, render_video
 from pipelines.variation import Change, change_poses, draw_change, move_camera
 from pipelines.variation_limits import Variation
 from poses.io import save_poses
-from poses.keypoints import PARTS
 from poses.sequence import PoseSequence
 
 VERSION = 1
 """Counted up when another clip would come of the same settings."""
 
 _SEED_LIMIT = 2**31
-
-
-@dataclass(frozen=True)
-class Casting:
-    """Who is shown: a built-in signer's name, or a picture's path and who is in it."""
-
-    image: str
-    consent: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.image if self.consent is None else plain_name(Path(self.image).stem)
-
-    def facts(self) -> str:
-        """What decides how they look, and why they may be shown."""
-        if self.consent is None:
-            return "built-in"
-        return f"{self.consent} {hashlib.sha256(Path(self.image).read_bytes()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -109,32 +87,6 @@ class Item:
 def load_renderer(name: str) -> Renderer:
     """Loads it once in every process."""
     return create_renderer(name)
-
-
-@lru_cache(maxsize=8)
-def load_casting(casting: Casting, height: int, width: int) -> SignerPicture:
-    """Draws or reads a signer's picture once in every process."""
-    found = load_signer(casting.image, consent=casting.consent, height=height, width=width)
-    return found or built_in_picture(DEFAULT_SIGNER, height, width)
-
-
-def read_castings(signers: Sequence[str] | None) -> tuple[Casting, ...]:
-    """Signers as they are typed: a built-in one's name, or PICTURE=CONSENT; all built-in ones for None.
-
-    Raises:
-        ValueError: One is neither, has no consent, or two have one name.
-    """
-    castings = []
-    for signer in signers or BUILT_IN_SIGNERS:
-        image, _, consent = signer.rpartition("=")
-        casting = Casting(image, consent) if image else Casting(signer)
-        if casting.consent is None and signer not in BUILT_IN_SIGNERS:
-            known = ", ".join(BUILT_IN_SIGNERS)
-            raise ValueError(f"`signers` must be among {known}, or a picture as PICTURE=CONSENT, got {signer!r}.")
-        if casting.name in {other.name for other in castings}:
-            raise ValueError(f"`signers` must have different names, got {casting.name!r} twice.")
-        castings.append(casting)
-    return tuple(castings)
 
 
 def run_augmentation(
@@ -227,39 +179,18 @@ def augment_item(item: Item, folder: Path, *, seed: int, tell: Tell, plan: Plan)
         video = folder / f"candidate-{number}.mp4"
         placed = _render(driving, video, picture, change, plan, render_seed)
         save_poses(placed, folder / "poses.npz", overwrite=True)
-        figures = _measure(Pair(item.name, folder / "poses.npz", video, image=image), placed, labels, judges, plan.gate)
-        tried.append((figures, plan.gate.reasons(figures, network=judges.network.name)))
+        pair = Pair(item.name, folder / "poses.npz", video, image=image)
+        figures, _ = measure_render(pair, placed, labels, judges, plan.gate)
+        tried.append((figures, plan.gate.reasons(figures)))
         tell(1 / plan.candidates)
     image.unlink()
     best = best_of(tried)
-    rejects = _settle(folder, seeds, tried, best, group=item.casting.name)
+    rejects = settle(folder, seeds, tried, best, group=item.casting.name)
     if best is not None:
         facts = _facts(item, driving, change, picture, labels, plan, judges)
         choice = {"candidate": best, "render_seed": seeds[best], "figures": tried[best][0]}
-        _write_json(folder / "clip.json", facts | choice)
+        write_json(folder / "clip.json", facts | choice)
     return Part(len(tried), len(tried) - len(rejects), tuple(rejects))
-
-
-def label_share(labels: Sequence[str], readout: Readout, names: Sequence[str], top_k: int) -> float | None:
-    """Share of the labels known to the recognizer that are among the likeliest glosses of a clip.
-
-    Among the `top_k` where there is one label; each further label makes room for one more. None without such labels.
-    """
-    known = set(labels) & set(names)
-    if not known:
-        return None
-    if not len(readout.distribution):
-        return 0.0
-    likeliest = np.argsort(-readout.distribution, kind="stable")[: top_k + len(known) - 1]
-    return len(known & {names[number] for number in likeliest}) / len(known)
-
-
-def hands_in_frame(placed: PoseSequence) -> float | None:
-    """Share of the points seen of both hands that lie in the picture; None where no hand is seen."""
-    hands = slice(PARTS["left_hand"].start, PARTS["right_hand"].stop)
-    seen = placed.confidence[:, hands] >= VISIBLE_CONFIDENCE
-    inside = ((placed.keypoints[:, hands] >= 0) & (placed.keypoints[:, hands] <= 1)).all(axis=2)
-    return float(np.mean(inside, where=seen)) if seen.any() else None
 
 
 def _render(
@@ -277,46 +208,6 @@ def _render(
         camera=partial(move_camera, change=change),
     )
     return placement(driving)
-
-
-def _measure(pair: Pair, placed: PoseSequence, labels: Sequence[str], judges: Judges, gate: Gate) -> Figures:
-    """Figures of a render that could be measured, by name."""
-    evaluation, poses, _ = evaluate_clip(pair, judges)
-    names = gloss_names(judges.recognizer)
-    share = label_share(labels, read_out(poses["reextracted"], judges.recognizer), names, gate.top_k)
-    figures = {**evaluation.figures, "hands_in_frame": hands_in_frame(placed), "label_share": share}
-    return {name: value for name, value in figures.items() if value is not None}
-
-
-def _settle(
-    folder: Path, seeds: Sequence[int], tried: Sequence[tuple[Figures, list[str]]], best: int | None, *, group: str
-) -> list[Rejected]:
-    """Lists all candidates, leaves the files of the best one only, and says why the others are rejected."""
-    candidates, rejects = [], []
-    for number, (seed, (figures, _)) in enumerate(zip(seeds, tried, strict=True)):
-        reasons = _reasons(tried, number, best)
-        candidates.append(
-            {"candidate": number, "seed": seed, "kept": number == best, "reasons": reasons, "figures": figures}
-        )
-        video = folder / f"candidate-{number}.mp4"
-        if number == best:
-            video.rename(folder / "video.mp4")
-        else:
-            video.unlink()
-            rejects.append(Rejected(f"candidate {number}", "; ".join(reasons), group))
-    if best is None:
-        (folder / "poses.npz").unlink()
-    _write_json(folder / "candidates.json", candidates)
-    return rejects
-
-
-def _reasons(tried: Sequence[tuple[Figures, list[str]]], number: int, best: int | None) -> list[str]:
-    """What speaks against a candidate: the gate, or a better one."""
-    figures, reasons = tried[number]
-    if reasons or best is None or number == best:
-        return reasons
-    mine, theirs = (of.get(RANKED_BY) for of in (figures, tried[best][0]))
-    return [f"it passed, but candidate {best} was chosen, with {RANKED_BY} {theirs:.3f} against {mine:.3f}"]
 
 
 def _facts(
@@ -355,7 +246,3 @@ def _facts(
         if plan.num_inference_steps is None
         else plan.num_inference_steps,
     }
-
-
-def _write_json(path: Path, value: Mapping[str, Any] | Sequence[Any]) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")

@@ -1,58 +1,43 @@
 """One clip measured: a driving pose, a video of it, and, where there is one, the real video."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
+from pipelines.clip_figures import (
+    Figures,
+    checked,
+    colour_figures,
+    face_drift,
+    last_minus_first,
+    picture_figures,
+    pose_figures,
+    reading_figures,
+    steadiness_figures,
+)
 from pipelines.environment import fingerprint
-from pipelines.measures.dtw import measure_warped
-from pipelines.measures.features import (
-    FeatureNetwork,
-    compare_pictures,
-    cosine_similarity,
-    describe_pictures,
-)
-from pipelines.measures.picture import (
-    REGIONS,
-    Crops,
-    cut_frames,
-    frozen_share,
-    region_boxes,
-    similarity_by_region,
-    temporal_consistency,
-)
-from pipelines.measures.pose import (
-    VISIBLE_CONFIDENCE,
-    WRISTS,
-    fit_length,
-    hand_presence,
-    jerk_ratio,
-    measure_fidelity,
-    measure_part,
-    segment_means,
-    visible_points,
-)
-from pipelines.measures.reading import Readout, divergence, gloss_names, joined_glosses, read_out
+from pipelines.measures.features import FeatureNetwork
+from pipelines.measures.identity import region_colours
+from pipelines.measures.picture import Crops, cut_frames, region_boxes
+from pipelines.measures.pose import VISIBLE_CONFIDENCE, segment_means, visible_points
+from pipelines.measures.reading import gloss_names, joined_glosses, read_out
 from pipelines.pairs import Pair
 from poses.clean import resample
 from poses.estimators import Estimator
 from poses.io import load_poses
-from poses.keypoints import PARTS
 from poses.sequence import PoseSequence
 from poses.video import VideoInfo, read_frames, read_info, read_picture
 from recognizer.reading import Recognizer
 
 SAME_SHAPE = 0.02
 """Two frames have the same shape where width / height differs by at most this share."""
-
-FACE = REGIONS.index("face")
-Figures = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +64,7 @@ class ClipEvaluation:
         video_fps: Of the video.
         width: Of the video, pixels.
         height: Of the video, pixels.
-        figures: By name, see `pipelines.measures.catalogue`; None where it could not be measured.
+        figures: See `pipelines.clip_figures.Figures`.
         floor: Those that the same estimator gets from the reference (or control) video.
         floor_source: `reference`, `control`, or nothing.
         read: By `driving`, `video` and, where there is one, `reference`.
@@ -137,6 +122,16 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@dataclass(frozen=True, eq=False)
+class _Watched:
+    """What is kept of a video: the pose asked for in its frames and at its times, and what was found in it."""
+
+    asked: PoseSequence
+    poses: PoseSequence
+    crops: Crops
+    colours: Float[np.ndarray, "frames 3 3"]
+
+
 @_one_thread()
 def evaluate_clip(
     pair: Pair, judges: Judges
@@ -154,63 +149,65 @@ def evaluate_clip(
     driving = _with_words(load_poses(pair.driving), pair)
     info = read_info(pair.video)
     placed, problems = _in_frames_of(driving, info.fps, info.num_frames, info.width, info.height)
-    visible = visible_points(placed)
-    boxes = region_boxes(placed.pixels(), visible, placed.width, placed.height)
-    scale = np.array([placed.width, placed.height] * 2)
-    crops, found = _watch(read_frames(pair.video), placed, boxes / scale, judges.estimator, clock)
-    problems += _length_problems(len(placed), len(found), "video")
-    if not (found.confidence > 0).any():
-        problems.append(f"nobody was found in any of the {len(found)} frames of the video")
+    boxes = region_boxes(placed.pixels(), visible_points(placed), placed.width, placed.height)
+    boxes /= np.array([placed.width, placed.height] * 2)
+    shown = _watch(read_frames(pair.video), placed, boxes, judges.estimator, clock)
+    problems += _length_problems(len(placed), len(shown.poses), "video")
+    if not (shown.poses.confidence > 0).any():
+        problems.append(f"nobody was found in any of the {len(shown.poses)} frames of the video")
+    real = _watch_other(pair.reference, placed, info, boxes, judges.estimator, clock)
+    control = None if real else _watch_other(pair.control, placed, info, boxes, judges.estimator, clock)
+    differs = _reference_problems(placed, real) if real else []
+    problems += [f"{differ}; no picture was compared with it" for differ in differs]
 
-    figures, error_over_time = pose_figures(placed, found, estimator=judges.estimator.version)
-    figures["duration_ratio"] = found.duration_s / driving.duration_s
-    segments = {"mean_error/hands": segment_means(error_over_time)}
-    figures["drift/pose"] = _last_minus_first(segments["mean_error/hands"])
-    steps = np.where(visible[1:, WRISTS] & visible[:-1, WRISTS], _steps(placed), 0).max(axis=1)
-    shared = min(len(crops.small), len(placed))
-    figures["frozen_share"] = frozen_share(crops.small[:shared], steps[: shared - 1])
-    figures["temporal_consistency"] = temporal_consistency(crops.small)
+    figures, error_over_time = pose_figures(placed, shown.poses, estimator=judges.estimator.version)
+    figures["duration_ratio"] = shown.poses.duration_s / driving.duration_s
+    figures |= steadiness_figures(shown.crops.small, placed)
+    compared = real.crops if real and not differs else None
+    likeness, described, described_reference = picture_figures(shown.crops, compared, judges.network)
+    segments = {
+        "mean_error/hands": segment_means(error_over_time),
+        f"{judges.network.name}_drift": face_drift(described, shown.crops.valid),
+    }
+    figures |= likeness | {"drift/pose": last_minus_first(segments["mean_error/hands"])}
+    figures[f"{judges.network.name}_drift"] = segments[f"{judges.network.name}_drift"][-1]
+    signer = _signers_colours(pair.image, judges.estimator) if pair.image else real.colours if real else None
+    figures |= colour_figures(shown.colours, signer)
 
-    floor, of_reference, reference_found = _measure_reference(
-        pair, placed, info, boxes / scale, judges, clock, problems
-    )
-    likeness, described, described_reference = picture_figures(crops, of_reference, judges.network)
-    figures |= likeness
-    rows = {"pictures": described, "reference_pictures": described_reference}
-    reference_faces = described_reference if of_reference is None else _faces(of_reference, described_reference)
-    known = _signers_face(pair, reference_faces, judges)
-    faces = _faces(crops, described)
-    figures |= _face_figures(faces, crops.valid[:, FACE], known, judges.network.name, segments)
-    if len(reference_faces) and not pair.image and known is not None:
-        floor[f"{judges.network.name}_identity"] = _mean_likeness(reference_faces, known)
-
-    readouts = {"driving": read_out(placed, judges.recognizer), "video": read_out(found, judges.recognizer)}
-    if reference_found is not None and pair.reference:
-        readouts["reference"] = read_out(reference_found, judges.recognizer)
-    figures |= _reading_figures(readouts, judges.recognizer)
-    rows |= {f"{of}_states": readout.states for of, readout in readouts.items()}
+    readouts = {"driving": read_out(placed, judges.recognizer), "video": read_out(shown.poses, judges.recognizer)}
+    if real:
+        readouts["reference"] = read_out(real.poses, judges.recognizer)
     names = gloss_names(judges.recognizer)
+    figures |= reading_figures(readouts, names)
+
+    floor: Figures = {}
+    if other := real or control:
+        floor, _ = pose_figures(other.asked, other.poses, estimator=judges.estimator.version)
+    if real and pair.image:
+        floor |= colour_figures(real.colours, signer)
     evaluation = ClipEvaluation(
         name=pair.name,
         language=placed.language,
         signer=pair.signer,
         glosses=pair.glosses or joined_glosses(driving.glosses),
         num_frames=len(driving),
-        video_frames=len(found),
+        video_frames=len(shown.poses),
         fps=driving.fps,
         video_fps=info.fps,
         width=info.width,
         height=info.height,
-        figures=_checked(figures, problems),
-        floor=_checked(floor, problems),
-        floor_source="" if not floor else "reference" if pair.reference else "control",
+        figures=checked(figures, problems),
+        floor=checked(floor, problems),
+        floor_source="reference" if real else "control" if control else "",
         read={of: Read(readout.glosses, readout.top(names), readout.reason) for of, readout in readouts.items()},
         segments=segments,
         error_over_time=error_over_time,
         problems=tuple(problems),
         seconds={"extract": round(clock.extract, 4), "measure": round(clock.rest(), 4)},
     )
-    return evaluation, {"driving": placed, "reextracted": found}, rows
+    rows = {"pictures": described, "reference_pictures": described_reference}
+    rows |= {f"{of}_states": readout.states for of, readout in readouts.items()}
+    return evaluation, {"driving": placed, "reextracted": shown.poses}, rows
 
 
 class _Clock:
@@ -262,85 +259,58 @@ def _length_problems(expected: int, found: int, what: str) -> list[str]:
 
 def _watch(
     frames: Iterator[UInt8[np.ndarray, "height width 3"]],
-    placed: PoseSequence,
+    asked: PoseSequence,
     boxes: Float[np.ndarray, "frames 3 4"],
     estimator: Estimator,
     clock: _Clock,
-) -> tuple[Crops, PoseSequence]:
-    """Finds the pose in every frame and keeps the cut-outs; one frame is in memory at a time."""
+) -> _Watched:
+    """Finds the pose in every frame and keeps cut-outs and colours; one frame is in memory at a time."""
     estimator.reset()
     points: list[np.ndarray] = []
     certainty: list[np.ndarray] = []
+    colours: list[np.ndarray] = []
 
     def estimated() -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         while True:
             started = time.perf_counter()
             frame = next(frames, None)
-            if frame is not None:
-                found = estimator.estimate(frame)
-                points.append(found[0])
-                certainty.append(found[1])
+            found = None if frame is None else estimator.estimate(frame)
             clock.extract += time.perf_counter() - started
-            if frame is None:
+            if frame is None or found is None:
                 return
+            points.append(found[0])
+            certainty.append(found[1])
+            colours.append(_colours(frame, *found))
             yield frame
 
     crops = cut_frames(estimated(), boxes)
-    found = replace(placed, keypoints=np.stack(points), confidence=np.stack(certainty), glosses=(), source="video")
-    return crops, found
+    found = replace(asked, keypoints=np.stack(points), confidence=np.stack(certainty), glosses=(), source="video")
+    return _Watched(asked, found, crops, np.stack(colours))
 
 
-def pose_figures(placed: PoseSequence, found: PoseSequence, *, estimator: str) -> tuple[Figures, list[float | None]]:
-    """What can be told from two poses in one frame and at one rate: figures, and the hands' error in each frame."""
-    fitted = fit_length(found, len(placed))
-    fidelity = measure_fidelity(placed, fitted, estimator=estimator)
-    visible = visible_points(placed)
-    seen = visible & (fitted.confidence >= VISIBLE_CONFIDENCE)
-    hands = slice(PARTS["left_hand"].start, PARTS["right_hand"].stop)
-    unit = fidelity.shoulder_width_px or np.nan
-    error = np.where(seen, np.linalg.norm(fitted.pixels() - placed.pixels(), axis=2), np.nan)[:, hands] / unit
-    parts = {**fidelity.parts, "hands": measure_part(error, visible[:, hands], seen[:, hands])}
-    figures: Figures = {}
-    for part, values in parts.items():
-        figures[f"pck_0.1/{part}"], figures[f"pck_0.2/{part}"] = values.pck_0_1, values.pck_0_2
-        figures[f"mean_error/{part}"], figures[f"recall/{part}"] = values.mean_error, values.recall
-    figures["hand_presence"] = hand_presence(visible, seen)
-    figures["movement_ratio"] = fidelity.movement_ratio
-    figures["jerk_ratio"] = jerk_ratio(placed.pixels()[:, WRISTS], fitted.pixels()[:, WRISTS], seen[:, WRISTS])
-    figures |= asdict(measure_warped(placed, found, min_confidence=VISIBLE_CONFIDENCE))
-    known = np.isfinite(error)
-    means = [round(float(row[mask].mean()), 4) if mask.any() else None for row, mask in zip(error, known, strict=True)]
-    return figures, means
-
-
-def _measure_reference(
-    pair: Pair,
+def _watch_other(
+    path: Path | None,
     placed: PoseSequence,
     info: VideoInfo,
     boxes: Float[np.ndarray, "frames 3 4"],
-    judges: Judges,
+    estimator: Estimator,
     clock: _Clock,
-    problems: list[str],
-) -> tuple[Figures, Crops | None, PoseSequence | None]:
-    """The estimator's floor, the cut-outs of the reference where they can be compared, and the pose found in it."""
-    path = pair.reference or pair.control
+) -> _Watched | None:
+    """Looks through another video of the same movement, which the estimator sees as large as it saw the first."""
     if path is None:
-        return {}, None, None
+        return None
     of_path = read_info(path)
-    # The estimator must see it as large as it sees the video.
+    asked, _ = _in_frames_of(placed, of_path.fps, of_path.num_frames, info.width, info.height)
     frames = (_resized(frame, info.width, info.height) for frame in read_frames(path))
-    again, _ = _in_frames_of(placed, of_path.fps, of_path.num_frames, info.width, info.height)
-    crops, found = _watch(frames, again, boxes, judges.estimator, clock)
-    floor, _ = pose_figures(again, found, estimator=judges.estimator.version)
-    if not pair.reference:
-        return floor, None, found
-    differs = _length_problems(len(placed), len(found), "reference")
-    if abs(of_path.fps / info.fps - 1) > 0.01:
-        differs.append(f"the reference has {of_path.fps:g} frames a second, the video {info.fps:g}")
-    if differs:
-        problems += [f"{differ}; no picture was compared with it" for differ in differs]
-        return floor, None, found
-    return floor, crops, found
+    return _watch(frames, asked, boxes, estimator, clock)
+
+
+def _reference_problems(placed: PoseSequence, reference: _Watched) -> list[str]:
+    """Why the pictures of a video cannot be compared with those of its reference, frame by frame."""
+    differs = _length_problems(len(placed), len(reference.poses), "reference")
+    if abs(reference.asked.fps / placed.fps - 1) > 0.01:
+        differs.append(f"the reference has {reference.asked.fps:g} frames a second, the video {placed.fps:g}")
+    return differs
 
 
 def _resized(frame: UInt8[np.ndarray, "height width 3"], width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -349,98 +319,17 @@ def _resized(frame: UInt8[np.ndarray, "height width 3"], width: int, height: int
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def picture_figures(
-    crops: Crops, reference: Crops | None, network: FeatureNetwork
-) -> tuple[Figures, Float[np.ndarray, "cuts features"], Float[np.ndarray, "reference_cuts features"]]:
-    """Likeness of hands and face to the reference's, frame by frame; None throughout without one.
-
-    Returns:
-        The figures, and a description of every valid cut-out: of the video's and of the reference's.
-    """
-    shown = crops.regions[crops.valid]
-    keys = ("ssim", "psnr", f"{network.name}_distance")
-    figures: Figures = {f"{key}/{region}": None for key in keys for region in REGIONS}
-    asked = shown[:0] if reference is None else reference.regions[reference.valid]
-    # The boxes are the same, so the same regions are valid unless the lengths differ.
-    if reference is None or not np.array_equal(crops.valid, reference.valid):
-        return figures, describe_pictures(network, shown), describe_pictures(network, asked)
-    rows, reference_rows, distances = compare_pictures(network, shown, asked)
-    region_of = np.nonzero(crops.valid)[1]
-    for number, (region, (ssim, psnr)) in enumerate(similarity_by_region(crops, reference).items()):
-        if not len(ssim):
-            continue
-        for key, values in zip(keys, (ssim, psnr, distances[region_of == number]), strict=True):
-            figures[f"{key}/{region}"] = float(values.mean())
-    return figures, rows, reference_rows
+def _signers_colours(image: Path, estimator: Estimator) -> Float[np.ndarray, "1 3 3"]:
+    """Colours of the signer in a picture."""
+    picture = read_picture(image)
+    estimator.reset()
+    return _colours(picture, *estimator.estimate(picture))[None]
 
 
-def _faces(crops: Crops, described: Float[np.ndarray, "cuts features"]) -> Float[np.ndarray, "faces features"]:
-    """Those descriptions that are of faces, one for each frame that has one."""
-    return described[np.nonzero(crops.valid)[1] == FACE]
-
-
-def _signers_face(
-    pair: Pair, reference_faces: Float[np.ndarray, "faces features"], judges: Judges
-) -> Float[np.ndarray, " features"] | None:
-    """Features of the face that the video should show: in the signer's picture, else in the reference."""
-    if pair.image:
-        picture = read_picture(pair.image)
-        height, width = picture.shape[:2]
-        judges.estimator.reset()
-        points, certainty = judges.estimator.estimate(picture)
-        scale = np.array([width, height])
-        boxes = region_boxes(points[None] * scale, certainty[None] >= VISIBLE_CONFIDENCE, width, height)
-        cut = cut_frames([picture], boxes / np.tile(scale, 2))
-        reference_faces = describe_pictures(judges.network, cut.regions[cut.valid[:, FACE], FACE])
-    return reference_faces.mean(axis=0) if len(reference_faces) else None
-
-
-def _face_figures(
-    faces: Float[np.ndarray, "faces features"],
-    valid: Bool[np.ndarray, " frames"],
-    known: Float[np.ndarray, " features"] | None,
-    network: str,
-    segments: dict[str, list[float | None]],
-) -> Figures:
-    """How like the signer the face is, and how far it wanders from how it began."""
-    quarter_of = np.concatenate([np.full(len(part), at) for at, part in enumerate(np.array_split(valid, 4))])[valid]
-    quarters = [faces[quarter_of == quarter].mean(axis=0) for quarter in np.unique(quarter_of)]
-    likeness = [cosine_similarity(quarters[0], quarter) for quarter in quarters] if len(quarters) == 4 else [None] * 4
-    segments[f"{network}_drift"] = [None if value is None else 1 - value for value in likeness]
-    return {
-        f"{network}_drift": segments[f"{network}_drift"][-1],
-        f"{network}_identity": None if known is None else _mean_likeness(faces, known),
-    }
-
-
-def _mean_likeness(rows: Float[np.ndarray, "frames features"], known: Float[np.ndarray, " features"]) -> float | None:
-    values = [value for row in rows if (value := cosine_similarity(row, known)) is not None]
-    return float(np.mean(values)) if values else None
-
-
-def _reading_figures(readouts: Mapping[str, Readout], recognizer: Recognizer) -> Figures:
-    """Agreement of the video's reading with the driving pose's. A video that cannot be read agrees with none."""
-    names = gloss_names(recognizer)
-    asked, shown = readouts["driving"], readouts["video"]
-    readable = len(asked.distribution) > 0
-    return {
-        "top1_agreement": float(asked.top(names) == shown.top(names)) if readable else None,
-        "js_divergence": divergence(asked.distribution, shown.distribution),
-        "faithfulness": None,  # known when all clips are
-    }
-
-
-def _steps(placed: PoseSequence) -> Float[np.ndarray, "steps wrists"]:
-    """How far the wrists go from frame to frame, in shoulder widths."""
-    return np.linalg.norm(np.diff(placed.pixels()[:, WRISTS], axis=0), axis=2) / placed.shoulder_width_px()
-
-
-def _last_minus_first(values: list[float | None]) -> float | None:
-    return None if values[0] is None or values[-1] is None else values[-1] - values[0]
-
-
-def _checked(figures: Figures, problems: list[str]) -> Figures:
-    """A figure that is no number is said to be none, and never averaged."""
-    wrong = [name for name, value in figures.items() if value is not None and not np.isfinite(value)]
-    problems += [f"{name} came out as no number" for name in wrong]
-    return {name: None if name in wrong or value is None else round(float(value), 9) for name, value in figures.items()}
+def _colours(
+    frame: UInt8[np.ndarray, "height width 3"],
+    keypoints: Float[np.ndarray, "128 2"],
+    confidence: Float[np.ndarray, " 128"],
+) -> Float[np.ndarray, "3 3"]:
+    size = np.array([frame.shape[1], frame.shape[0]])
+    return region_colours(frame, keypoints * size, confidence >= VISIBLE_CONFIDENCE)

@@ -1,6 +1,7 @@
 """Every figure that a clip has: its name, what it means, and what its value depends on."""
 
 from pipelines.measures.dtw import MISSING
+from pipelines.measures.identity import COLOURED
 from pipelines.measures.picture import CROP_PX, MARGIN, MOVING, REGIONS, STILL_LEVELS
 from pipelines.measures.pose import VISIBLE_CONFIDENCE
 from pipelines.measures.signature import Measure
@@ -89,10 +90,20 @@ def _of_pictures(network: str) -> list[Measure]:
         *measures,
         Measure("temporal_consistency", "Likeness of neighbouring frames", "higher", {"ssim": "64x64-luma"}, group),
         Measure(f"{network}_drift", f"Drift of the face in {network}", "lower", {**face, "segments": 4}, group),
-        Measure(
-            f"{network}_identity", f"Likeness to the signer in {network}", "higher", {**face, "like": "cosine"}, group
-        ),
+        *_of_colours(group),
     ]
+
+
+def _of_colours(group: str) -> list[Measure]:
+    facts = {"colour": "cielab-d65", "form": "dE76-of-medians", "where": "points-found"}
+    titles = {region: f"Colour of {region} against the signer's" for region in COLOURED}
+    titles["largest"] = "Colours against the signer's, where they differ most"
+    measures = [
+        Measure(f"delta_e/{region}", f"{title} (ΔE)", "lower", {**facts, "region": region}, group, digits=1)
+        for region, title in titles.items()
+    ]
+    drift = {**facts, "region": "largest", "segments": 4}
+    return [*measures, Measure("delta_e_drift", "Drift of the colours (ΔE)", "lower", drift, group, digits=1)]
 
 
 def _of_reading() -> list[Measure]:

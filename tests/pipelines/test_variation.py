@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 
 from gen.renderers.base import Placement
-from pipelines.gate import Gate, best_of
 from pipelines.variation import Change, change_poses, draw_change, mirrored, move_camera
 from pipelines.variation_limits import Variation
 from poses.keypoints import FACE, NAMES, PARTS, index
 from poses.sequence import GlossSpan, PoseSequence
 
 STILL = Change(False, 1.0, {}, {}, 1.0, (0.0, 0.0))
-GOOD = {"pck_0.2/hands": 0.9, "recall/hands": 0.9, "hands_in_frame": 1.0, "pck_0.1/hands": 0.8}
 
 
 @pytest.fixture(scope="module")
@@ -87,29 +85,3 @@ def test_the_camera_zooms_about_the_middle():
 def test_a_variation_beyond_bodies_is_refused(name, value):
     with pytest.raises(ValueError, match=rf"`variation.{name}` must be in \[0, .*\], got {value}"):
         Variation(**{name: value})
-
-
-def test_the_gate_says_why():
-    gate = Gate()
-    assert gate.reasons(GOOD, network="net") == []
-    bad = GOOD | {"pck_0.2/hands": 0.5, "net_identity": 0.1, "drift/pose": 0.9, "label_share": 0.5}
-    assert gate.reasons(bad, network="net") == [
-        "pck_0.2/hands 0.500 is below 0.7",
-        "label_share 0.500 is below 0.75",
-        "net_identity 0.100 is below 0.98",
-        "drift/pose 0.900 is above 0.2",
-    ]
-    assert gate.reasons(GOOD | {"recall/hands": None}, network="net") == ["recall/hands could not be measured"]
-    assert gate.reasons(GOOD | {"frozen_share": None}, network="net") == []
-
-
-@pytest.mark.parametrize(("name", "value"), [("hand_pck", 1.1), ("identity", -2.0), ("top_k", 0)])
-def test_a_gate_that_cannot_be_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"`gate.{name}` must be .*, got {value}"):
-        Gate(**{name: value})
-
-
-def test_the_best_of_those_that_pass_is_chosen():
-    better = GOOD | {"pck_0.1/hands": 0.9}
-    assert best_of([(GOOD, []), (better, ["bad"]), (better, []), (better, [])]) == 2
-    assert best_of([(GOOD, ["bad"])]) is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from pipelines.clip_evaluation import picture_figures, pose_figures
+from pipelines.clip_figures import picture_figures, pose_figures
 from pipelines.measures.features import OrientedFilters
 from pipelines.measures.picture import cut_frames, frozen_share, region_boxes, temporal_consistency
 from pipelines.measures.pose import WRISTS, visible_points

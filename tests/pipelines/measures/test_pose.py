@@ -3,7 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.measures.pose import keypoint_error, measure_fidelity, measure_part, movement_ratio, visible_points
+from pipelines.measures.pose import (
+    fit_length,
+    hand_presence,
+    jerk_ratio,
+    keypoint_error,
+    measure_fidelity,
+    measure_part,
+    movement_ratio,
+    segment_means,
+    visible_points,
+)
 from pipelines.output import PartFidelity
 from poses.keypoints import PARTS, index
 
@@ -81,6 +91,40 @@ def test_movement_ratio_of_a_still_or_lost_signer_is_unknown():
     assert movement_ratio(still, moving, np.ones((3, 1), bool)) is None
     assert movement_ratio(moving, moving, np.zeros((3, 1), bool)) is None
     assert movement_ratio(moving[:1], moving[:1], np.ones((1, 1), bool)) is None
+
+
+def test_jerk_ratio_by_hand():
+    # Third differences of 0, 0, 0, 1, 0 are 1 and -3, of its running sum 1 and -2.
+    reference = np.array([0, 0, 0, 1, 0], np.float32)[:, None, None] * np.array([3, 4], np.float32)
+    found = np.ones((5, 1), bool)
+    assert jerk_ratio(reference, 2 * reference, found) == pytest.approx(2)
+    assert jerk_ratio(reference, np.cumsum(reference, axis=0), found) == pytest.approx((1 + 2) / (1 + 3))
+    found[4] = False  # only 1 counts, of 1
+    assert jerk_ratio(reference, 2 * reference, found) == pytest.approx(2)
+    assert jerk_ratio(np.zeros_like(reference), reference, np.ones((5, 1), bool)) is None
+    assert jerk_ratio(reference[:3], reference[:3], np.ones((3, 1), bool)) is None
+
+
+def test_a_hand_is_present_with_half_of_its_points():
+    visible, found = np.zeros((2, 128), bool), np.zeros((2, 128), bool)
+    assert hand_presence(visible, found) is None
+    right = PARTS["right_hand"]
+    visible[:, right] = True
+    found[0, right] = np.arange(21) < 11
+    found[1, right] = np.arange(21) < 10
+    assert hand_presence(visible, found) == 0.5
+
+
+def test_a_clip_is_made_as_long_as_another(signer):
+    assert len(fit_length(signer, 5)) == 5
+    longer = fit_length(signer, 14)
+    assert (longer.confidence[12:] == 0).all()
+    np.testing.assert_array_equal(longer.keypoints[:12], signer.keypoints)
+
+
+def test_means_of_quarters_leave_out_what_is_unknown():
+    assert segment_means([1.0, 3.0, None, 5.0, None, None, 7.0, 7.0]) == [2, 5, None, 7]
+    assert segment_means([1.0]) == [1, None, None, None]
 
 
 def test_the_same_pose_is_perfect(signer):
