@@ -8,6 +8,7 @@ choosing the best of them does not choose the easiest movement. What is left is 
     OUTPUT/manifest.jsonl        candidates in, out and rejected, by item, and
     OUTPUT/rejects.jsonl         each rejected one with its reasons
     OUTPUT/dataset/              the kept ones as `pipelines.dataset` exports them, with a data card
+    OUTPUT/index.html            what was kept and what was rejected, to be watched
 """
 
 import hashlib
@@ -33,7 +34,9 @@ from pipelines.gate import Figures, Gate, best_of
 from pipelines.measures.reading import joined_glosses
 from pipelines.pairs import Pair
 from pipelines.pose_corpus import SourceClip, read_corpus
+from pipelines.progress import OnProgress, Stages
 from pipelines.render import describe_render, render_video
+from pipelines.report.training_set import write_set_page
 from pipelines.variation import Change, change_poses, draw_change, move_camera
 from pipelines.variation_limits import Variation
 from poses.io import save_poses
@@ -56,6 +59,7 @@ class Plan:
         width: Pixels.
         num_inference_steps: Denoising steps; None for the renderer's own default.
         candidates: Renders an item, of which one is kept.
+        keep_rejected: Whether videos of rejected ones stay, to be watched.
         variation: How far clips are varied.
         gate: What a render must reach.
     """
@@ -66,6 +70,7 @@ class Plan:
     width: int = 256
     num_inference_steps: int | None = None
     candidates: int = 1
+    keep_rejected: bool = False
     variation: Variation = field(default_factory=Variation)
     gate: Gate = field(default_factory=Gate)
 
@@ -100,6 +105,7 @@ def run_augmentation(
     seed: int = 0,
     workers: int = 1,
     show: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> BulkResult:
     """Makes a training set, or goes on with one.
 
@@ -113,6 +119,7 @@ def run_augmentation(
         seed: Each item has one of its own, made of this and its name.
         workers: Processes.
         show: Whether to show a progress bar on standard error.
+        on_progress: Hears of every rendered frame, on one process only; what it raises ends the job.
 
     Raises:
         ValueError: An argument is wrong, or `output` belongs to something else.
@@ -147,8 +154,8 @@ def run_augmentation(
         settings=settings | {"seed": seed},
         consents={casting.name: casting.consent or "built-in" for casting in castings},
     )
-    return run_bulk(
-        partial(augment_item, plan=plan),
+    result = run_bulk(
+        partial(augment_item, plan=plan, on_progress=on_progress),
         {item.name: item for item in items},
         output,
         settings=settings,
@@ -157,10 +164,15 @@ def run_augmentation(
         unit=" clips",
         show=show,
         finish=partial(write_dataset, output, format=format, provenance=provenance),
+        refusal=ValueError,  # which clips are refused with that nobody can be placed by
     )
+    write_set_page(output, result)
+    return result
 
 
-def augment_item(item: Item, folder: Path, *, seed: int, tell: Tell, plan: Plan) -> Part:
+def augment_item(
+    item: Item, folder: Path, *, seed: int, tell: Tell, plan: Plan, on_progress: OnProgress | None = None
+) -> Part:
     """Varies a clip, renders its candidates, measures them, and keeps the best of those that pass.
 
     Raises:
@@ -177,7 +189,7 @@ def augment_item(item: Item, folder: Path, *, seed: int, tell: Tell, plan: Plan)
     tried: list[tuple[Figures, list[str]]] = []
     for number, render_seed in enumerate(seeds):
         video = folder / f"candidate-{number}.mp4"
-        placed = _render(driving, video, picture, change, plan, render_seed)
+        placed = _render(driving, video, picture, change, plan, render_seed, Stages(on_progress=on_progress))
         save_poses(placed, folder / "poses.npz", overwrite=True)
         pair = Pair(item.name, folder / "poses.npz", video, image=image)
         figures, _ = measure_render(pair, placed, labels, judges, plan.gate)
@@ -185,7 +197,7 @@ def augment_item(item: Item, folder: Path, *, seed: int, tell: Tell, plan: Plan)
         tell(1 / plan.candidates)
     image.unlink()
     best = best_of(tried)
-    rejects = settle(folder, seeds, tried, best, group=item.casting.name)
+    rejects = settle(folder, seeds, tried, best, group=item.casting.name, keep_rejected=plan.keep_rejected)
     if best is not None:
         facts = _facts(item, driving, change, picture, labels, plan, judges)
         choice = {"candidate": best, "render_seed": seeds[best], "figures": tried[best][0]}
@@ -194,7 +206,7 @@ def augment_item(item: Item, folder: Path, *, seed: int, tell: Tell, plan: Plan)
 
 
 def _render(
-    driving: PoseSequence, video: Path, picture: SignerPicture, change: Change, plan: Plan, seed: int
+    driving: PoseSequence, video: Path, picture: SignerPicture, change: Change, plan: Plan, seed: int, stages: Stages
 ) -> PoseSequence:
     placement = render_video(
         driving,
@@ -206,6 +218,7 @@ def _render(
         num_inference_steps=plan.num_inference_steps,
         seed=seed,
         camera=partial(move_camera, change=change),
+        stages=stages,
     )
     return placement(driving)
 

@@ -36,6 +36,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from poses.files import new_file
+from poses.sequence import PoseFileError
 
 Item = TypeVar("Item", contravariant=True)
 Tell = Callable[[float], object]
@@ -127,7 +128,7 @@ def run_bulk(
     unit: str = "",
     show: bool = False,
     finish: Callable[[BulkResult], BulkResult] = lambda result: result,
-    refusal: type[ValueError] = ValueError,
+    refusal: type[ValueError] = PoseFileError,
 ) -> BulkResult:
     """Works on all items that are not done yet, and lists what became of all.
 
@@ -145,8 +146,8 @@ def run_bulk(
         show: Whether to show a progress bar on standard error.
         finish: Called when all is done and before it is listed, to make what is made of all parts together; gives the
             result, in which counts may have moved from out to rejects.
-        refusal: What `work` raises for an item that cannot be worked on. The narrower, such as `PoseFileError`, the
-            fewer faults of the code pass for faults of an item.
+        refusal: What `work` raises for an item that cannot be worked on. `ValueError`, with which videos are refused,
+            lets more faults of the code pass for faults of an item.
 
     Raises:
         ValueError: An argument is wrong, or `output` belongs to something else or is in use.
@@ -286,7 +287,7 @@ def as_finished(
     calls: Iterable[tuple[str, tuple]],
     workers: int,
     tell: Tell,
-    refusal: type[ValueError] = ValueError,
+    refusal: type[ValueError] = PoseFileError,
 ) -> Generator[tuple[str, Part | ValueError]]:
     """Calls a function with each of many arguments, and gives what it returns, or its refusal.
 

@@ -140,15 +140,22 @@ def convert(
     return conversion.facts(), summary(conversion)
 
 
-def extract(video: Path, output: Path, *, estimator: str = "mediapipe", overwrite: bool = False) -> Result:
-    """Estimates the signer's poses in a video.
+def extract(
+    video: Path, output: Path, *, estimator: str = "mediapipe", workers: int = 1, overwrite: bool = False
+) -> Result:
+    """Estimates the signer's poses in a video, or in all videos of a folder, on several processes.
 
     Args:
-        video: A video file.
-        output: A SignVerse-2M file (.npz) or a .pose file.
+        video: A video file, or a folder of them; that of a folder, killed, goes on when it is started again.
+        output: A SignVerse-2M file (.npz) or a .pose file; for a folder of videos, a folder, whose poses/ has them.
         estimator: mediapipe works offline; dwpose and openpose fetch their weights when first used.
+        workers: Processes, for a folder of videos.
         overwrite: Replace the file if it is there.
     """
+    if video.is_dir():
+        return _extract_all(video, output, estimator=estimator, workers=workers, overwrite=overwrite)
+    if workers != 1:
+        raise ValueError(f"`workers` must be 1 for one video, whose frames follow each other, got {workers}.")
     from pipelines.inputs import extract_from_video
     from pipelines.progress import Stages
     from poses.estimators import create_estimator
@@ -157,6 +164,17 @@ def extract(video: Path, output: Path, *, estimator: str = "mediapipe", overwrit
     poses = extract_from_video(video, create_estimator(estimator), Stages(show=True))
     save_poses(poses, output, overwrite=overwrite)
     return _written(output, poses, estimator=estimator)
+
+
+def _extract_all(videos: Path, output: Path, *, estimator: str, workers: int, overwrite: bool) -> Result:
+    if overwrite:
+        raise ValueError(f"{videos}: `overwrite` is for one video; poses of a folder's videos go on where they were.")
+    from pipelines.extraction import run_extraction
+
+    result = run_extraction(videos, output, estimator=estimator, workers=workers, show=True)
+    facts = {"output": str(output / "poses"), "num_out": result.num_out, "failed": dict(result.failed)}
+    lines = [f"{output / 'poses'}: poses of {result.num_out} videos of {result.num_in}."]
+    return facts, "\n".join([*lines, *result.failed.values()])
 
 
 def render(
@@ -507,6 +525,16 @@ def train_recognizer(config: Any) -> Result:
     return {"output": str(config.output_dir)}, f"{config.output_dir}: trained."
 
 
+def train_pose2gloss(config: Any) -> Result:
+    """Trains SignX's Pose2Gloss on words put together from letters, or on clips of pose tracks."""
+    from recognizer.training_signx import train
+
+    _, errors = train(config)
+    read = "" if errors is None else f" Word error rate {errors.rate:.3f} on {errors.reference_length} glosses."
+    facts = {"output": str(config.output_dir), "wer": errors and errors.rate}
+    return facts, f"{config.output_dir}: trained.{read}"
+
+
 def make_signers(config: Any) -> Result:
     """Renders synthetic signers, the renderer's training data."""
     from gen.data import condition_clip
@@ -534,7 +562,7 @@ RATE_COMMANDS = {"make": rate_make, "score": rate_score}
 
 GROUPS = {
     "rate": "Asks people who sign what they make of clips.",
-    "train": "Trains the renderer or the recognizer.",
+    "train": "Trains the renderer or a recognizer.",
     "signers": "Makes synthetic signers.",
     "corpus": "Reads SignVerse-2M: plans downloads, converts shards into a store, says what is in it, splits it.",
 }
@@ -542,6 +570,7 @@ GROUPS = {
 CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
     ("train", "renderer"): ("gen.train", "RendererTrainConfig", train_renderer),
     ("train", "recognizer"): ("recognizer.training", "TrainConfig", train_recognizer),
+    ("train", "pose2gloss"): ("recognizer.training_signx", "Pose2GlossTrainConfig", train_pose2gloss),
     ("signers", "make"): ("gen.signers.make", "MakeConfig", make_signers),
 }
 """Commands whose options are the fields of a configuration: its module and name, and what runs with it."""

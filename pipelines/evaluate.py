@@ -65,7 +65,16 @@ def run_evaluation(
     items = {pair.key(): pair for pair in found.pairs}
     work = partial(evaluate_item, judges=judges or estimator)
     settings = {"command": "evaluate", **names}
-    bulk = run_bulk(work, items, output, settings=settings, workers=workers, unit=" clips", show=show)
+    bulk = run_bulk(
+        work,
+        items,
+        output,
+        settings=settings,
+        workers=workers,
+        unit=" clips",
+        show=show,
+        refusal=ValueError,  # which videos are refused with
+    )
     failed = {items[key].name: reason for key, reason in bulk.failed.items()}
     folders = {key: output / "parts" / key for key in items if key in bulk.parts}
     if not folders:

@@ -24,7 +24,7 @@ def work(number: int, folder: Path, *, seed: int, tell, pause_s: float = 0.0) ->
     time.sleep(pause_s)
     tell(0.5)
     if number == 3:
-        raise ValueError("item 3:\nis damaged.")
+        raise PoseFileError("item 3:\nis damaged.")
     if number % 4 == 0:
         return Part(2, 1, (Rejected(f"half of {number}", "it divides by 4", "even"),))
     (folder / "seed.txt").write_text(str(seed))
@@ -95,9 +95,17 @@ def test_a_later_call_adds_items_and_tries_failed_ones_again(done, tmp_path):
 
 
 def test_what_is_no_refusal_ends_the_job(tmp_path):
-    with pytest.raises(ValueError, match="item 3"):
-        run_bulk(work, {"a": 1, "b": 3}, tmp_path / "out", settings={}, refusal=PoseFileError)
+    def careless(number, folder, *, seed, tell):
+        if number == 3:
+            raise ValueError("shapes do not match")
+        return work(number, folder, seed=seed, tell=tell)
+
+    items = {"a": 1, "b": 3}
+    with pytest.raises(ValueError, match="shapes do not match"):
+        run_bulk(careless, items, tmp_path / "out", settings={})
     assert [path.name for path in (tmp_path / "out" / "parts").iterdir()] == ["a"]
+    told = run_bulk(careless, items, tmp_path / "out", settings={}, refusal=ValueError)
+    assert told.failed == {"b": "shapes do not match"}
 
 
 def test_a_part_is_made_anew_whole_or_not_at_all(done, tmp_path):
