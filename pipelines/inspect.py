@@ -169,7 +169,8 @@ def inspect_poses(
                 cells += _cells(clip, signer, _SHEET_FRAMES if total == 1 else 1)
         if aside is not None:
             if not cells:
-                raise PoseFileError(f"{path}: holds nobody who could be drawn on a contact sheet.")
+                why = f": {rejects[0].reason}" if rejects else ""
+                raise PoseFileError(f"{path}: holds nobody who could be drawn on a contact sheet{why}.")
             Image.fromarray(join_cells(cells)).save(aside)
     return Contents(str(path), kind, tuple(contents), tuple(rejects))
 

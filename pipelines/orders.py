@@ -2,8 +2,9 @@
 
 import csv
 import itertools
+import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -111,8 +112,8 @@ class RenderOrder:
     picture: str | None
     consent: str | None
     renderer: str
-    num_inference_steps: float | int
-    seed: float | int
+    num_inference_steps: float | int | None
+    seed: float | int | None
 
     stages: ClassVar[tuple[str, ...]] = ("load", "render", "re-extract", "recognize", "draw")
 
@@ -121,13 +122,14 @@ class RenderOrder:
         return self.clip, self.picture
 
     def carry_out(self, folder: Path, tools: Tools, stages: Stages) -> Done:
-        self._check()
+        self._check(tools.renderers)
         driving = self._driving(tools.estimator, stages)
         renderer = tools.renderers[self.renderer]
         own = self.signer == OWN_PICTURE
         with stages.stage("load"):
             signer = tools.load_signer(*([self.picture] if own else [self.signer]), **self._consent())
-        steps = int(self.num_inference_steps) if renderer.default_num_inference_steps else None
+        steps = whole("steps", self.num_inference_steps) if renderer.default_num_inference_steps else None
+        seed = whole("seed", self.seed)
         report = run_loop(
             driving,
             folder,
@@ -138,7 +140,7 @@ class RenderOrder:
             height=tools.size_px,
             width=tools.size_px,
             num_inference_steps=steps,
-            seed=int(self.seed),
+            seed=seed,
             stages=stages,
         )
         signed, driving_read = report.reference_glosses, report.driving_reading.glosses
@@ -146,10 +148,10 @@ class RenderOrder:
         read = _words(report.render_reading.glosses)
         return Done(
             f"Done in {report.total_seconds:.0f} s. {expected} Read from the render: {read}.",
-            self._commands(steps, tools.size_px),
+            self._commands(steps, seed, tools.size_px),
         )
 
-    def _check(self) -> None:
+    def _check(self, renderers: Container[str]) -> None:
         if self.source == SPELLED and not self.word.strip():
             raise ValueError("Write the word to spell, such as HANDS.")
         if self.source == BROUGHT and not self.clip:
@@ -158,6 +160,8 @@ class RenderOrder:
             raise ValueError("Choose the picture of the signer to show.")
         if self.signer == OWN_PICTURE and self.consent not in CONSENTS:
             raise ValueError("Say who is in the picture: nobody is shown signing without having agreed to it.")
+        if self.renderer not in renderers:
+            raise ValueError("Choose a renderer.")
 
     def _consent(self) -> dict[str, str | None]:
         return {"consent": self.consent} if self.signer == OWN_PICTURE else {}
@@ -172,7 +176,7 @@ class RenderOrder:
         check_length(driving.source, len(driving))
         return driving
 
-    def _commands(self, steps: int | None, size_px: int) -> tuple[str, ...]:
+    def _commands(self, steps: int | None, seed: int, size_px: int) -> tuple[str, ...]:
         spelled = self.source == SPELLED
         clip = "word.npz" if spelled else Path(str(self.clip)).name
         image = Path(str(self.picture)).name if self.signer == OWN_PICTURE else self.signer
@@ -182,7 +186,7 @@ class RenderOrder:
             **{f"--{key}": value for key, value in self._consent().items()},
         }
         options |= {"--renderer": self.renderer} | ({} if steps is None else {"--steps": steps})
-        options |= {"--seed": int(self.seed), "--height": size_px, "--width": size_px}
+        options |= {"--seed": seed, "--height": size_px, "--width": size_px}
         made = [command("spell", self.word.strip(), clip, **{"--language": self.language})] if spelled else []
         return (*made, command("loop", clip, **options))
 
@@ -307,6 +311,17 @@ class FollowedEstimator:
     def estimate(self, frame):
         next(self._count)
         return self._estimator.estimate(frame)
+
+
+def whole(name: str, number: float | int | None) -> int:
+    """The number in a field.
+
+    Raises:
+        ValueError: The field was emptied, or what is in it is no number.
+    """
+    if number is None or not math.isfinite(number):
+        raise ValueError(f"`{name}` must be a whole number, found {'nothing' if number is None else number}.")
+    return int(number)
 
 
 def check_clip(path: Path) -> None:

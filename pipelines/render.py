@@ -54,6 +54,8 @@ def render_video(
     Raises:
         ValueError: A wrong argument, or the file is there already.
     """
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"`seed` must be from 0 to 2^63 - 1, got {seed}.")
     stages = stages or Stages()
     with stages.stage("render", len(driving)) as track:
         placement = camera(renderer.place(driving, signer, height=height, width=width))

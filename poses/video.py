@@ -13,6 +13,7 @@ from typing import Any
 import av
 import imageio.v3 as iio
 import numpy as np
+from imageio.core.request import InitializationError
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -227,6 +228,8 @@ def read_picture(path: str | Path) -> UInt8[np.ndarray, "height width 3"]:
             if metadata["mode"].startswith(("I", "F")):
                 raise ValueError(f"{path}: expected 8 bits a channel, found picture mode {metadata['mode']}.")
             pixels = file.read(index=0, mode="RGBA" if transparent else "RGB", rotate=True)
+    except InitializationError:  # whose own words are about imageio
+        raise ValueError(f"{path}: this picture cannot be read (it is damaged).") from None
     except (OSError, SyntaxError, Image.DecompressionBombError, struct.error) as error:
         raise ValueError(f"{path}: this picture cannot be read ({error}).") from None
     if transparent:

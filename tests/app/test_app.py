@@ -139,6 +139,12 @@ def test_forms_that_are_not_filled_in_are_refused(demo, clip):
     assert refusal(demo, source=orders.BROUGHT) == "Choose a pose file or a video to render."
     assert refusal(demo, signer=orders.OWN_PICTURE, consent="self") == "Choose the picture of the signer to show."
     assert "Say who is in the picture" in refusal(demo, signer=orders.OWN_PICTURE, picture="me.png")
+    assert refusal(demo, renderer="none") == "Choose a renderer."
+
+
+@pytest.mark.parametrize("seed", [None, float("nan"), 2**63, -1])
+def test_seeds_that_are_none_are_refused(demo, seed):
+    assert refusal(demo, seed=seed).startswith("`seed` must be ")
 
 
 def test_wrong_input_is_refused_in_one_line_that_names_the_upload(demo, tmp_path):

@@ -139,12 +139,14 @@ def test_nobody_is_a_problem_and_cannot_be_drawn(people, tmp_path):
 
 def test_wrong_input_is_one_line(video, tmp_path, capfd):
     (tmp_path / "text").write_text("hello")
+    (tmp_path / "text.tar").write_text("hello" * 400)
     (tmp_path / "there.png").write_text("mine")
     for args, message in (
         ([str(tmp_path / "missing")], "no such file or folder"),
         ([str(tmp_path / "text")], "found something else"),
         ([str(video), "--sheet", str(tmp_path / "sheet.jpg")], "the contact sheet must end in .png"),
         ([str(video), "--sheet", str(tmp_path / "there.png")], "already there"),
+        ([str(tmp_path / "text.tar"), "--sheet", str(tmp_path / "sheet.png")], "on a contact sheet: "),
     ):
         assert main(["inspect", *args]) == 2
         out, err = capfd.readouterr()
