@@ -29,6 +29,9 @@ from poses.files import new_file
 from poses.io import save_poses
 from recognizer.reading import load_recognizer
 
+VERSION = 2
+"""Counted up when other figures would come of the same clip."""
+
 
 @cache
 def load_judges(estimator: str) -> Judges:
@@ -64,7 +67,7 @@ def run_evaluation(
     names = (judges or load_judges(estimator)).names()
     items = {pair.key(): pair for pair in found.pairs}
     work = partial(evaluate_item, judges=judges or estimator)
-    settings = {"command": "evaluate", **names}
+    settings = {"command": "evaluate", "version": VERSION, **names}
     bulk = run_bulk(
         work,
         items,

@@ -108,6 +108,15 @@ def test_a_second_call_measures_only_what_is_new(folder, tmp_path, signer, judge
     assert [clip.name for clip in run_evaluation(folder, tmp_path / "report").clips] == ["one", "two"]
 
 
+def test_figures_of_another_version_are_not_mixed_in(folder, tmp_path, signer, judged_by, monkeypatch):
+    write_clip(folder, "one", signer)
+    judged_by(signer)
+    run_evaluation(folder, tmp_path / "report")
+    monkeypatch.setattr(evaluate, "VERSION", evaluate.VERSION + 1)
+    with pytest.raises(ValueError, match="was begun with version 2, not 3"):
+        run_evaluation(folder, tmp_path / "report")
+
+
 def test_a_file_that_changed_is_measured_again(folder, tmp_path, signer, judged_by):
     write_clip(folder, "one", signer)
     judged_by(signer)
