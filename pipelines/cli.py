@@ -598,6 +598,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             commands,
             args,
             parser_class=_Parser,
+            return_instance=True,  # a configuration's methods are no commands
             prog="signloop",
             description=DESCRIPTION,
             version=version("signloop"),

@@ -15,6 +15,8 @@ class SignXConfig(GlossConfig):
 
     decoder_type (`str`, *optional*, defaults to `"diffusion"`):
         `"diffusion"`, `"autoregressive"` or `"ctc"`.
+    frame_stride (`int`, *optional*, defaults to 1):
+        Every how many frames one is read.
     latent_size (`int`, *optional*, defaults to 2048):
         Width of the pose latent, the published one.
     fusion_size (`int`, *optional*, defaults to 512):
@@ -62,6 +64,7 @@ class SignXConfig(GlossConfig):
     model_type = "signx"
 
     decoder_type: str = "diffusion"
+    frame_stride: int = 1
     latent_size: int = 2048
     fusion_size: int = 512
     num_fusion_heads: int = 8
@@ -95,7 +98,7 @@ class SignXConfig(GlossConfig):
                 )
         if self.hidden_size % 2:
             raise ValueError(f"`hidden_size` must be even, got {self.hidden_size}.")
-        for name in ("num_decoder_layers", "max_glosses", "codebook_size"):
+        for name in ("frame_stride", "num_decoder_layers", "max_glosses", "codebook_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
         if not self.contrastive_temperature > 0:

@@ -37,12 +37,12 @@ class SignXOutput(ModelOutput):
     Attributes:
         loss: The weighted sum of `losses`; only with `labels`.
         losses: Each loss by name, unweighted.
-        latents: The pose latent, ahead of the codebook.
+        latents: The pose latent of every frame that is read, ahead of the codebook.
     """
 
     loss: Float[torch.Tensor, ""] | None = None
     losses: dict[str, Float[torch.Tensor, ""]] | None = None
-    latents: Float[torch.Tensor, "batch frames latent"] | None = None
+    latents: Float[torch.Tensor, "batch steps latent"] | None = None
 
 
 class SignXFusion(nn.Module):
@@ -164,6 +164,15 @@ class SignXForPose2Gloss(PreTrainedModel):
         """The pose latent of every frame on its own; `features` are NaN where a track is missing."""
         return self.projection(self.fusion(features))
 
+    def _read_frames(
+        self,
+        features: Float[torch.Tensor, "batch frames 1959"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None,
+    ) -> tuple[Float[torch.Tensor, "batch steps 1959"], Bool[torch.Tensor, "batch steps"]]:
+        """The frames that are read, and which of them are of the clip."""
+        mask = frame_mask(features, attention_mask)
+        return features[:, :: self.config.frame_stride], mask[:, :: self.config.frame_stride]
+
     def _read(
         self, latents: Float[torch.Tensor, "batch frames latent"], mask: Bool[torch.Tensor, "batch frames"]
     ) -> Float[torch.Tensor, "batch frames hidden"]:
@@ -174,7 +183,7 @@ class SignXForPose2Gloss(PreTrainedModel):
         features: Float[torch.Tensor, "batch frames 1959"],
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
         labels: Int[torch.Tensor, "batch glosses"] | None = None,
-        teacher_forcing: float | int = 1.0,
+        teacher_forcing: float | int | Float[torch.Tensor, ""] = 1.0,
     ) -> SignXOutput:
         """Encodes clips, and with `labels` gives the losses.
 
@@ -187,7 +196,7 @@ class SignXForPose2Gloss(PreTrainedModel):
         Raises:
             ValueError: `labels` are no glosses of the vocabulary, or a clip has none or too many.
         """
-        mask = frame_mask(features, attention_mask)
+        features, mask = self._read_frames(features, attention_mask)
         latents = self.encode(features)
         if labels is None:
             return SignXOutput(latents=latents)
@@ -243,7 +252,7 @@ class SignXForPose2Gloss(PreTrainedModel):
                 `"diffusion"`; `num_beams`, `length_penalty`, `entropy_weight` and `ctc_weight` for `"autoregressive"`;
                 `num_beams` for `"ctc"`.
         """
-        mask = frame_mask(features, attention_mask)
+        features, mask = self._read_frames(features, attention_mask)
         described, _ = self.codebook(self.encode(features), mask)
         return self.decoder.generate(self._read(described, mask), mask, **options)
 

@@ -280,7 +280,7 @@ class AutoregressiveDecoder(nn.Module):
         encoder_hidden_states: Float[torch.Tensor, "batch frames hidden"],
         mask: Bool[torch.Tensor, "batch frames"],
         labels: Int[torch.Tensor, "batch glosses"],
-        teacher_forcing: float | int = 1.0,
+        teacher_forcing: float | int | Float[torch.Tensor, ""] = 1.0,
     ) -> dict[str, Float[torch.Tensor, ""]]:
         """Gives `text`, `word_match` and, where there is CTC, `ctc`.
 

@@ -1,0 +1,213 @@
+"""Training Pose2Gloss: `signloop train pose2gloss --config NAME`."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+from jaxtyping import Float32
+
+from poses.files import new_file
+from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED, spell
+from recognizer.configuration_sign_recognizer import ALPHABET
+from recognizer.configuration_signx import SignXConfig
+from recognizer.curves import LossCurve
+from recognizer.data import compose_words, load_letters, word_batches
+from recognizer.metrics import WordErrors, word_error_rate
+from recognizer.modeling_signx import SignXForPose2Gloss
+from recognizer.modeling_signx_decoders import teacher_forcing_ratio
+from recognizer.optimization import LoopConfig, optimize
+from recognizer.processing_sign_recognizer import SignRecognizerProcessor
+from recognizer.processing_signx import dwpose_features, signer_track
+from recognizer.track_clips import TrackClip, drop_tracks, read_track_clips, track_batches
+from recognizer.tracks import collate_tracks, join_tracks, track_statistics
+
+Batches = Callable[[int], Iterator[dict[str, torch.Tensor]]]
+"""Endless batches of `features`, `attention_mask` and `labels`, for a seed."""
+
+ONE_HANDED = tuple(code for code in LANGUAGES if code not in (*HELD_OUT_LANGUAGES, *TWO_HANDED))
+
+VALIDATION_LANGUAGES = ONE_HANDED[::4]
+"""Every fourth of the one-handed training languages."""
+
+
+@dataclass(frozen=True)
+class Pose2GlossTrainConfig(LoopConfig):
+    """One training run of Pose2Gloss; what it learned is read back on clips that it was not trained on."""
+
+    output_dir: Path = Path("runs/pose2gloss")
+    """Where checkpoints, curves and, at the end, the model and its validation go."""
+    data: Path | None = None
+    """Folder of clips of pose tracks with a table of glosses; words composed from letters if left out."""
+    decoder_type: str = "diffusion"
+    """diffusion, autoregressive or ctc."""
+    network: dict[str, Any] = field(default_factory=dict)
+    """Fields of `SignXConfig` that differ from the published ones, such as latent_size."""
+    validation_languages: tuple[str, ...] = VALIDATION_LANGUAGES
+    """Sign languages whose letters validate; all others but the held-out ones train."""
+    num_words: int = 4000
+    """Words composed once; every use of one is augmented anew."""
+    max_letters: int = 4
+    """Letters of the longest word."""
+    track_dropout: float = 0.2
+    """How often each track of a clip is taken away where it has several."""
+    teacher_forcing: tuple[float, float] = (0.5, 0.0)
+    """Share of true glosses fed back, at the first and the last step; autoregressive only."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("num_words", "max_letters"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        for name, values in (("track_dropout", [self.track_dropout]), ("teacher_forcing", self.teacher_forcing)):
+            if not all(0 <= value <= 1 for value in values):
+                raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
+        allowed = [code for code in LANGUAGES if code not in HELD_OUT_LANGUAGES]
+        if unknown := [code for code in self.validation_languages if code not in allowed]:
+            raise ValueError(f"`validation_languages` must be among {', '.join(allowed)}, got {unknown[0]!r}.")
+        if not set(allowed) - set(self.validation_languages):
+            raise ValueError("`validation_languages` must leave a language to train on, got all of them.")
+        if unknown := [name for name in self.network if name not in SignXConfig.__annotations__]:
+            raise ValueError(f"`network` must hold fields of SignXConfig, got {unknown[0]!r}.")
+
+    @property
+    def training_languages(self) -> tuple[str, ...]:
+        unseen = (*HELD_OUT_LANGUAGES, *self.validation_languages)
+        return tuple(code for code in LANGUAGES if code not in unseen)
+
+
+def train(config: Pose2GlossTrainConfig) -> tuple[SignXForPose2Gloss, WordErrors | None]:
+    """Trains on `config.data`, or on words composed from letters, and validates.
+
+    Writes `model`, `curve.jsonl` and `curve.png`, and `validation.json` to `config.output_dir`. The same configuration
+    gives the same weights on the same machine, resumed or not.
+
+    Returns:
+        The averaged weights, in evaluation mode, and their errors on the validation clips; None where there are none.
+
+    Raises:
+        ValueError: `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true;
+            or there is no clip to train on.
+        PoseFileError: A clip of `config.data` is damaged.
+    """
+    config.check_output_dir()
+    if config.data:
+        clips = read_track_clips(config.data)
+        glosses = tuple(sorted({gloss for clip in clips for gloss in clip.glosses}))
+        training, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
+        if not training:
+            raise ValueError(f"{config.data}: must hold clips of the split train, found none.")
+        batches = clip_source(training, glosses, batch_size=config.batch_size)
+    else:
+        glosses, validation = ALPHABET, spelled_clips(config.validation_languages, max_letters=config.max_letters)
+        batches = word_source(config)
+    model = train_on(batches, glosses, config)
+    if not validation:
+        return model, None
+    errors = word_error_rate(
+        [clip.glosses for clip in validation], read_clips(model, [clip.features for clip in validation])
+    )
+    with new_file(config.output_dir / "validation.json", overwrite=True) as path:
+        path.write_text(json.dumps({"wer": errors.rate, **asdict(errors), "clips": len(validation)}), encoding="utf-8")
+    return model, errors
+
+
+def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainConfig) -> SignXForPose2Gloss:
+    """Trains on any batches; see `train`."""
+    set_seed(config.seed)
+    names = dict(enumerate(glosses))
+    model = SignXForPose2Gloss(SignXConfig(decoder_type=config.decoder_type, id2label=names, **config.network))
+    model.set_statistics(*batch_statistics(batches(config.seed)))
+    curve = LossCurve(config.output_dir / "curve.jsonl")
+    hook = model.register_forward_hook(curve)
+
+    def stretch(seed: int) -> Iterator[dict[str, torch.Tensor]]:
+        """The batches from one checkpoint to the next."""
+        first = seed - config.seed
+        curve.restart(first)
+        start, end = config.teacher_forcing
+        for step, batch in enumerate(batches(seed), start=first):
+            if step and step % config.checkpoint_every == 0:
+                curve.save()
+            ratio = teacher_forcing_ratio(step, config.num_steps, start=start, end=end)
+            features = drop_tracks(batch["features"], config.track_dropout)
+            yield batch | {"features": features, "teacher_forcing": torch.tensor(ratio)}
+
+    trained = optimize(model, stretch, config, name=f"pose2gloss {config.decoder_type}")
+    hook.remove()
+    trained._forward_hooks.clear()  # the averaged copy has one of its own
+    curve.save()
+    trained.save_pretrained(config.output_dir / "model")
+    return trained
+
+
+def batch_statistics(
+    batches: Iterator[dict[str, torch.Tensor]], num_batches: int = 16
+) -> tuple[Float32[np.ndarray, " 1959"], Float32[np.ndarray, " 1959"]]:
+    """Mean and deviation of every number over some batches; see `track_statistics`."""
+    return track_statistics(
+        clip[mask.bool()].numpy()
+        for batch in islice(batches, num_batches)
+        for clip, mask in zip(batch["features"], batch["attention_mask"], strict=True)
+    )
+
+
+def word_source(config: Pose2GlossTrainConfig) -> Batches:
+    """Batches of words composed from the letters of `config.training_languages`."""
+    words = compose_words(
+        load_letters(config.training_languages),
+        SignRecognizerProcessor(),
+        num_words=config.num_words,
+        max_letters=config.max_letters,
+        seed=config.seed,
+    )
+
+    def batches(seed: int) -> Iterator[dict[str, torch.Tensor]]:
+        for batch in word_batches(words, batch_size=config.batch_size, conv_stride=1, seed=seed):
+            labels = torch.where(batch["labels"] > 0, batch["labels"] - 1, -100)  # there, 0 is the blank
+            features = dwpose_features(batch["keypoints"], batch["confidence"])
+            yield {"features": features, "attention_mask": batch["attention_mask"], "labels": labels}
+
+    return batches
+
+
+def clip_source(clips: Sequence[TrackClip], glosses: Sequence[str], *, batch_size: int) -> Batches:
+    """Batches of clips of tracks."""
+    _, std = track_statistics(clip.features for clip in clips)
+    return lambda seed: track_batches(clips, glosses, std, batch_size=batch_size, seed=seed)
+
+
+def spelled_clips(
+    languages: Sequence[str], *, words_per_language: int = 60, max_letters: int = 4, seed: int = 0
+) -> list[TrackClip]:
+    """Words of random letters of each language, spelled as `poses.fingerspelling.spell` does, not augmented."""
+    rng = np.random.default_rng(seed)
+    processor = SignRecognizerProcessor()
+    clips = []
+    for language in languages:
+        known = sorted({item.letter for item in load_letters([language])})
+        for number in range(words_per_language):
+            word = tuple(str(rng.choice(known)) for _ in range(rng.integers(1, max_letters + 1)))
+            track = signer_track(spell(word, language), processor)
+            clips.append(TrackClip(f"{language}-{number}", join_tracks({"dwpose": track}), word, "validation"))
+    return clips
+
+
+def read_clips(
+    model: SignXForPose2Gloss,
+    clips: Sequence[Float32[np.ndarray, "frames 1959"]],
+    *,
+    batch_size: int = 32,
+    **options: Any,
+) -> list[tuple[str, ...]]:
+    """The glosses of clips of tracks, read in batches; `options` are those of `SignXForPose2Gloss.generate`."""
+    read = []
+    for start in range(0, len(clips), batch_size):
+        arrays = collate_tracks(clips[start : start + batch_size])
+        read += model.glosses(model.generate(*(torch.from_numpy(array) for array in arrays), **options))
+    return read
