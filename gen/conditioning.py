@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
+from gen.painting import BAND, Painter
 from gen.signers.body import PARTS, Body
 from gen.signers.fit import BodyMotion, pose_vertices
 from gen.signers.mesh import incidence, vertex_normals
@@ -39,8 +40,6 @@ CONTROL_PRESET = "videox-fun"
 
 _ARM = ("upper_arm", "forearm")
 _GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")
-_BAND = 0.045
-"""Hair and loose clothes reach beyond the body: this share of the frame's width around it is carried along."""
 _SKIN_SPREAD = 0.05
 """A hand whose share of red, green or blue differs from the face's by more than this isn't the signer's skin."""
 
@@ -50,7 +49,7 @@ def _group_of(part: str) -> int:
     return _GROUPS.index(name) if name in _GROUPS else 0
 
 
-_GROUP_OF_PART = np.array([_group_of(part) for part in PARTS])
+_GROUP_OF_PART = np.array([_group_of(part) for part in PARTS], np.int32)
 _IS_LIMB = np.array([group < 3 for group in _GROUP_OF_PART])
 IS_HAND = np.concatenate([[False], _GROUP_OF_PART == 0])
 """For each value of the maps' part channel: is it a palm or a finger?"""
@@ -193,7 +192,7 @@ def _paint_over(
     width = image.shape[1]
     limb = (part > 0) & _IS_LIMB[part.astype(int) - 1]
     hole = _grow(limb, round(width * 0.025))
-    signer = hole | _grow(core, round(width * _BAND))
+    signer = hole | _grow(core, round(width * BAND))
     picture = image.astype(np.float32)
     background = np.where(signer[..., None], _fill_from(picture, ~signer), picture)
     body = _fill_from(picture, core & ~hole)
@@ -245,66 +244,26 @@ def map_frames(
     posed = pose_vertices(body, motion, frames)
     controls = draw_poses(poses[frames], CONTROL_PRESET, height=height, width=width)
     meeting = incidence(body.faces, len(body.vertices))
+    painter = Painter(
+        image=reference.image,
+        plate=reference.plate,
+        background=reference.background,
+        vertex_xy=reference.vertex_xy,
+        vertex_seen=reference.vertex_seen,
+        colours=reference.colours,
+        light=reference.light,
+        faces=body.faces,
+        part=body.part,
+        group=_GROUP_OF_PART[body.part],
+    )
     maps = np.empty((len(posed), height, width, MAP_CHANNELS), np.uint8)
     for out, vertices, control in zip(maps, posed, controls, strict=True):
         normals = vertex_normals(vertices, body.faces, meeting)
         screen = _to_screen(motion.camera.project(vertices), height, width)
         raster = rasterize(screen, body.faces, height=height, width=width)
-        part = np.where(raster.face >= 0, body.part[raster.face] + 1, 0)
-        attributes = np.concatenate([normals, reference.vertex_xy, reference.vertex_seen[:, None]], axis=1)
-        pixel = interpolate(raster, body.faces, attributes.astype(np.float32))
-        composite, carried = _compose(reference, part, pixel[..., :3], pixel[..., 3:5], pixel[..., 5])
-        near = float(np.median(screen[:, 2]))
-        depth = np.where(part > 0, 0.5 - (raster.depth - near) / 1.2, 0)
-        out[..., :3] = composite
-        out[..., 3] = carried * 255
-        out[..., 4:7] = (pixel[..., :3] * 127 + 128).clip(0, 255)
-        out[..., 7] = (np.nan_to_num(depth) * 255).clip(0, 255)
-        out[..., 8] = part
+        painter.paint(raster, normals, float(np.median(screen[:, 2])), out)
         out[..., 9:] = control
     return maps
-
-
-def _compose(
-    reference: Reference,
-    part: Int32[np.ndarray, "h w"],
-    normals: Float32[np.ndarray, "h w 3"],
-    xy: Float32[np.ndarray, "h w 2"],
-    seen: Float32[np.ndarray, "h w"],
-) -> tuple[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"]]:
-    """Draws the body over the background: with the picture's own pixels where it shows them, else in group colours."""
-    height, width = part.shape
-    on_body = part > 0
-    group = np.where(on_body, _GROUP_OF_PART[part - 1], -1)
-    is_hand = group == 0
-    carried = np.where(on_body & ~is_hand, (seen - 0.5).clip(0, 0.5) * 2, 0).astype(np.float32)
-    source = xy - 0.5
-
-    # Around head and torso, what lies beside the nearest body pixel in the picture comes along with it.
-    core = on_body & (group > 2) & (seen > 0.5)
-    distance, nearest = cv2.distanceTransformWithLabels(
-        (~core).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
-    flow = np.zeros((nearest.max() + 1, 2), np.float32)
-    flow[nearest[core]] = (source - grid)[core]
-    band = ~on_body & (distance < _BAND * width) & core.any()
-    source = np.where(band[..., None], grid + flow[nearest], source).astype(np.float32)
-
-    limb = on_body & (group < 3)
-    # The rest of the body is taken from the plate, so that the picture's own hands don't come along.
-    picture = np.where(limb[..., None], _sample(reference.image, source), _sample(reference.plate, source))
-    shade = (reference.light[0] + normals @ reference.light[1:]).clip(0.3, 1.7)
-    coarse = reference.colours[group] * shade[..., None]
-    composite = np.where(on_body[..., None], coarse, reference.background).astype(np.float32)
-    share = np.where(band, 1 - distance / (_BAND * width), carried)[..., None]
-    composite = composite + share * (picture - composite)
-    return composite.clip(0, 255).astype(np.uint8), carried
-
-
-def _sample(image: UInt8[np.ndarray, "h w 3"], xy: Float32[np.ndarray, "h w 2"]) -> UInt8[np.ndarray, "h w 3"]:
-    # pyrefly: ignore[no-matching-overload] - without a second map, OpenCV wants None
-    return cv2.remap(image, xy, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def to_pose_maps(maps: UInt8[Tensor, "b f h w 12"]) -> Float[Tensor, "b 16 f h w"]:
