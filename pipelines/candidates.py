@@ -59,9 +59,15 @@ def hands_in_frame(placed: PoseSequence) -> float | None:
 
 
 def settle(
-    folder: Path, seeds: Sequence[int], tried: Sequence[tuple[Figures, list[str]]], best: int | None, *, group: str
+    folder: Path,
+    seeds: Sequence[int],
+    tried: Sequence[tuple[Figures, list[str]]],
+    best: int | None,
+    *,
+    group: str,
+    keep_rejected: bool = False,
 ) -> list[Rejected]:
-    """Lists all candidates, leaves the files of the best one only, and says why the others are rejected."""
+    """Lists all candidates, leaves the files of the best one and, where asked, the others' videos, and says why."""
     candidates, rejects = [], []
     for number, (seed, (figures, _)) in enumerate(zip(seeds, tried, strict=True)):
         reasons = _against(tried, number, best)
@@ -72,8 +78,9 @@ def settle(
         if number == best:
             video.rename(folder / "video.mp4")
         else:
-            video.unlink()
             rejects.append(Rejected(f"candidate {number}", "; ".join(reasons), group))
+            if not keep_rejected:
+                video.unlink()
     if best is None:
         (folder / "poses.npz").unlink()
     write_json(folder / "candidates.json", candidates)

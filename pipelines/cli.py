@@ -382,6 +382,7 @@ def augment(
     renderer: str = "signer-small",
     estimator: str = "mediapipe",
     format: str = "folder",
+    keep_rejected: bool = False,
     steps: int | None = None,
     seed: int = 0,
     height: int = 256,
@@ -394,7 +395,7 @@ def augment(
 
     Args:
         poses: Pose files, folders of them (with a .csv of poses, glosses, caption, language), or stores.
-        output: A new folder, or one that the same command began; the set is in its dataset/.
+        output: A new folder, or one that the same command began; the set is in its dataset/, and index.html shows it.
         signers: Built-in signers' names, or PICTURE=CONSENT with consent as for `signloop render`; all built-in ones
             by default.
         variants: How often each clip is shown by each signer.
@@ -402,6 +403,7 @@ def augment(
         renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
         estimator: Who finds the poses in the renders.
         format: folder, webdataset or datasets (Hugging Face).
+        keep_rejected: Keep videos of rejected renders, to be watched.
         steps: Denoising steps; the renderer's own number by default.
         seed: Decides everything that is random.
         height: Pixels.
@@ -412,7 +414,7 @@ def augment(
     """
     from pipelines.augment import Plan, run_augmentation
 
-    plan = Plan(renderer, estimator, height, width, steps, candidates, variation, gate)
+    plan = Plan(renderer, estimator, height, width, steps, candidates, keep_rejected, variation, gate)
     result = run_augmentation(
         [Path(source) for source in poses],
         output,
@@ -428,7 +430,8 @@ def augment(
     facts = {"output": str(output), "num_in": result.num_in, "num_out": result.num_out, "num_rejects": rejected}
     lines = [
         f"{output / 'dataset'}: {result.num_out} clips kept of {result.num_in} renders, {rejected} rejected; "
-        "README.md there says why."
+        "README.md there says why.",
+        f"report  {output / 'index.html'}",
     ]
     lines += [f"{item}: {reason} The same command tries it again." for item, reason in result.failed.items()]
     return {**facts, "failed": dict(result.failed)}, "\n".join(lines)

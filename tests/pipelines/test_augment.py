@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pipelines.gate import Gate
 from pipelines.measures.features import OrientedFilters
 from pipelines.measures.reading import Readout
 from pipelines.render import GENERATED
+from pipelines.report.training_set import in_words, reason_in_words
 from pipelines.variation import Variation
 from poses.draw import draw_poses
 from poses.fingerspelling import spell
@@ -31,7 +33,7 @@ from poses.video import read_info
 
 ROOT = Path(__file__).resolve().parents[2]
 OPEN = Gate(label_share=0.0, colour=1000.0, colour_drift=1000.0, frozen_share=1.0)
-PLAN = Plan(height=64, width=64, candidates=2, variation=Variation(mirrored_share=0.5), gate=OPEN)
+PLAN = Plan(height=64, width=64, candidates=2, keep_rejected=True, variation=Variation(mirrored_share=0.5), gate=OPEN)
 
 
 class Stage:
@@ -121,6 +123,24 @@ def test_all_that_went_in_came_out_or_was_rejected_with_a_reason(made):
         if row["reasons"][:1] and row["reasons"][0].startswith("it passed"):
             (chosen,) = [other for other in tried if other["item"] == row["item"] and other["kept"]]
             assert row["figures"]["pck_0.1/hands"] <= chosen["figures"]["pck_0.1/hands"]
+
+
+def test_a_page_shows_the_kept_and_the_rejected_with_reasons(made):
+    _, output, result = made
+    page = (output / "index.html").read_text(encoding="utf-8")
+    kept, rejected = page.split('<h2 id="rejected">')
+    videos = [re.findall(r'<video src="([^"]+)"', part) for part in (kept, rejected)]
+    assert [len(found) for found in videos] == [result.num_out, len(result.rejects)]
+    assert all((output / video).is_file() for found in videos for video in found)
+    assert kept.count('class="reason"') == 0 < rejected.count('class="reason"')
+
+
+def test_reasons_and_changes_are_put_into_words():
+    assert reason_in_words("pck_0.2/hands 0.512 is below 0.7") == "Hands' points in place: 0.512 is below 0.7"
+    assert reason_in_words("it passed, but another was better") == "it passed, but another was better"
+    change = {"mirrored": True, "speed": 1.07, "zoom": 0.96, "turns_deg": {"left_forearm": -3.2}}
+    assert in_words(change) == "mirrored, 7 % faster, 4 % smaller, arms turned by up to 3°"
+    assert in_words({"mirrored": False, "speed": 1.0, "zoom": 1.0, "turns_deg": {"neck": 0.0}}) == "as it was"
 
 
 def test_a_kept_clip_says_what_it_is(made):
