@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from poses.keypoints import HAND, HAND_BONES, PARTS
 from poses.sequence import PoseSequence
 from recognizer.modeling_sign_recognizer import BODY_POINTS
+from recognizer.processing_sign_recognizer import sample_frames, swap_sides
 
 _RIGHT_HAND = slice(len(BODY_POINTS), len(BODY_POINTS) + len(HAND))
 _LEFT_HAND = slice(len(BODY_POINTS) + len(HAND), len(BODY_POINTS) + 2 * len(HAND))
@@ -20,6 +21,11 @@ _RIGHT_ARM = (BODY_POINTS.index("right_wrist"), BODY_POINTS.index("right_elbow")
 _LEFT_ARM = (BODY_POINTS.index("left_wrist"), BODY_POINTS.index("left_elbow"))
 _KNUCKLE = {finger: HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "little")}
 _THUMB, _FINGERS = 0, 5  # of the five fingers the thumb is the first
+_MIRRORED = [
+    *(BODY_POINTS.index(swap_sides(name)) for name in BODY_POINTS),
+    *range(_LEFT_HAND.start, _LEFT_HAND.stop),
+    *range(_RIGHT_HAND.start, _RIGHT_HAND.stop),
+]
 
 
 def turn_hands(
@@ -108,6 +114,34 @@ def augment(
     keypoints = keypoints + _jitter(keypoints, generator)
     confidence = _lose(confidence, rates, generator)
     return torch.where(confidence[..., None] > 0, keypoints, 0), confidence
+
+
+def stretch_time(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    generator: torch.Generator,
+) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
+    """Begins clips later, ends them earlier, by up to a quarter each, and makes their first part slower or quicker."""
+    batch, frames = confidence.shape[:2]
+    start = 0.25 * torch.rand(batch, 1, generator=generator)
+    stop = 1 - 0.25 * torch.rand(batch, 1, generator=generator)
+    bend = torch.exp(0.35 * torch.randn(batch, 1, generator=generator))
+    times = start + (stop - start) * torch.linspace(0, 1, frames).expand(batch, frames) ** bend
+    return sample_frames(keypoints, confidence, times * (frames - 1))
+
+
+def flip(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    generator: torch.Generator,
+    *,
+    share: float,
+) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
+    """Makes left-handed signers of a share of the clips: of a sign of two hands either may be taken to lead."""
+    flipped = torch.rand(len(keypoints), generator=generator) < share
+    mirrored = keypoints[:, :, _MIRRORED] * torch.tensor([-1.0, 1.0])
+    keypoints = torch.where(flipped[:, None, None, None], mirrored, keypoints)
+    return keypoints, torch.where(flipped[:, None, None], confidence[:, :, _MIRRORED], confidence)
 
 
 def _smooth_noise(batch: int, frames: int, channels: int, generator: torch.Generator) -> torch.Tensor:

@@ -1,10 +1,11 @@
-"""Word error rate over a corpus, and how sure it is."""
+"""Figures of readings over a corpus: word error rate, accuracy among the likeliest; and how sure they are."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import jiwer
 import numpy as np
+from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class WordErrors:
         return (self.substitutions + self.deletions + self.insertions) / self.reference_length
 
 
-def word_error_rate(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]) -> WordErrors:
+def word_error_rate(
+    references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]], *, sclite_costs: bool = False
+) -> WordErrors:
     """Counts the errors of a corpus; its rate is not the mean of the clips' rates.
 
     Args:
         references: The glosses of each clip.
         hypotheses: The glosses read from each clip; may be empty.
+        sclite_costs: Align as sclite does, where a substitution costs 4, a deletion or an insertion 3
+            (https://github.com/usnistgov/SCTK), rather than 1 each. S, D and I differ then, and their sum may, too.
 
     Raises:
         ValueError: There is no reference gloss, not one hypothesis a reference, or a gloss is empty or holds a space.
@@ -46,8 +51,30 @@ def word_error_rate(references: Sequence[Sequence[str]], hypotheses: Sequence[Se
             raise ValueError(f"`references` and `hypotheses` must hold glosses without spaces, got {wrong[0]!r}.")
     if not any(references):
         raise ValueError("`references` must hold at least one gloss, got none.")
+    length = sum(map(len, references))
+    if sclite_costs:
+        counted = np.array([_sclite_errors(*pair) for pair in zip(references, hypotheses, strict=True)])
+        substitutions, deletions, insertions = counted.sum(axis=0).tolist()
+        return WordErrors(substitutions, deletions, insertions, length)
     counts = jiwer.process_words([" ".join(clip) for clip in references], [" ".join(clip) for clip in hypotheses])
-    return WordErrors(counts.substitutions, counts.deletions, counts.insertions, sum(map(len, references)))
+    return WordErrors(counts.substitutions, counts.deletions, counts.insertions, length)
+
+
+def _sclite_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int, int]:
+    """S, D and I of the cheapest alignment, and of equally cheap ones that with the fewest substitutions."""
+    # Of each prefix of the hypothesis, against the reference so far: cost, then S, D, I.
+    row = [(3 * length, 0, 0, length) for length in range(len(hypothesis) + 1)]
+    for gloss in reference:
+        above, row = row, [(row[0][0] + 3, 0, row[0][2] + 1, 0)]
+        for number, read in enumerate(hypothesis):
+            cost, s, d, i = above[number]
+            wrong = gloss != read
+            diagonal = (cost + 4 * wrong, s + wrong, d, i)
+            cost, s, d, i = above[number + 1]
+            deletion = (cost + 3, s, d + 1, i)
+            cost, s, d, i = row[number]
+            row.append(min(diagonal, deletion, (cost + 3, s, d, i + 1)))
+    return row[-1][1:]
 
 
 def errors_by_gloss(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]) -> list[list[int]]:
@@ -110,3 +137,31 @@ def bootstrap_interval(
             values.append(statistic(weights))
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Share of clips whose gloss is among the likeliest.
+
+    Attributes:
+        per_instance: Of all clips.
+        per_class: Mean over glosses of the share of each one's clips, so that a rare gloss counts like a frequent one.
+    """
+
+    per_instance: float
+    per_class: float
+
+
+def top_k_accuracy(scores: Float[np.ndarray, "clips labels"], labels: Int[np.ndarray, " clips"], *, k: int) -> TopK:
+    """Whether each clip's label is among its `k` highest scores; equal scores count against it.
+
+    Raises:
+        ValueError: There are no clips, not one label a clip, or `k` is not 1 to the number of labels.
+    """
+    if not len(labels) or len(labels) != len(scores):
+        raise ValueError(f"`labels` must be one a clip, got {len(labels)} for {len(scores)}.")
+    if not 1 <= k <= scores.shape[1]:
+        raise ValueError(f"`k` must be 1 to {scores.shape[1]}, got {k}.")
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    found = (scores >= own).sum(axis=1) <= k
+    return TopK(float(found.mean()), float(np.mean([found[labels == label].mean() for label in np.unique(labels)])))

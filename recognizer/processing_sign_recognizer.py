@@ -25,13 +25,14 @@ RESTING_DEPTH = 1.25
 99.7 % are signed higher."""
 
 
-def _swapped(name: str) -> str:
+def swap_sides(name: str) -> str:
+    """The point of this name on the signer's other side."""
     if "right_" in name:
         return name.replace("right_", "left_")
     return name.replace("left_", "right_")
 
 
-_MIRRORED = [NAMES.index(_swapped(name)) if _swapped(name) in NAMES else i for i, name in enumerate(NAMES)]
+_MIRRORED = [NAMES.index(swap_sides(name)) if swap_sides(name) in NAMES else i for i, name in enumerate(NAMES)]
 
 
 def mirror(poses: PoseSequence) -> PoseSequence:
@@ -100,6 +101,22 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         self, poses: PoseSequence
     ) -> tuple[Float32[np.ndarray, "frames points 2"], Float32[np.ndarray, "frames points"]]:
         """One clip's keypoints and confidence at `frame_rate`, or in `num_frames`; see `__call__`."""
+        keypoints, confidence = self._in_body_frame(poses)
+        if self.num_frames is None:
+            return keypoints, confidence
+        start, stop = _signing_span(confidence)
+        times = torch.linspace(start, stop - 1, self.num_frames)[None]
+        sampled = sample_frames(torch.from_numpy(keypoints)[None], torch.from_numpy(confidence)[None], times)
+        return sampled[0][0].numpy(), sampled[1][0].numpy()
+
+    def signing_span(self, poses: PoseSequence) -> tuple[int, int]:
+        """The first frame in which a hand signs, and one past the last; all frames where none does."""
+        return _signing_span(self._in_body_frame(poses)[1])
+
+    def _in_body_frame(
+        self, poses: PoseSequence
+    ) -> tuple[Float32[np.ndarray, "frames points 2"], Float32[np.ndarray, "frames points"]]:
+        """Keypoints and confidence at `frame_rate` or, for a recognizer of whole clips, at the clip's own."""
         if not FPS_RANGE[0] <= poses.fps <= FPS_RANGE[1]:
             raise ValueError(
                 f"`poses.fps` must be between {FPS_RANGE[0]} and {FPS_RANGE[1]}, got {poses.fps:g} ({poses.source})."
@@ -119,28 +136,12 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         keypoints = (pixels[:, _POINTS] - middle) / shoulder_width
         confidence = np.where(_resting(keypoints), np.float32(0), confidence)
         keypoints = np.where(confidence[..., None] > 0, keypoints, 0).astype(np.float32)
-        return (
-            (keypoints, confidence) if self.num_frames is None else _stretched(keypoints, confidence, self.num_frames)
-        )
+        return keypoints, confidence
 
 
-def signing_span(confidence: Float32[np.ndarray, "frames points"]) -> tuple[int, int]:
-    """The first frame in which a hand signs, and one past the last; all frames where none does.
-
-    Args:
-        confidence: Of a normalised clip, in which hands at rest are not seen.
-    """
+def _signing_span(confidence: Float32[np.ndarray, "frames points"]) -> tuple[int, int]:
     signing = np.flatnonzero((confidence[:, len(BODY_POINTS) :] > 0).any(axis=1))
     return (int(signing[0]), int(signing[-1]) + 1) if len(signing) else (0, len(confidence))
-
-
-def _stretched(
-    keypoints: Float32[np.ndarray, "frames points 2"], confidence: Float32[np.ndarray, "frames points"], num_frames: int
-) -> tuple[Float32[np.ndarray, "num_frames points 2"], Float32[np.ndarray, "num_frames points"]]:
-    start, stop = signing_span(confidence)
-    times = torch.linspace(start, stop - 1, num_frames)[None]
-    sampled = sample_frames(torch.from_numpy(keypoints)[None], torch.from_numpy(confidence)[None], times)
-    return sampled[0][0].numpy(), sampled[1][0].numpy()
 
 
 def sample_frames(

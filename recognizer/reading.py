@@ -1,22 +1,47 @@
-"""Reading glosses from poses, with how sure each is and when it was signed."""
+"""Reading glosses from poses, with how sure each is and when it was signed.
+
+Two vocabularies come with the package: `letters`, from which continuous signing is spelled, and `words`, of which a
+clip shows one.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from transformers.utils import logging
 
 from poses.sequence import PoseSequence
+from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.decoding import decode
-from recognizer.modeling_sign_recognizer import SignRecognizerForCTC
+from recognizer.modeling_sign_recognizer import (
+    SignRecognizerForCTC,
+    SignRecognizerForSequenceClassification,
+)
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor, hands_seen
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""The recognizer that the package carries."""
+"""The recognizer of letters that the package carries."""
+
+VOCABULARIES = {"letters": WEIGHTS, "words": WEIGHTS / "words"}
+"""What the package's recognizers know: letters, read one after the other, or words, of which a clip shows one."""
+
+MODELS = {model.__name__: model for model in (SignRecognizerForCTC, SignRecognizerForSequenceClassification)}
+
+LONGEST_WORD_S = 15.0
+"""A clip that lasts longer does not show one sign."""
+
+NUM_CANDIDATES = 5
+
+CLIPS_AT_ONCE = 256
+"""Clips of one sign that the network reads together."""
+
+WINDOW_STEPS, CONTEXT_STEPS = 1024, 64
+"""Longer clips are read in windows of so many steps, each with so many more of what is before and behind it."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +68,14 @@ class Reading:
     Attributes:
         glosses: In the order of signing.
         reason: Why nothing was read; empty where something was.
+        vocabulary: What the recognizer knows: `letters`, `words`, or the folder of another recognizer.
+        candidates: For a clip of one sign, the likeliest glosses, likeliest first, whether or not one was sure enough.
     """
 
     glosses: tuple[GlossReading, ...]
     reason: str = ""
+    vocabulary: str = "letters"
+    candidates: tuple[GlossReading, ...] = ()
 
     def __str__(self) -> str:
         return " ".join(reading.gloss for reading in self.glosses)
@@ -54,19 +83,32 @@ class Reading:
 
 @dataclass(frozen=True)
 class Recognizer:
-    """A recognizer and the processor it was trained with."""
+    """A recognizer and the processor it was trained with.
 
-    model: SignRecognizerForCTC
+    Attributes:
+        model: Of continuous signing, or of clips of one sign.
+        processor: See `SignRecognizerProcessor`.
+        vocabulary: See `Reading`.
+    """
+
+    model: SignRecognizerForCTC | SignRecognizerForSequenceClassification
     processor: SignRecognizerProcessor
+    vocabulary: str = "letters"
 
 
-def load_recognizer(path: str | Path | None = None) -> Recognizer:
-    """Loads a folder that `train` or `save_pretrained` wrote, or the weights of the package.
+def load_recognizer(path: str | Path | None = None, *, vocabulary: str = "letters") -> Recognizer:
+    """Loads a folder that training or `save_pretrained` wrote, or one of the package's recognizers.
+
+    Args:
+        path: The folder; None for the package's.
+        vocabulary: Which of the package's, one of `VOCABULARIES`.
 
     Raises:
-        ValueError: `path` is no folder with a recognizer.
+        ValueError: `path` is no folder with a recognizer, or `vocabulary` is unknown.
     """
-    folder = WEIGHTS if path is None else Path(path)
+    if vocabulary not in VOCABULARIES:
+        raise ValueError(f"`vocabulary` must be one of {', '.join(VOCABULARIES)}, got {vocabulary!r}.")
+    folder = VOCABULARIES[vocabulary] if path is None else Path(path)
     missing = [
         name
         for name in ("config.json", "model.safetensors", "preprocessor_config.json")
@@ -74,19 +116,36 @@ def load_recognizer(path: str | Path | None = None) -> Recognizer:
     ]
     if missing:
         raise ValueError(f"`path` must be a folder with a recognizer, got {str(folder)!r} without {missing[0]}.")
-    with _no_progress_bar():
-        model = SignRecognizerForCTC.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
-    return Recognizer(model, SignRecognizerProcessor.from_pretrained(folder, local_files_only=True))
+    config = SignRecognizerConfig.from_pretrained(folder, local_files_only=True)
+    kind = (config.architectures or ["none"])[0]
+    if kind not in MODELS:
+        raise ValueError(f"{folder / 'config.json'}: `architectures` must name one of {', '.join(MODELS)}, got {kind}.")
+    with _quietly():
+        model, found = cast(Any, MODELS[kind]).from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    if found["missing_keys"] or found["mismatched_keys"]:
+        labels = f"the {len(config.glosses)} labels that config.json names"
+        raise ValueError(f"{folder}: expected weights of {kind} for {labels}, found others.")
+    processor = SignRecognizerProcessor.from_pretrained(folder, local_files_only=True)
+    return Recognizer(model.eval(), processor, vocabulary if path is None else str(path))
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Loading half a million weights takes no time worth a bar."""
-    enabled = logging.is_progress_bar_enabled()
+def _quietly() -> Iterator[None]:
+    """Loading half a million weights takes no time worth a bar, and what is wrong with them we say ourselves."""
+    enabled, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if enabled:
             logging.enable_progress_bar()
 
@@ -98,7 +157,8 @@ def read_glosses(poses: Sequence[PoseSequence], recognizer: Recognizer) -> list[
 def read_glosses(poses: PoseSequence | Sequence[PoseSequence], recognizer: Recognizer) -> Reading | list[Reading]:
     """Reads clips of any length and frame rate.
 
-    A clip that shows no hand or no shoulders is not read: its reading is empty and says why.
+    A clip that cannot be read (`why_unreadable`) has an empty reading that says why. Where a clip states its language
+    and a recognizer of words knows glosses of that language, only these are considered.
 
     Args:
         poses: A clip or several.
@@ -107,14 +167,18 @@ def read_glosses(poses: PoseSequence | Sequence[PoseSequence], recognizer: Recog
     Raises:
         ValueError: A clip is slower than 5 or faster than 120 frames a second.
     """
-    if isinstance(poses, PoseSequence):
-        return _read(poses, recognizer)
-    return [_read(clip, recognizer) for clip in poses]
+    clips = [poses] if isinstance(poses, PoseSequence) else list(poses)
+    if isinstance(recognizer.model, SignRecognizerForCTC):
+        readings = [_read(clip, recognizer) for clip in clips]
+    else:
+        readings = _read_words(clips, recognizer)
+    return readings[0] if isinstance(poses, PoseSequence) else readings
 
 
 def _read(poses: PoseSequence, recognizer: Recognizer) -> Reading:
-    reason = why_unreadable(poses)
-    return Reading((), reason) if reason else reading_from(label_log_probs(poses, recognizer), poses, recognizer)
+    if reason := why_unreadable(poses):
+        return Reading((), reason, recognizer.vocabulary)
+    return reading_from(label_log_probs(poses, recognizer), poses, recognizer)
 
 
 def reading_from(log_probs: np.ndarray, poses: PoseSequence, recognizer: Recognizer) -> Reading:
@@ -128,7 +192,7 @@ def reading_from(log_probs: np.ndarray, poses: PoseSequence, recognizer: Recogni
         last = min(max(round(stop * frames_per_step), first + 1), len(poses))
         confidence = float(np.exp(log_probs[start:stop, label]).mean())
         readings.append(GlossReading(config.glosses[label], confidence, first, last))
-    return Reading(tuple(readings), "" if readings else "no gloss was recognised")
+    return Reading(tuple(readings), "" if readings else "no gloss was recognised", recognizer.vocabulary)
 
 
 def why_unreadable(poses: PoseSequence) -> str:
@@ -143,5 +207,70 @@ def why_unreadable(poses: PoseSequence) -> str:
 @torch.no_grad()
 def label_log_probs(poses: PoseSequence, recognizer: Recognizer) -> np.ndarray:
     """Log probability of every label at every step of `config.conv_stride` frames at the processor's rate."""
-    logits = recognizer.model(**recognizer.processor(poses)).logits
-    return logits[0].float().log_softmax(dim=-1).numpy()
+    batch = recognizer.processor(poses)
+    stride = recognizer.model.config.conv_stride
+    pieces = []
+    for first, start, stop, last in windows(batch["attention_mask"].shape[1], stride):
+        logits = recognizer.model(**{name: values[:, first:last] for name, values in batch.items()}).logits[0]
+        pieces.append(logits[(start - first) // stride : -(-(stop - first) // stride)])
+    return torch.cat(pieces).float().log_softmax(dim=-1).numpy()
+
+
+def windows(num_frames: int, stride: int) -> Iterator[tuple[int, int, int, int]]:
+    """Parts a clip into windows that overlap, so that memory grows with its length only in proportion.
+
+    Yields:
+        The first frame that the network sees, the first and one past the last that are kept, one past the last seen.
+    """
+    kept, seen_around = WINDOW_STEPS * stride, CONTEXT_STEPS * stride
+    if num_frames <= kept + 2 * seen_around:
+        yield 0, 0, num_frames, num_frames
+        return
+    for start in range(0, num_frames, kept):
+        stop = min(start + kept, num_frames)
+        yield max(start - seen_around, 0), start, stop, min(stop + seen_around, num_frames)
+
+
+def _read_words(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[Reading]:
+    """Reads clips of one sign each, a few hundred at once."""
+    reasons = [_why_no_word(clip) for clip in clips]
+    readable = [clip for clip, reason in zip(clips, reasons, strict=True) if not reason]
+    read = (
+        _word_reading(logits, clip, recognizer)
+        for start in range(0, len(readable), CLIPS_AT_ONCE)
+        for some in [readable[start : start + CLIPS_AT_ONCE]]
+        for logits, clip in zip(_word_logits(some, recognizer), some, strict=True)
+    )
+    return [Reading((), reason, recognizer.vocabulary) if reason else next(read) for reason in reasons]
+
+
+def _why_no_word(poses: PoseSequence) -> str:
+    if reason := why_unreadable(poses):
+        return reason
+    if poses.duration_s > LONGEST_WORD_S:
+        return f"one word lasts at most {LONGEST_WORD_S:g} s and the clip {poses.duration_s:.0f} s"
+    return ""
+
+
+@torch.no_grad()
+def _word_logits(clips: Sequence[PoseSequence], recognizer: Recognizer) -> np.ndarray:
+    return recognizer.model(**recognizer.processor(clips)).logits.numpy()
+
+
+def _word_reading(logits: np.ndarray, poses: PoseSequence, recognizer: Recognizer) -> Reading:
+    """Reads a clip from its logits [labels], of which the first is no gloss."""
+    config = recognizer.model.config
+    of_language = [label for label, gloss in enumerate(config.glosses) if gloss.startswith(f"{poses.language}:")]
+    possible = [0, *(of_language or range(1, len(config.glosses)))]
+    probabilities = softmax(logits[possible] / config.temperature)
+    start, stop = recognizer.processor.signing_span(poses)
+    ranked = sorted(range(1, len(possible)), key=lambda place: -probabilities[place])[:NUM_CANDIDATES]
+    candidates = tuple(
+        GlossReading(config.glosses[possible[place]], float(probabilities[place]), start, stop) for place in ranked
+    )
+    reason = ""
+    if probabilities[0] >= candidates[0].confidence:
+        reason = "no sign was recognised"
+    elif candidates[0].confidence < config.unknown_threshold:
+        reason = "the sign is none that the recognizer knows"
+    return Reading(() if reason else candidates[:1], reason, recognizer.vocabulary, candidates)

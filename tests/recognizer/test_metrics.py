@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recognizer.metrics import WordErrors, bootstrap_interval, errors_by_gloss, word_error_rate
+from recognizer.metrics import WordErrors, bootstrap_interval, errors_by_gloss, top_k_accuracy, word_error_rate
 
 
 def test_word_error_rate_by_hand():
@@ -75,3 +75,36 @@ def test_ragged_groups_are_refused(groups):
 def test_wrong_level_is_refused():
     with pytest.raises(ValueError, match="`level` must be between 0 and 1, got 95"):
         bootstrap_interval(lambda weights: 0.0, [["a"]], level=95)
+
+
+def test_sclite_aligns_otherwise_than_levenshtein():
+    # Five substitutions cost 20; three deletions and three insertions, which leave D and E right, cost 18.
+    references, hypotheses = [list("ABCDE")], [list("DEFGH")]
+    assert word_error_rate(references, hypotheses) == WordErrors(5, 0, 0, 5)
+    assert word_error_rate(references, hypotheses, sclite_costs=True) == WordErrors(0, 3, 3, 5)
+    assert word_error_rate([["A"], []], [["X"], ["Y"]], sclite_costs=True) == WordErrors(1, 0, 1, 1)
+
+
+def test_top_k_by_hand():
+    # Three clips of label 0, of which one is right, and one of label 2, which is second.
+    scores = np.array([[3.0, 1, 0], [1, 3, 0], [0, 2, 1], [0, 3, 2]])
+    labels = np.array([0, 0, 0, 2])
+    top1, top2 = (top_k_accuracy(scores, labels, k=k) for k in (1, 2))
+    assert (top1.per_instance, top1.per_class) == (1 / 4, 1 / 6)
+    assert (top2.per_instance, top2.per_class) == (3 / 4, (2 / 3 + 1) / 2)
+
+
+def test_equal_scores_are_no_hit():
+    assert top_k_accuracy(np.zeros((1, 2)), np.array([0]), k=1).per_instance == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "k", "message"),
+    [
+        (np.zeros((0, 2)), 1, "`labels` must be one a clip, got 1 for 0"),
+        (np.zeros((1, 2)), 3, "`k` must be 1 to 2, got 3"),
+    ],
+)
+def test_wrong_scores_are_refused(scores, k, message):
+    with pytest.raises(ValueError, match=message):
+        top_k_accuracy(scores, np.array([0]), k=k)

@@ -1,0 +1,142 @@
+"""Training the recognizer of isolated words, calibrated on signers whom it was not trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+from jaxtyping import Float
+from scipy.special import softmax
+
+from recognizer.calibration import fit_temperature, unknown_threshold
+from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
+from recognizer.optimization import LoopConfig, optimize, save_recognizer
+from recognizer.processing_sign_recognizer import SignRecognizerProcessor
+from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, clip_batches, normalize_clips
+
+NUM_FRAMES = 32
+"""What every clip is stretched to."""
+
+
+@dataclass(frozen=True)
+class WordTrainConfig(LoopConfig):
+    """One training run on clips of one sign each."""
+
+    data: tuple[Path, ...] = ()
+    """Folders of pose files, each with a .csv of poses, glosses, language and signer."""
+    output_dir: Path = Path("runs/words")
+    """Where checkpoints and, at the end, the model go."""
+    num_steps: int = 300
+    """Optimizer steps."""
+    warmup_steps: int = 30
+    """Steps until the peak."""
+    ema_decay: float = 0.99
+    """Of the averaged weights, which are what is saved."""
+    mixed_precision: str = "bf16"
+    """no or bf16."""
+    num_folds: int = 2
+    """Networks trained besides, each without some signers, on whom confidence is calibrated; 0 for no calibration."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.num_folds < 0 or self.num_folds == 1:
+            raise ValueError(f"`num_folds` must be 0 or at least 2, got {self.num_folds}.")
+
+
+def train_words(
+    config: WordTrainConfig, clips: Sequence[WordClip], model_config: SignRecognizerConfig | None = None
+) -> SignRecognizerForSequenceClassification:
+    """Trains a recognizer of isolated words and saves it, with its processor, in `config.output_dir / "model"`.
+
+    Args:
+        config: How; `config.data` is for whoever reads the clips.
+        clips: What to train on: at least two glosses.
+        model_config: The network, where not the default one; its glosses are those of the clips.
+
+    Returns:
+        The averaged weights, in evaluation mode.
+
+    Raises:
+        ValueError: There are fewer than two glosses, a clip cannot be used, there are fewer signers than folds, or
+            `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true.
+    """
+    config.check_output_dir()
+    glosses = sorted({clip.gloss for clip in clips} - {NO_GLOSS})
+    if len(glosses) < 2:
+        raise ValueError(f"`clips` must show at least two glosses, got {', '.join(glosses) or 'none'}.")
+    network = model_config or SignRecognizerConfig()
+    network.id2label = dict(enumerate((NO_GLOSS, *glosses)))
+    network.label2id = {gloss: label for label, gloss in network.id2label.items()}
+    processor = SignRecognizerProcessor(num_frames=NUM_FRAMES)
+    normalized = normalize_clips(clips, network.glosses, processor)
+    if config.num_folds:
+        network.temperature, network.unknown_threshold = calibrate(normalized, config, network)
+    trained = fit_words(normalized, config, network)
+    save_recognizer(trained, processor, config.output_dir / "model")
+    return trained
+
+
+def fit_words(
+    clips: NormalizedClips, config: WordTrainConfig, network: SignRecognizerConfig, *, name: str = "words"
+) -> SignRecognizerForSequenceClassification:
+    """Trains the network on clips, from random weights."""
+    set_seed(config.seed)
+    model = SignRecognizerForSequenceClassification(network)
+    return optimize(model, lambda seed: clip_batches(clips, batch_size=config.batch_size, seed=seed), config, name=name)
+
+
+def calibrate(clips: NormalizedClips, config: WordTrainConfig, network: SignRecognizerConfig) -> tuple[float, float]:
+    """The temperature and the threshold for unknown that fit signers whom a network was not trained on.
+
+    The signers are parted into folds. Each fold is read by a network trained on the others; of its clips those count
+    whose gloss others sign too.
+
+    Raises:
+        ValueError: There are fewer signers than folds, or no two signers sign one gloss.
+    """
+    fold_of = _folds(clips.signers, config.num_folds)
+    folds = np.array([fold_of[signer] for signer in clips.signers])
+    logits, labels = [], []
+    for fold in range(config.num_folds):
+        known = clips[folds != fold]
+        held_out = clips[(folds == fold) & np.isin(clips.labels.numpy(), known.labels.numpy())]
+        if not held_out.signers:
+            continue
+        run = replace(config, output_dir=config.output_dir / f"fold-{fold}")
+        run = replace(run, resume=run.checkpoint.exists())
+        model = fit_words(known, run, network, name=f"fold {fold + 1} of {config.num_folds}")
+        logits.append(classify(held_out, model))
+        labels.append(held_out.labels.numpy())
+    if not labels:
+        raise ValueError("`num_folds` must be 0 where no two signers sign one gloss.")
+    pooled, shown = np.concatenate(logits), np.concatenate(labels)
+    temperature = fit_temperature(pooled, shown)
+    probabilities = softmax(pooled / temperature, axis=1)
+    right = (probabilities.argmax(axis=1) == shown) & (shown > 0)
+    return temperature, unknown_threshold(probabilities[:, 1:].max(axis=1), right)
+
+
+@torch.no_grad()
+def classify(clips: NormalizedClips, model: torch.nn.Module) -> Float[np.ndarray, "clips labels"]:
+    """The network's logits of every clip, before temperature."""
+    rows = [
+        model(clips.keypoints[start : start + 256], clips.confidence[start : start + 256]).logits
+        for start in range(0, len(clips.signers), 256)
+    ]
+    return torch.cat(rows).float().numpy()
+
+
+def _folds(signers: Sequence[str], num_folds: int) -> dict[str, int]:
+    """Parts signers into folds of about as many clips each."""
+    counts = {signer: list(signers).count(signer) for signer in sorted(set(signers))}
+    if len(counts) < num_folds:
+        raise ValueError(f"`num_folds` must be at most the number of signers, {len(counts)}, got {num_folds}.")
+    sizes = [0] * num_folds
+    fold_of = {}
+    for signer in sorted(counts, key=lambda signer: -counts[signer]):
+        fold_of[signer] = int(np.argmin(sizes))
+        sizes[fold_of[signer]] += counts[signer]
+    return fold_of
