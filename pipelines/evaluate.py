@@ -23,6 +23,7 @@ from pipelines.environment import machine, package_versions
 from pipelines.measures.features import OrientedFilters
 from pipelines.pairs import Pair, read_pairs
 from pipelines.report.evaluation import write_evaluation_page
+from pipelines.set_figures import ClipSet
 from pipelines.summary import Evaluation, Summary, summarise, with_faithfulness
 from poses.estimators import create_estimator
 from poses.files import new_file
@@ -89,7 +90,7 @@ def run_evaluation(
         signloop=version("signloop"),
         source=source.name,
         judges=names,
-        summary=summarise(clips, features, judges=names, failed=len(failed)),
+        summary=summarise(ClipSet(clips, features, names, len(failed))),
         clips=tuple(clips),
         failed=failed,
         alone=found.alone,

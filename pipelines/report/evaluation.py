@@ -16,7 +16,8 @@ from pipelines.clip_evaluation import ClipEvaluation
 from pipelines.pairs import Pair
 from pipelines.report.charts import line_path
 from pipelines.report.page import environment
-from pipelines.summary import TABLE, Evaluation, Figure
+from pipelines.set_figures import Figure
+from pipelines.summary import TABLE, Evaluation
 from poses.draw import draw_poses
 from poses.io import load_poses
 from poses.sequence import PoseSequence

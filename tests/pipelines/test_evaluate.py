@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import evaluate, summary
+from pipelines import evaluate, set_figures
 from pipelines.cli import main
 from pipelines.clip_evaluation import Judges
 from pipelines.evaluate import run_evaluation
@@ -59,7 +59,7 @@ def judged_by(monkeypatch, recognizer):
         monkeypatch.setattr(evaluate, "load_judges", lambda estimator: judges)
         # Nothing here looks at previews closely or at where intervals end.
         monkeypatch.setattr(page, "PREVIEW_PX", 32)
-        monkeypatch.setattr(summary, "RESAMPLES", 20)
+        monkeypatch.setattr(set_figures, "RESAMPLES", 20)
 
     return use
 
