@@ -1,7 +1,10 @@
-"""Frames per second of `signloop render` as a user meets it: the whole command, weights loading included.
+"""Frames per second of rendering a clip of ten seconds into an mp4, and where the time goes.
 
-`python -m benchmarks.render_speed` renders a spelled clip of five seconds with each renderer's default steps, as it is
-and with oneDNN held to AVX2 (so without the matrix units that make bf16 fast), and prints one JSON line.
+`python -m benchmarks.render_speed` renders a spelled clip with default steps, as the machine is and with oneDNN held to
+AVX2 (so without the matrix units that make bf16 fast), and prints one JSON line: frames per second of one call, mean of
+five after a first one, fit and encoding included; the first call of a fresh process and the whole command apart;
+milliseconds a frame of each part when it runs alone; and beside it, on the same frames, a network of Wan-VACE 1.3B's
+shape with random weights.
 """
 
 import argparse
@@ -11,53 +14,177 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from pipelines.environment import machine
 from poses.fingerspelling import spell
 from poses.io import save_poses
+from poses.sequence import PoseSequence
 
-DURATION_S = 5.0
+DURATION_S = 10.0
 FPS = 24.0
+SIZE = 256
 WORD, LANGUAGE = "HANDSHAPES", "ase"
-INSTRUCTION_SETS = {"all": None, "AVX2": "AVX2"}
+INSTRUCTION_SETS = {"all": "", "AVX2": "AVX2"}
+WAN_BLOCKS, WAN_STEPS, WAN_PASSES = 30, 50, 2
+"""Of Wan-VACE 1.3B: blocks, half as many of control beside them, and diffusers' default steps, each with guidance."""
 
 
-def command_seconds(clip: Path, video: Path, renderer: str, instruction_set: str | None) -> float:
-    """Seconds from starting the command until it is back."""
-    environment = dict(os.environ)
-    environment.pop("ONEDNN_MAX_CPU_ISA", None)
-    if instruction_set:
-        environment["ONEDNN_MAX_CPU_ISA"] = instruction_set
-    command = [sys.executable, "-m", "pipelines.cli", "render", str(clip), str(video), "--renderer", renderer]
+def spelled_clip() -> PoseSequence:
+    """A word spelled again and again for ten seconds."""
+    clip = spell(WORD, LANGUAGE, fps=FPS)
+    frames = np.arange(round(DURATION_S * FPS)) % len(clip)
+    return replace(clip, keypoints=clip.keypoints[frames], confidence=clip.confidence[frames], glosses=())
+
+
+def seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
-    subprocess.run([*command, "--overwrite"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    call()
     return time.perf_counter() - started
 
 
+def time_calls(renderer_name: str, repeats: int) -> dict:
+    """Frames per second of calls in this process: of the first one, and the mean of some more."""
+    from gen.renderers import create_renderer
+    from pipelines.render import render_video
+
+    clip, renderer = spelled_clip(), create_renderer(renderer_name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out.mp4"
+        times = [
+            seconds(lambda: render_video(clip, path, renderer=renderer, height=SIZE, width=SIZE, overwrite=True))
+            for _ in range(1 + repeats)
+        ]
+    rates = [len(clip) / value for value in times[1:]]
+    return {
+        "frames_per_second": round(float(np.mean(rates)), 2),
+        "of_each_call": [round(rate, 2) for rate in rates],
+        "first_call_s": round(times[0], 2),
+    }
+
+
+def time_parts() -> dict[str, float]:
+    """Milliseconds a frame of each part of `signer-small` when nothing else runs; in a render, maps are made aside."""
+    import torch
+
+    from gen.conditioning import map_frames, read_reference, to_pose_maps, to_reference
+    from gen.pipeline_signer import cut_windows, denoise
+    from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture
+    from gen.renderers.signer_small import SignerSmallRenderer, load_pipeline
+    from gen.signers.body import load_body
+    from gen.signers.fit import fit_body
+    from poses.video import write_video
+
+    renderer, picture = SignerSmallRenderer(), built_in_picture(DEFAULT_SIGNER, SIZE, SIZE)
+    poses = renderer.place(spelled_clip(), None, height=SIZE, width=SIZE)(spelled_clip())
+    pipeline, body, windows = load_pipeline(renderer.weights), load_body(), cut_windows(len(poses), 9)
+    motion = fit_body(poses, body)
+    reference = read_reference(picture.image, body, fit_body(picture.poses, body))
+    noise = pipeline.prepare_noise(SIZE, SIZE, None)
+    shown = to_reference(torch.from_numpy(reference.maps())[None])
+    maps = [map_frames(reference, body, motion, poses, frames) for frames in windows]
+
+    def run_network() -> None:
+        with torch.no_grad():
+            for of_window in maps:
+                pose_maps = to_pose_maps(torch.from_numpy(of_window)[None])
+                denoise(
+                    pipeline.unet, pipeline.scheduler, noise, noise[:, :, :0], pose_maps, shown,
+                    num_inference_steps=renderer.default_num_inference_steps,
+                )  # fmt: skip
+
+    run_network()
+    frames = [frame for of_window in maps for frame in of_window[..., :3]]
+    with tempfile.TemporaryDirectory() as folder:
+        parts = {
+            "fit": seconds(lambda: fit_body(poses, body)),
+            "maps": seconds(lambda: [map_frames(reference, body, motion, poses, frames) for frames in windows]),
+            "network": seconds(run_network),
+            "encode": seconds(lambda: write_video(Path(folder) / "out.mp4", frames, fps=FPS)),
+        }
+    return {name: round(1000 * value / len(poses), 1) for name, value in parts.items()}
+
+
+def time_wan(num_frames: int = 81) -> dict:
+    """Seconds a frame of a network of Wan-VACE 1.3B's shape: two of its blocks and one of control, times fifteen."""
+    import torch
+    from diffusers.models.transformers.transformer_wan_vace import WanVACETransformer3DModel
+
+    torch.manual_seed(0)
+    blocks = 2
+    network = WanVACETransformer3DModel(
+        num_attention_heads=12, attention_head_dim=128, ffn_dim=8960, num_layers=blocks, vace_layers=[0]
+    )
+    torch.nn.Module.to(network, torch.bfloat16)
+    latent = (1, 16, (num_frames - 1) // 4 + 1, SIZE // 8, SIZE // 8)
+    control = torch.randn(1, 96, *latent[2:], dtype=torch.bfloat16)
+    with torch.no_grad():
+        once = seconds(
+            lambda: network(
+                torch.randn(latent, dtype=torch.bfloat16),
+                torch.tensor([500]),
+                torch.randn(1, 512, 4096, dtype=torch.bfloat16),
+                control_hidden_states=control,
+            )
+        )
+    clip_s = once * WAN_BLOCKS / blocks * WAN_STEPS * WAN_PASSES
+    return {
+        "frames": num_frames,
+        "seconds_of_two_blocks": round(once, 2),
+        "seconds_a_frame": round(clip_s / num_frames, 1),
+    }
+
+
+def command_seconds(clip: Path, video: Path, renderer: str, environment: dict[str, str]) -> float:
+    """Seconds from starting the command until it is back."""
+    command = [sys.executable, "-m", "pipelines.cli", "render", str(clip), str(video), "--renderer", renderer]
+    return seconds(
+        lambda: subprocess.run([*command, "--overwrite"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    )
+
+
+def aside(part: str, renderer: str, repeats: int, environment: dict[str, str]) -> dict:
+    """Runs a part of this benchmark in a process of its own, since oneDNN reads its limit once."""
+    command = [sys.executable, "-m", "benchmarks.render_speed", "--part", part, "--repeats", str(repeats)]
+    done = subprocess.run(
+        [*command, "--renderers", renderer], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout)
+
+
 def main() -> None:
-    """Times the command and prints the figures."""
+    """Times everything and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--renderers", nargs="+", default=["signer-small", "avatar"])
-    parser.add_argument("--repeats", type=int, default=3, help="the median is printed")
+    parser.add_argument("--repeats", type=int, default=5, help="calls whose mean is printed")
+    parser.add_argument("--part", choices=["calls", "parts", "wan"], help="only this, in this process")
     arguments = parser.parse_args()
-    clip = spell(WORD, LANGUAGE, fps=FPS)[: round(DURATION_S * FPS)]
-    assert len(clip) == DURATION_S * FPS
+    if arguments.part:
+        parts = {
+            "calls": lambda: time_calls(arguments.renderers[0], arguments.repeats),
+            "parts": time_parts,
+            "wan": time_wan,
+        }
+        print(json.dumps(parts[arguments.part]()))
+        return
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        save_poses(clip, Path(folder) / "clip.npz")
-        for renderer in arguments.renderers:
-            for name, instruction_set in INSTRUCTION_SETS.items():
-                seconds = sorted(
-                    command_seconds(Path(folder) / "clip.npz", Path(folder) / "out.mp4", renderer, instruction_set)
-                    for _ in range(arguments.repeats)
-                )
-                median = seconds[len(seconds) // 2]
-                figures[f"{renderer}, {name}"] = {
-                    "frames_per_second": round(len(clip) / median, 2),
-                    "seconds": [round(value, 2) for value in seconds],
+        save_poses(spelled_clip(), Path(folder) / "clip.npz")
+        for name, limit in INSTRUCTION_SETS.items():
+            environment = dict(os.environ) | ({"ONEDNN_MAX_CPU_ISA": limit} if limit else {})
+            for renderer in arguments.renderers:
+                figures[f"{renderer}, {name}"] = aside("calls", renderer, arguments.repeats, environment) | {
+                    "whole_command_s": round(
+                        command_seconds(Path(folder) / "clip.npz", Path(folder) / "out.mp4", renderer, environment), 2
+                    )
                 }
-    print(json.dumps({"frames": len(clip), "size": 256, "machine": machine(), "figures": figures}))
+    parts, wan = (aside(part, "signer-small", 1, dict(os.environ)) for part in ("parts", "wan"))
+    about = {"frames": round(DURATION_S * FPS), "size": SIZE, "machine": machine()}
+    print(json.dumps({**about, "figures": figures, "signer_small_ms_a_frame": parts, "wan_vace_1.3b_shape": wan}))
 
 
 if __name__ == "__main__":

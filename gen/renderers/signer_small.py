@@ -29,7 +29,7 @@ class SignerSmallRenderer:
     default_num_inference_steps = 1
 
     def __init__(self, weights: str | None = None):
-        self._weights = weights or str(files("gen") / "weights" / "signer-small")
+        self.weights = weights or str(files("gen") / "weights" / "signer-small")
         self._pipeline: SignerVideoPipeline | None = None
 
     def place(self, poses: PoseSequence, signer: SignerPicture | None, *, height: int, width: int) -> Placement:
@@ -48,7 +48,7 @@ class SignerSmallRenderer:
         """See `Renderer.render`."""
         picture = self._picture(signer, poses.height, poses.width)
         if self._pipeline is None:
-            self._pipeline = load_pipeline(self._weights)
+            self._pipeline = load_pipeline(self.weights)
         yield from self._pipeline.stream(
             poses,
             picture.image,
