@@ -15,8 +15,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,20 +27,21 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from gen.renderers import RENDERERS, Renderer
+from gen.renderers import Renderer
 from gen.renderers.pictures import DEFAULT_SIGNER
 from gen.signers.appearance import BUILT_IN_SIGNERS
-from pipelines import orders
+from pipelines import augment, orders
+from pipelines.augment_order import AugmentOrder
+from pipelines.dataset import FORMATS
+from pipelines.evaluate import load_judges
 from pipelines.examples import WORD, example_poses, example_shard
 from pipelines.inputs import CONSENTS, load_signer
-from pipelines.jobs import Job, Line
+from pipelines.jobs import RENDERING, Job, Line
 from pipelines.orders import BROUGHT, MAX_FRAMES, OWN_PICTURE, RECORDED, SPELLED, UPLOADED, Done, Order, Tools
 from pipelines.progress import Stages
 from pipelines.report.page import STAGE_NAMES
-from poses.estimators import create_estimator
 from poses.fingerspelling import LANGUAGES
 from poses.languages import sign_languages
-from recognizer.reading import load_recognizer
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 
@@ -57,6 +59,8 @@ LOOK_S, PREVIEW_S = 0.5, 2.0
 """Seconds between two looks at how far an order is, and at least between two previews of a render."""
 
 EXAMPLES = (("HANDS", "ase"), ("LIBRAS", "bzs"), ("GRÜẞE", "gsg"), ("CIAO", "ise"), ("МИР", "ukl"))
+SIGNERS = [(name.capitalize(), name) for name in BUILT_IN_SIGNERS]
+FORMAT_NAMES = dict(zip(FORMATS, ("A folder", "WebDataset shards", "Hugging Face datasets"), strict=True))
 LIMITS = f"up to {MAX_FRAMES} frames and {MAX_UPLOAD_MB} MB"
 
 API = "; gives the address of a zip, then what the page shows: a line, stages done, the report's frame."
@@ -115,12 +119,14 @@ def build_demo(tools: Tools) -> gr.Blocks:
     desk = Desk(tools)
     for folder in (desk.results, desk.uploads):
         folder.mkdir()
+    threading.Thread(target=sweep, args=(desk.uploads,), daemon=True).start()
     os.environ["GRADIO_TEMP_DIR"] = str(desk.uploads)  # read by every field as it is made
     gr.set_static_paths([desk.results])
     tabs = {
         "Render": (orders.RenderOrder, render_form, "Renders a clip and reads the video back"),
         "Recognize": (orders.RecognizeOrder, recognize_form, "Reads the glosses in a clip"),
         "Evaluate": (orders.EvaluateOrder, evaluate_form, "Compares a video with its driving pose"),
+        "Augment": (AugmentOrder, augment_form, "Makes a small training set"),
         "Explore": (orders.ExploreOrder, explore_form, "Says what a file of poses holds"),
     }
     with gr.Blocks(title="SignLoop", fill_width=True, analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)) as demo:
@@ -134,6 +140,19 @@ def build_demo(tools: Tools) -> gr.Blocks:
         if isinstance(block, gr.File | gr.Image | gr.Video):
             take_only_files(block)
     return demo.queue(max_size=MAX_WAITING)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes uploads when their time is over, for as long as the folder is there.
+
+    Gradio does so with those that arrived whole under a good name, and forgets the others.
+    """
+    while folder.exists():
+        too_old = time.time() - KEPT_S
+        for path in folder.rglob("*"):
+            if path.is_file() and path.stat().st_mtime < too_old:
+                path.unlink(missing_ok=True)
+        time.sleep(SWEEP_S)
 
 
 def take_only_files(field: gr.File | gr.Image | gr.Video) -> None:
@@ -263,7 +282,7 @@ def follow(job: Job[Done], order: Order, outcome: Outcome, line: Line) -> Iterat
         if doing != said and (num_ahead or job.stage):  # spoken by screen readers, so no more often than that
             said = doing
             update[outcome.status] = say(doing)
-        if job.stage == "render" and job.num_done > previewed and time.monotonic() - shown_at >= PREVIEW_S:
+        if job.stage in RENDERING and job.num_done > previewed and time.monotonic() - shown_at >= PREVIEW_S:
             previewed, shown_at = job.num_done, time.monotonic()
             update[outcome.result] = show_preview(list(job.rendered))
         yield update
@@ -271,14 +290,11 @@ def follow(job: Job[Done], order: Order, outcome: Outcome, line: Line) -> Iterat
 
 def render_form(desk: Desk) -> Form:
     """What to render, who signs, and how."""
-    renderers = desk.tools.renderers
-    first = next(iter(renderers))
     with gr.Group():
         source = gr.Radio([SPELLED, BROUGHT], value=SPELLED, label="What is signed", elem_id="source")
         with gr.Column(elem_id="spelled") as spelled:
             word = gr.Textbox(EXAMPLES[0][0], label="Word", max_lines=1, max_length=40, elem_id="word")
-            languages = [(f"{language_name(code)} · {code}", code) for code in LANGUAGES]
-            language = gr.Dropdown(languages, value=EXAMPLES[0][1], label="Sign language", elem_id="language")
+            language = language_field("language")
             with gr.Row(elem_classes="examples"):
                 gr.HTML("Examples", elem_classes="note")
                 for example in EXAMPLES:
@@ -286,8 +302,8 @@ def render_form(desk: Desk) -> Form:
                     button.click(lambda example=example: example, None, [word, language], **AT_ONCE)
         clip = gr.File(label=f"Pose file or video: {LIMITS}", height=140, visible=False, elem_id="clip")
     with gr.Group():
-        signers = [(name.capitalize(), name) for name in BUILT_IN_SIGNERS]
-        signer = gr.Radio([*signers, OWN_PICTURE], value=DEFAULT_SIGNER, label="Who signs", elem_id="signer")
+        names = [*SIGNERS, OWN_PICTURE]
+        signer = gr.Radio(names, value=DEFAULT_SIGNER, label="Who signs", elem_id="signer", elem_classes="signers")
         with gr.Column(visible=False) as own:
             picture = gr.Image(
                 label="Picture: head, shoulders and hips, facing the camera",
@@ -300,14 +316,27 @@ def render_form(desk: Desk) -> Form:
             answers = [(answer, word) for word, answer in CONSENTS.items()]
             consent = gr.Radio(answers, label="Who is in the picture?", elem_id="consent")
     with gr.Accordion("Renderer, steps, seed", open=False, elem_id="settings"):
-        renderer = gr.Radio(list(renderers), value=first, label="Renderer", elem_id="renderer")
-        gr.HTML(text("renderers.html"), elem_classes="note")
-        steps = gr.Slider(1, 8, step=1, label="Denoising steps", **steps_of(renderers[first]))
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+        settings = renderer_fields(desk.tools.renderers)
     switch(source, {SPELLED: spelled, BROUGHT: clip})
     signer.change(lambda chosen: gr.update(visible=chosen == OWN_PICTURE), signer, own, **AT_ONCE)
+    return [source, word, language, clip, signer, picture, consent, *settings], [word.submit]
+
+
+def language_field(name: str) -> gr.Dropdown:
+    """Which language is spelled."""
+    languages = [(f"{language_name(code)} · {code}", code) for code in LANGUAGES]
+    return gr.Dropdown(languages, value=EXAMPLES[0][1], label="Sign language", elem_id=name)
+
+
+def renderer_fields(renderers: Mapping[str, Renderer]) -> list[gr.components.Component]:
+    """Which renderer, in how many steps, from which noise."""
+    first = next(iter(renderers))
+    renderer = gr.Radio(list(renderers), value=first, label="Renderer")
+    gr.HTML(text("renderers.html"), elem_classes="note")
+    steps = gr.Slider(1, 8, step=1, label="Denoising steps", **steps_of(renderers[first]))
+    seed = gr.Number(0, label="Seed", precision=0, minimum=0)
     renderer.change(lambda name: gr.update(**steps_of(renderers[name])), renderer, steps, **AT_ONCE)
-    return [source, word, language, clip, signer, picture, consent, renderer, steps, seed], [word.submit]
+    return [renderer, steps, seed]
 
 
 def recognize_form(desk: Desk) -> Form:
@@ -344,6 +373,26 @@ def evaluate_form(desk: Desk) -> Form:
             example = gr.Button(f"{WORD}, drawn by avatar", size="sm")
     example.click(lambda: (given(desk, example_poses), given(desk, example_video)), None, [driving, video], **AT_ONCE)
     return [driving, video], []
+
+
+def augment_form(desk: Desk) -> Form:
+    """What to vary, by whom, and how often."""
+    with gr.Group():
+        source = gr.Radio([SPELLED, BROUGHT], value=SPELLED, label="What is varied", elem_id="set-source")
+        with gr.Column() as spelled:
+            words = gr.Textbox("HANDS OK", label="Words, parted by spaces", max_lines=1, max_length=80, elem_id="words")
+            language = language_field("set-language")
+        clip = gr.File(label=f"Pose file: up to {MAX_UPLOAD_MB} MB", height=140, visible=False, elem_id="set-clip")
+    with gr.Group():
+        signers = gr.CheckboxGroup(
+            SIGNERS, value=list(BUILT_IN_SIGNERS)[:2], label="Who signs", elem_id="set-signers", elem_classes="signers"
+        )
+        variants = gr.Slider(1, 8, 1, step=1, label="Variations of each clip by each signer", elem_id="variants")
+    with gr.Accordion("Renderer, steps, seed, format", open=False, elem_id="set-settings"):
+        settings = renderer_fields(desk.tools.renderers)
+        format = gr.Radio([(name, of) for of, name in FORMAT_NAMES.items()], value="folder", label="Format of the set")
+    switch(source, {SPELLED: spelled, BROUGHT: clip})
+    return [source, words, language, clip, signers, variants, *settings, format], [words.submit]
 
 
 def explore_form(desk: Desk) -> Form:
@@ -429,8 +478,8 @@ def show_progress(job: Job[Any], stages: tuple[str, ...]) -> str:
     rows = [f'<li class="done">{stage_name(stage)}</li>' for stage in job.stages_done]
     if job.stage:
         name, left = stage_name(job.stage), job.seconds_left()
-        unit = "clips" if job.stage == "inspect" else "frames"
-        count = f"{job.num_done} of {job.num_frames} {unit}" if job.num_frames else ""
+        unit = "clips" if job.stage in ("inspect", "augment") else "frames"
+        count = f"{int(job.num_done)} of {job.num_frames} {unit}" if job.num_frames else ""
         count += "" if left is None else f", {left:.0f} s left"
         share = f'value="{job.num_done}" max="{job.num_frames}"' if job.num_frames else ""
         rows.append(f'<li class="now">{name}<span>{count}</span><progress {share} aria-label="{name}"></progress></li>')
@@ -484,8 +533,8 @@ def portraits() -> str:
     """CSS that puts each built-in signer's portrait on their radio button."""
     sheet = base64.b64encode((ASSETS / "portraits.webp").read_bytes()).decode()
     last = len(BUILT_IN_SIGNERS) - 1
-    return f"#signer {{ --portraits: url(data:image/webp;base64,{sheet}) }}\n" + "\n".join(
-        f"#signer label:nth-of-type({number + 1})::before {{ background-position: {100 * number / last:.4g}% 0 }}"
+    return f".signers {{ --portraits: url(data:image/webp;base64,{sheet}) }}\n" + "\n".join(
+        f".signers label:nth-of-type({number + 1})::before {{ background-position: {100 * number / last:.4g}% 0 }}"
         for number in range(len(BUILT_IN_SIGNERS))
     )
 
@@ -534,6 +583,7 @@ def launch(demo: gr.Blocks, **options: Any) -> str:
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
+        show_error=True,  # says why a request that no form sends was refused
         max_file_size=MAX_UPLOAD_MB * 2**20,
         max_threads=MAX_WAITING + 16,  # each order that is waited for holds one most of the time
         **options,
@@ -547,10 +597,11 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
     parser.add_argument("--port", type=int, help="7860 or the next free one by default")
     arguments = parser.parse_args()
+    judges = load_judges("mediapipe")
     tools = Tools(
-        renderers={name: RENDERERS[name]() for name in ("signer-small", "avatar")},
-        recognizer=load_recognizer(),
-        estimator=create_estimator("mediapipe"),
+        renderers={name: augment.load_renderer(name) for name in ("signer-small", "avatar")},
+        recognizer=judges.recognizer,
+        estimator=judges.estimator,
         load_signer=partial(load_signer, height=SIZE_PX, width=SIZE_PX),
         size_px=SIZE_PX,
     )

@@ -6,7 +6,7 @@ function nameGroups() {
   for (const label of document.querySelectorAll(labels)) {
     const group = label.closest(".block");
     label.id = `${group.id}-label`;
-    group.setAttribute("role", group.matches("fieldset") ? "radiogroup" : "group");
+    group.setAttribute("role", group.querySelector("[type=radio]") ? "radiogroup" : "group");
     group.setAttribute("aria-labelledby", label.id);
   }
 }

@@ -14,6 +14,9 @@ from pipelines.progress import Stages
 
 Outcome = TypeVar("Outcome")
 
+RENDERING = ("render", "augment")
+"""Stages whose frames are rendered ones."""
+
 _SHOWN_FRAMES = 48
 """Most frames of a preview: two seconds."""
 
@@ -29,7 +32,7 @@ class Line:
         self._moved = threading.Condition()
         self._jobs: list[Job] = []
         self._since = 0.0
-        self._lasted: deque[float] = deque([], 10)
+        self._lasted: deque[float] = deque(maxlen=10)
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -101,7 +104,7 @@ class Job(Generic[Outcome]):
         self.stage = ""
         self.num_done: float | int = 0
         self.num_frames: int | None = None
-        self.rendered: deque[np.ndarray] = deque([], _SHOWN_FRAMES)
+        self.rendered: deque[np.ndarray] = deque(maxlen=_SHOWN_FRAMES)
         self.stopped = False
         self.outcome: Future[Outcome] = Future()
         line.join(self)
@@ -140,5 +143,5 @@ class Job(Generic[Outcome]):
                 self.stages_done.append(self.stage)
             self.stage, self._stage_started = stage, time.monotonic()
         self.num_done, self.num_frames = num_done, num_frames
-        if stage == "render" and isinstance(frame, np.ndarray):
+        if stage in RENDERING and isinstance(frame, np.ndarray):
             self.rendered.append(frame)

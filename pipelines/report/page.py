@@ -21,6 +21,7 @@ STAGE_NAMES = {
     "draw": "drawing the skeletons",
     "inspect": "looking through",
     "evaluate": "comparing",
+    "augment": "rendering and measuring",
 }
 
 

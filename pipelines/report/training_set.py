@@ -41,7 +41,7 @@ def write_set_page(output: Path, result: BulkResult) -> None:
             kept=kept,
             rejected=rejected,
             failed=result.failed,
-            seconds=sum(render["seconds"] for render in kept),
+            seconds=sum((render["seconds"] for render in kept), 0.0),
             signers=sorted({render["signer"] for render in renders}),
             most=MAX_SHOWN,
         )

@@ -10,6 +10,10 @@ import pytest
 
 import app
 from gen.renderers import Placement, SignerPicture
+from pipelines import augment
+from pipelines.casting import Casting
+from pipelines.clip_evaluation import Judges
+from pipelines.measures.features import OrientedFilters
 from pipelines.orders import Tools
 from poses.draw import draw_poses
 from poses.fingerspelling import spell
@@ -91,11 +95,22 @@ def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
         name = image.rpartition("/")[2]
         return SignerPicture(np.zeros((16, 16, 3), np.uint8), spell("A", "ase")[:1], name, consent)
 
+    def load_casting(casting: Casting, height: int, width: int) -> SignerPicture:
+        """Alex looks as renders do, others do not."""
+        poses = spell("A", "ase")[:1]
+        (picture,) = draw_poses(poses, "videox-fun", height=height, width=width)
+        return SignerPicture(picture if casting.name == "alex" else 0 * picture, poses, casting.name, "built-in")
+
+    estimator, recognizer = KnowingEstimator(renderer), load_recognizer()
+    monkeypatch.setattr(augment, "load_renderer", lambda name: renderer)
+    monkeypatch.setattr(augment, "load_judges", lambda name: Judges(estimator, recognizer, OrientedFilters()))
+    monkeypatch.setattr(augment, "load_casting", load_casting)
+
     async def build() -> gr.Blocks:
         tools = Tools(
             renderers={renderer.name: renderer, "drawing": SkeletonRenderer("drawing", steps=0)},
-            recognizer=load_recognizer(),
-            estimator=KnowingEstimator(renderer),
+            recognizer=recognizer,
+            estimator=estimator,
             load_signer=load_signer,
             size_px=64,
         )

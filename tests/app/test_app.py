@@ -2,13 +2,16 @@
 
 import base64
 import dataclasses
+import html
 import io
 import re
+import shlex
 import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -18,7 +21,8 @@ from PIL import Image
 
 import app
 from gen.signers.appearance import BUILT_IN_SIGNERS
-from pipelines import orders
+from pipelines import augment_order, cli, orders
+from pipelines.augment_order import AugmentOrder
 from pipelines.examples import example_shard
 from poses.fingerspelling import spell
 from poses.io import load_poses, save_poses
@@ -28,6 +32,7 @@ ORDERS = {
     "render": orders.RenderOrder,
     "recognize": orders.RecognizeOrder,
     "evaluate": orders.EvaluateOrder,
+    "augment": AugmentOrder,
     "explore": orders.ExploreOrder,
 }
 
@@ -161,7 +166,7 @@ def test_uploads_are_handed_over_unopened(demo, tmp_path):
     upload.write_text("no picture")
     before = sorted(tmp_path.rglob("*"))
     fields = [block for block in demo.blocks.values() if isinstance(block, gr.File | gr.Image | gr.Video)]
-    assert len(fields) == 7
+    assert len(fields) == 8
     assert {field.preprocess(gr.FileData(path=str(upload))) for field in fields} == {str(upload)}
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -291,7 +296,7 @@ def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch):
     served = []
     monkeypatch.setattr(app, "build_demo", lambda tools: tools)
     monkeypatch.setattr(app, "Tools", lambda **parts: parts)
-    monkeypatch.setattr(app, "create_estimator", lambda name: name)
+    monkeypatch.setattr(app, "load_judges", lambda name: SimpleNamespace(recognizer=None, estimator=None))
     monkeypatch.setattr(app, "launch", lambda demo, **options: served.append(options))
     monkeypatch.setattr(app.gc, "freeze", lambda: None)
     monkeypatch.setattr(app.signal, "signal", lambda *_: None)
@@ -317,6 +322,56 @@ def test_a_shard_is_looked_through(demo, tmp_path):
     assert "Clips: 3, rejected: 0. Repaired: body-codes-1, frame-indices-1, hands-1" in said
     page = (Path(last["kept"]) / "report" / "index.html").read_text(encoding="utf-8")
     assert "1 caption make 1 clip" in " ".join(words(page).split())
+
+
+def test_a_training_set_is_made_and_the_shown_command_line_makes_the_same(demo, tmp_path, monkeypatch):
+    *_, last = press(demo, "augment", words="A", signers=["alex", "noor"])
+    assert re.fullmatch(r"Done in \d+ s\. Kept: 1 of 2 clips\.", words(last["status"]))
+    page = (Path(last["kept"]) / "report" / "index.html").read_text(encoding="utf-8")
+    assert re.search(r"Colours unlike the signer&#39;s: \d+\.\d+ is above 15", page)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    shown = html.unescape(re.findall(r"<code>(.*)</code>", last["result"], re.DOTALL)[0])
+    for line in shown.splitlines():
+        monkeypatch.setattr("sys.argv", shlex.split(line))
+        cli.main()
+    assert dataset(Path("report")) == dataset(Path(last["kept"], "report"))
+    assert {"clips.jsonl", "candidates.jsonl", "README.md"} <= dataset(Path("report")).keys()
+    with zipfile.ZipFile(last["download"]["value"]) as archive:
+        assert {"index.html", "dataset/README.md", "rejects.jsonl"} <= set(archive.namelist())
+
+
+def dataset(folder: Path) -> dict[str, bytes]:
+    files = [path for path in (folder / "dataset").rglob("*") if path.is_file()]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def test_a_training_set_is_cancelled_at_a_frame(demo, renderer, tmp_path):
+    renderer.gate.clear()
+    shown = press(demo, "augment", words="A")
+    steps = ""
+    while "0 of 2 clips" not in steps or renderer.num_frames < 4:
+        steps = next(shown).get("steps", "")
+    assert 0 < float(re.findall(r'value="([\d.]+)"', steps)[0]) < 1
+    (folder,) = tmp_path.glob("signloop-*/results/*")
+    shown.close()
+    renderer.gate.set()
+    deadline = time.monotonic() + 20
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not folder.exists()
+    assert renderer.num_frames == 4
+
+
+def test_sets_that_are_too_large_or_have_nobody_are_refused(demo, monkeypatch):
+    assert refusal(demo, "augment", words=" ") == "Write the words to spell, such as HANDS OK."
+    assert refusal(demo, "augment", source=orders.BROUGHT) == "Choose a pose file to vary."
+    assert refusal(demo, "augment", signers=[]) == "Choose one signer or more."
+    assert refusal(demo, "augment", signers=["../alex"]) == "Choose one signer or more."
+    num_frames = 4 * len(spell("A", "ase"))
+    monkeypatch.setattr(augment_order, "MAX_SET_FRAMES", num_frames - 1)
+    line = refusal(demo, "augment", words="A", variants=2)
+    assert line.startswith(f"Expected at most {num_frames - 1} frames in all, found {num_frames}: take fewer")
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def test_a_word_is_rendered_watched_and_read(browser, address):
         video.evaluate(
             "video => new Promise(go => video.readyState > 1 ? go() : video.addEventListener('loadeddata', go))"
         )
-        assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [app.SIZE_PX, app.SIZE_PX]
+        assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [64, 64]
     report.get_by_role("button", name="Play").click()
     expect(report.get_by_role("button", name="Pause")).to_be_visible()
     expect(report.get_by_text("Error over time")).to_be_visible()
@@ -141,7 +141,7 @@ def test_a_render_is_cancelled_while_another_waits(browser, address, renderer):
     press_render(first)
     expect(first.locator("#render-steps")).to_contain_text("frames", timeout=60_000)
     press_render(second)
-    expect(second.locator("#render-status p")).to_contain_text("Waiting for its turn")
+    expect(second.locator("#render-status p")).to_have_text("Waiting: 1 ahead of you.")
     first.get_by_role("button", name="Cancel").click()
     expect(first.locator("#render-status p")).to_have_text("Cancelled.")
     renderer.gate.set()
@@ -246,7 +246,7 @@ def test_hostile_uploads_are_refused_in_every_tab(browser, address, tmp_path, ta
 def test_a_program_can_ask_for_a_reading(address, tmp_path):
     save_poses(spell("AB", "ase"), tmp_path / "clip.npz")
     client = Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
-    assert {"/render", "/recognize", "/evaluate", "/explore"} == set(
+    assert {"/render", "/recognize", "/evaluate", "/augment", "/explore"} == set(
         client.view_api(return_format="dict")["named_endpoints"]
     )
     download, status, *_ = client.predict("A file", handle_file(tmp_path / "clip.npz"), None, api_name="/recognize")
