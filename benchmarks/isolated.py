@@ -21,6 +21,7 @@ from accelerate.utils import set_seed
 from scipy.special import softmax
 
 from benchmarks.isolated_baselines import Spoter, StGcn, plain_batches
+from benchmarks.word_sets import SETS
 from recognizer.calibration import expected_calibration_error
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.metrics import bootstrap_interval, top_k_accuracy
@@ -36,9 +37,7 @@ NUM_UNKNOWN = 4
 
 def read_clips(data: Path) -> list[WordClip]:
     return [
-        clip
-        for folder, language in (("isl18", "ins"), ("asl16", "ase"))
-        for clip in read_word_set(data / folder / "keypoints.npz", language)
+        clip for folder, language in SETS.items() for clip in read_word_set(data / folder / "keypoints.npz", language)
     ]
 
 

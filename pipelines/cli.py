@@ -246,11 +246,20 @@ def inspect(path: Path, *, sheet: Path | None = None, overwrite: bool = False) -
     return {**contents.facts(), "sheet": str(sheet) if sheet else None}, summary(contents)
 
 
-def recognize(input: Path, *, output: Path | None = None, estimator: str = "mediapipe") -> Result:
+def recognize(
+    input: Path,
+    *,
+    vocabulary: str = "letters",
+    recognizer: Path | None = None,
+    output: Path | None = None,
+    estimator: str = "mediapipe",
+) -> Result:
     """Reads the glosses in a pose clip or a video.
 
     Args:
         input: A pose file or a video.
+        vocabulary: letters reads continuous fingerspelling, words a clip of one sign.
+        recognizer: Folder of a recognizer that you trained, instead.
         output: A new directory for a page with the clip under its skeleton, reading.json and the poses.
         estimator: Who finds the poses in a video.
     """
@@ -261,16 +270,18 @@ def recognize(input: Path, *, output: Path | None = None, estimator: str = "medi
     from poses.io import load_poses
     from recognizer.reading import load_recognizer, read_glosses
 
-    stages, recognizer = Stages(show=True), load_recognizer()
+    stages, judge = Stages(show=True), load_recognizer(recognizer, vocabulary=vocabulary)
     finder = create_estimator(estimator) if output or is_video(input) else None
     if output and finder:
-        report = run_recognition(input, output, recognizer=recognizer, estimator=finder, stages=stages)
+        report = run_recognition(input, output, recognizer=judge, estimator=finder, stages=stages)
         reading, num_frames, fps = report.reading, report.input.num_frames, report.input.fps
     else:
         poses = extract_from_video(input, finder, stages) if finder else load_poses(input)
-        reading, num_frames, fps = read_glosses(poses, recognizer), len(poses), poses.fps
+        reading, num_frames, fps = read_glosses(poses, judge), len(poses), poses.fps
     lines = [f"{read.gloss}  {read.confidence:.2f}  frames {read.start} to {read.stop - 1}" for read in reading.glosses]
     lines = lines or [f"Nothing was read: {reading.reason}."]
+    others = [f"{read.gloss} {read.confidence:.2f}" for read in reading.candidates[len(reading.glosses) :]]
+    lines += [f"less likely: {', '.join(others)}"] if others else []
     lines += [f"report  {output / 'index.html'}"] if output else []
     return {**asdict(reading), "num_frames": num_frames, "fps": fps}, "\n".join(lines)
 
@@ -528,6 +539,17 @@ def train_recognizer(config: Any) -> Result:
     return {"output": str(config.output_dir)}, f"{config.output_dir}: trained."
 
 
+def train_words(config: Any) -> Result:
+    """Trains a recognizer of isolated words on folders of pose files, each with a .csv of glosses."""
+    from pipelines.word_corpus import read_word_clips
+    from recognizer.word_training import train_words as train
+
+    model = train(config, read_word_clips(config.data))
+    glosses, temperature = model.config.glosses[1:], round(model.config.temperature, 3)
+    facts = {"output": str(config.output_dir), "glosses": glosses, "temperature": temperature}
+    return facts, f"{config.output_dir}: trained on {len(glosses)} glosses."
+
+
 def train_pose2gloss(config: Any) -> Result:
     """Trains SignX's Pose2Gloss on words put together from letters, or on clips of pose tracks."""
     from recognizer.training_signx import train
@@ -573,6 +595,7 @@ GROUPS = {
 CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
     ("train", "renderer"): ("gen.train", "RendererTrainConfig", train_renderer),
     ("train", "recognizer"): ("recognizer.training", "TrainConfig", train_recognizer),
+    ("train", "words"): ("recognizer.word_training", "WordTrainConfig", train_words),
     ("train", "pose2gloss"): ("recognizer.training_signx", "Pose2GlossTrainConfig", train_pose2gloss),
     ("signers", "make"): ("gen.signers.make", "MakeConfig", make_signers),
 }

@@ -14,7 +14,7 @@ from poses.corpus.store import INDEX_FILE, ClipStore, StoredClip
 from poses.io import load_poses
 from poses.sequence import GlossSpan, PoseSequence
 
-COLUMNS = ("poses", "glosses", "caption", "language")
+COLUMNS = ("poses", "glosses", "caption", "language", "signer")
 """Of a table; only the first is needed."""
 
 
@@ -29,6 +29,7 @@ class SourceClip:
         glosses: What the table says is signed; empty where it says nothing.
         caption: What the table says it means.
         language: ISO 639-3, as the table says.
+        signer: Who signs, as the table says.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SourceClip:
     glosses: tuple[str, ...] = ()
     caption: str = ""
     language: str = ""
+    signer: str = ""
 
     def load(self) -> PoseSequence:
         """Reads the poses. A single gloss of the table lasts the whole clip where the file itself has none.
@@ -76,7 +78,7 @@ def read_corpus(sources: Sequence[Path]) -> tuple[SourceClip, ...]:
     """Finds the clips of pose files, folders of them, and stores.
 
     A folder may hold one .csv with the column `poses`, the files' names, and any of `glosses` (parted by spaces),
-    `caption` and `language`; files that it leaves out are clips without words.
+    `caption`, `language` and `signer`; files that it leaves out are clips without words.
 
     Raises:
         ValueError: A source is missing, holds no clips, its table is wrong, or two clips have one name.
@@ -119,6 +121,7 @@ def _read_source(source: Path) -> Iterable[SourceClip]:
             glosses=tuple(row.get("glosses", "").split()),
             caption=row.get("caption", ""),
             language=row.get("language", ""),
+            signer=row.get("signer", ""),
         )
         for path in files
         for row in [words.get(path.name, {})]
