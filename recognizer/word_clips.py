@@ -54,10 +54,10 @@ def read_word_set(path: str | Path, language: str) -> list[WordClip]:
         PoseFileError: It is something else, or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             pose, left, right = (arrays[name].astype(np.float32) for name in ("pose", "lh", "rh"))
             labels, groups = arrays["label"], arrays["group"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise PoseFileError(f"{path}: expected an .npz of pose, lh, rh, label and group, found {error}.") from None
     shapes = [array.shape[2:] for array in (pose, left, right)]
     if shapes != [(33, 3), (21, 2), (21, 2)] or len({len(a) for a in (pose, left, right, labels, groups)}) > 1:

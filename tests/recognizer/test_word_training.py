@@ -1,0 +1,104 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from poses.fingerspelling import letter_clips
+from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
+from recognizer.reading import load_recognizer, read_glosses
+from recognizer.word_clips import NO_GLOSS, WordClip, clip_batches
+from recognizer.word_training import WordTrainConfig, train_words
+
+
+def tiny() -> SignRecognizerConfig:
+    return SignRecognizerConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, conv_kernel_size=3
+    )
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Letters as words, languages as signers."""
+    return [
+        WordClip(NO_GLOSS if letter == "C" else f"ase:{letter}", language, letter_clips(language)[letter])
+        for language in ("ase", "asq", "ssp")
+        for letter in "ABC"
+    ]
+
+
+@pytest.fixture
+def config(tmp_path):
+    return WordTrainConfig(
+        output_dir=tmp_path / "run", batch_size=4, num_steps=4, warmup_steps=1, num_folds=0, mixed_precision="no"
+    )
+
+
+def test_trained_recognizer_is_saved_and_reads(config, clips):
+    model = train_words(replace(config, num_folds=2), clips, tiny())
+    assert model.config.glosses == (NO_GLOSS, "ase:A", "ase:B")
+    assert 0.05 <= model.config.temperature <= 20
+    assert 0 < model.config.unknown_threshold < 1
+    loaded = load_recognizer(config.output_dir / "model")
+    assert isinstance(loaded.model, SignRecognizerForSequenceClassification)
+    assert loaded.model.config.temperature == model.config.temperature
+    assert loaded.processor.num_frames == 32
+    reading = read_glosses(clips[0].poses, loaded)
+    assert reading.vocabulary == str(config.output_dir / "model")
+    assert {candidate.gloss for candidate in reading.candidates} == {"ase:A", "ase:B"}
+
+
+def test_resumed_training_gives_the_same_weights(config, clips, tmp_path, monkeypatch):
+    whole = train_words(replace(config, checkpoint_every=2), clips, tiny())
+    parted = replace(config, output_dir=tmp_path / "parted", checkpoint_every=2)
+
+    def interrupted(clips, *, seed, **kwargs):
+        if seed == parted.seed + 2:  # the second stretch
+            raise KeyboardInterrupt
+        return clip_batches(clips, seed=seed, **kwargs)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("recognizer.word_training.clip_batches", interrupted)
+        train_words(parted, clips, tiny())
+    resumed = train_words(replace(parted, resume=True), clips, tiny())
+    for name, weight in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "keep", "message"),
+    [
+        ({"num_folds": 4}, slice(None), "`num_folds` must be at most the number of signers, 3, got 4"),
+        ({"num_folds": 2}, slice(0, 8, 4), "`num_folds` must be 0 where no two signers sign one gloss"),
+        ({}, slice(0, 1), "`clips` must show at least two glosses, got ase:A"),
+        ({}, slice(0, 0), "`clips` must show at least two glosses, got none"),
+    ],
+)
+def test_clips_that_do_not_suffice_are_refused(config, clips, change, keep, message):
+    with pytest.raises(ValueError, match=message):
+        train_words(replace(config, **change), clips[keep], tiny())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_folds": 1}, "`num_folds` must be 0 or at least 2, got 1"),
+        ({"mixed_precision": "fp8"}, "`mixed_precision` must be no or bf16, got 'fp8'"),
+    ],
+)
+def test_wrong_configurations_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        WordTrainConfig(**change)
+
+
+def test_a_vocabulary_that_does_not_match_the_weights_is_refused(config, clips):
+    train_words(config, clips, tiny())
+    path = config.output_dir / "model" / "config.json"
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps(held | {"id2label": {"0": "-", "1": "ase:A"}, "label2id": {"-": 0, "ase:A": 1}}))
+    with pytest.raises(ValueError, match=r"expected weights of .* for the 2 labels that config.json names"):
+        load_recognizer(path.parent)
+    path.write_text(json.dumps(held | {"architectures": ["BertModel"]}))
+    with pytest.raises(ValueError, match=r"config.json: `architectures` must name one of SignRecognizerForCTC, .*Bert"):
+        load_recognizer(path.parent)
