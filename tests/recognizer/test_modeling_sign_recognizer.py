@@ -2,14 +2,30 @@ import pytest
 import torch
 
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
-from recognizer.modeling_sign_recognizer import NUM_POINTS, SignRecognizerForCTC, hand_features, pose_features
+from recognizer.modeling_sign_recognizer import (
+    NUM_POINTS,
+    SignRecognizerForCTC,
+    SignRecognizerForSequenceClassification,
+    hand_features,
+    pose_features,
+)
+
+
+def tiny(**change):
+    torch.manual_seed(0)
+    return SignRecognizerConfig(
+        hidden_size=16, num_attention_heads=2, intermediate_size=16, conv_kernel_size=3, **change
+    )
 
 
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    config = SignRecognizerConfig(hidden_size=16, num_attention_heads=2, intermediate_size=16, conv_kernel_size=3)
-    return SignRecognizerForCTC(config).eval()
+    return SignRecognizerForCTC(tiny()).eval()
+
+
+@pytest.fixture
+def classifier():
+    return SignRecognizerForSequenceClassification(tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"})).eval()
 
 
 def clip(frames, *, batch=1, seed=0):
@@ -73,6 +89,47 @@ def test_loss_falls_when_trained_on_one_clip(model):
     assert losses[-1] < 0.3 * losses[0]
 
 
+def test_one_row_of_logits_a_clip(classifier):
+    assert classifier(*clip(9, batch=2)).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("shorter", [1, 6, 7])
+def test_padding_changes_no_clip_that_is_read_as_one(classifier, shorter):
+    long, short = clip(10), clip(shorter, seed=1)
+    keypoints, confidence = torch.full((2, 10, NUM_POINTS, 2), 7.0), torch.ones(2, 10, NUM_POINTS)
+    mask = torch.zeros(2, 10, dtype=torch.long)
+    for row, (points, sure) in enumerate((long, short)):
+        keypoints[row, : points.shape[1]], confidence[row, : points.shape[1]] = points[0], sure[0]
+        mask[row, : points.shape[1]] = 1
+    together = classifier(keypoints, confidence, mask).logits
+    torch.testing.assert_close(together[:1], classifier(*long).logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together[1:], classifier(*short).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_saved_classifier_loads_equal(classifier, tmp_path):
+    classifier.config.temperature = 1.5
+    classifier.save_pretrained(tmp_path)
+    loaded = SignRecognizerForSequenceClassification.from_pretrained(tmp_path)
+    assert (loaded.config.glosses, loaded.config.temperature) == (("-", "ase:A", "ase:B"), 1.5)
+    torch.testing.assert_close(loaded(*clip(5)).logits, classifier(*clip(5)).logits, rtol=0, atol=0)
+
+
+def test_both_readers_have_one_encoder(model, classifier):
+    encoders = [{name for name, _ in net.named_parameters() if "classifier" not in name} for net in (model, classifier)]
+    assert encoders[0] == encoders[1]
+
+
+def test_gradient_reaches_every_parameter_of_the_classifier(classifier):
+    classifier(*clip(10, batch=2), labels=torch.tensor([1, 2])).loss.backward()
+    assert [name for name, parameter in classifier.named_parameters() if not parameter.grad.any()] == []
+
+
+def test_loss_without_smoothing_is_cross_entropy(classifier):
+    classifier.config.label_smoothing = 0.0
+    output = classifier(*clip(4), labels=torch.tensor([2]))
+    torch.testing.assert_close(output.loss, -output.logits.log_softmax(dim=-1)[0, 2])
+
+
 def test_hand_features_know_no_place_and_size():
     hand = torch.randn(1, 4, 21, 2)
     seen = torch.ones(1, 4, dtype=torch.bool)
@@ -94,6 +151,8 @@ def test_unseen_hand_has_no_features():
         ({"conv_kernel_size": 4}, "`conv_kernel_size` must be odd, got 4"),
         ({"conv_stride": 0}, "`conv_stride` must be at least 1, got 0"),
         ({"pad_token_id": 27}, "`pad_token_id` must be one of 27 labels, got 27"),
+        ({"temperature": 0}, "`temperature` must be positive, got 0"),
+        ({"unknown_threshold": 1.5}, r"`unknown_threshold` must be in \[0, 1\], got 1.5"),
     ],
 )
 def test_wrong_configurations_are_refused(change, message):

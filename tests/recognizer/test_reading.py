@@ -6,7 +6,19 @@ import torch
 
 from poses.fingerspelling import spell
 from poses.keypoints import PARTS, index
-from recognizer.reading import WEIGHTS, Recognizer, load_recognizer, read_glosses
+from recognizer import reading as reading_module
+from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
+from recognizer.processing_sign_recognizer import SignRecognizerProcessor
+from recognizer.reading import (
+    VOCABULARIES,
+    WEIGHTS,
+    Recognizer,
+    label_log_probs,
+    load_recognizer,
+    read_glosses,
+    windows,
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +104,144 @@ def test_weights_are_small_and_half_precision():
 
     with safe_open(WEIGHTS / "model.safetensors", framework="pt") as weights:
         assert {weights.get_tensor(name).dtype for name in weights.keys()} == {torch.float16}  # noqa: SIM118
+
+
+def test_unknown_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="`vocabulary` must be one of letters, words, got 'sentences'"):
+        load_recognizer(vocabulary="sentences")
+
+
+def test_a_reading_says_which_vocabulary_it_used(recognizer, word):
+    assert read_glosses(word, recognizer).vocabulary == "letters"
+
+
+@pytest.mark.parametrize("num_frames", [1, 100, 2303, 2304, 2305, 5000])
+def test_windows_keep_every_frame_once(num_frames):
+    parts = list(windows(num_frames, 2))
+    kept = [frame for _, start, stop, _ in parts for frame in range(start, stop)]
+    assert kept == list(range(num_frames))
+    assert max(last - first for first, _, _, last in parts) <= 2 * (1024 + 2 * 64)
+    assert all(first % 2 == start % 2 == 0 for first, start, _, _ in parts)
+
+
+def test_windows_read_what_the_whole_clip_reads(recognizer, monkeypatch):
+    clip = spell("LABWIDEFLY", "sgg")
+    whole, log_probs = read_glosses(clip, recognizer), label_log_probs(clip, recognizer)
+    monkeypatch.setattr(reading_module, "WINDOW_STEPS", 24)
+    monkeypatch.setattr(reading_module, "CONTEXT_STEPS", 16)
+    assert len(list(windows(len(clip), 2))) > 2
+    parted = label_log_probs(clip, recognizer)
+    assert parted.shape == log_probs.shape
+    assert [gloss.gloss for gloss in read_glosses(clip, recognizer).glosses] == [gloss.gloss for gloss in whole.glosses]
+
+
+def test_memory_of_a_long_clip_is_bounded(recognizer, word, monkeypatch):
+    monkeypatch.setattr(reading_module, "WINDOW_STEPS", 16)
+    monkeypatch.setattr(reading_module, "CONTEXT_STEPS", 8)
+    seen = []
+    hook = recognizer.model.feature_conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    many = replace(
+        word, keypoints=np.tile(word.keypoints, (8, 1, 1)), confidence=np.tile(word.confidence, (8, 1)), glosses=()
+    )
+    read_glosses(many, recognizer)
+    hook.remove()
+    assert max(seen) <= 2 * (16 + 2 * 8)
+    assert len(seen) > 8
+
+
+@pytest.mark.parametrize("fps", [4.9, 121.0])
+def test_frame_rates_beyond_what_was_learned_are_refused(recognizer, word, fps):
+    with pytest.raises(ValueError, match=r"`poses.fps` must be between 5 and 120, got"):
+        read_glosses(replace(word, fps=fps), recognizer)
+
+
+class Fixed(SignRecognizerForSequenceClassification):
+    """Gives every clip the same logits."""
+
+    def __init__(self, logits: list[float], **config):
+        names = {0: "-", 1: "ase:NO", 2: "ins:I", 3: "ins:YOU"}
+        super().__init__(
+            SignRecognizerConfig(hidden_size=4, num_hidden_layers=0, num_attention_heads=1, id2label=names, **config)
+        )
+        torch.nn.init.zeros_(self.classifier.weight)
+        self.classifier.bias.data = torch.tensor(logits)
+
+
+def of_words(logits: list[float], **config) -> Recognizer:
+    return Recognizer(Fixed(logits, **config).eval(), SignRecognizerProcessor(num_frames=8), "words")
+
+
+def probabilities(*logits: float) -> list[float]:
+    return torch.tensor(logits, dtype=torch.float).softmax(0).tolist()
+
+
+def test_a_clip_of_one_sign_is_read_as_its_likeliest_gloss(word):
+    reading = read_glosses(replace(word, language=""), of_words([0.0, 1.0, 3.0, 2.0]))
+    assert (str(reading), reading.reason, reading.vocabulary) == ("ins:I", "", "words")
+    assert [candidate.gloss for candidate in reading.candidates] == ["ins:I", "ins:YOU", "ase:NO"]
+    shares = [candidate.confidence for candidate in reading.candidates]
+    expected = probabilities(0, 1, 3, 2)
+    assert shares == pytest.approx([expected[2], expected[3], expected[1]])
+    gloss = reading.glosses[0]
+    assert 0 <= gloss.start < gloss.stop <= len(word)
+
+
+def test_a_clip_that_states_its_language_is_read_in_that_language(word):
+    recognizer = of_words([0.0, 1.0, 3.0, 2.0])
+    assert str(read_glosses(replace(word, language="ase"), recognizer)) == "ase:NO"
+    assert str(read_glosses(replace(word, language="gsg"), recognizer)) == "ins:I"
+
+
+def test_temperature_makes_confidence_and_changes_no_gloss(word):
+    hot = read_glosses(replace(word, language=""), of_words([0.0, 1.0, 3.0, 2.0], temperature=2.0))
+    assert str(hot) == "ins:I"
+    assert hot.glosses[0].confidence == pytest.approx(probabilities(0, 0.5, 1.5, 1)[2])
+
+
+@pytest.mark.parametrize(
+    ("logits", "reason"),
+    [
+        ([0.0, 1.0, 1.1, 1.0], "the sign is none that the recognizer knows"),
+        ([3.0, 1.0, 1.0, 1.0], "no sign was recognised"),
+    ],
+)
+def test_an_unsure_recognizer_says_unknown(word, logits, reason):
+    reading = read_glosses(replace(word, language=""), of_words(logits, unknown_threshold=0.5))
+    assert (reading.glosses, reading.reason, len(reading.candidates)) == ((), reason, 3)
+
+
+def test_what_cannot_be_one_sign_says_why(word):
+    recognizer = of_words([0.0, 1.0, 3.0, 2.0])
+    blind = replace(word, confidence=np.zeros_like(word.confidence), keypoints=np.zeros_like(word.keypoints))
+    assert [reading.reason for reading in read_glosses([word, blind, word[:1]], recognizer)] == [
+        "",
+        "no hand is seen",
+        "",
+    ]
+    long = replace(
+        word, keypoints=np.tile(word.keypoints, (20, 1, 1)), confidence=np.tile(word.confidence, (20, 1)), glosses=()
+    )
+    assert read_glosses(long, recognizer).reason == f"one word lasts at most 15 s and the clip {long.duration_s:.0f} s"
+
+
+def test_clips_read_together_are_read_as_alone(word):
+    torch.manual_seed(0)
+    names = {0: "-", 1: "ase:NO", 2: "ase:I"}
+    config = SignRecognizerConfig(hidden_size=8, num_attention_heads=2, intermediate_size=8, id2label=names)
+    model = SignRecognizerForSequenceClassification(config).eval()
+    recognizer = Recognizer(model, SignRecognizerProcessor(num_frames=8), "words")
+    clips = [word, spell("OK", "asq"), word[5:20]]
+    for together, clip in zip(read_glosses(clips, recognizer), clips, strict=True):
+        alone = read_glosses(clip, recognizer)
+        assert [item.gloss for item in together.candidates] == [item.gloss for item in alone.candidates]
+        assert together.candidates[0].confidence == pytest.approx(alone.candidates[0].confidence, abs=1e-5)
+
+
+@pytest.mark.skipif(not VOCABULARIES["words"].exists(), reason="the weights of the words are not there")
+def test_the_package_knows_words_of_two_languages():
+    words = load_recognizer(vocabulary="words")
+    glosses = words.model.config.glosses
+    assert len(glosses) == 34
+    assert {gloss.partition(":")[0] for gloss in glosses[1:]} == {"ins", "ase"}
+    assert 0 < words.model.config.unknown_threshold < 1
+    assert (VOCABULARIES["words"] / "model.safetensors").stat().st_size <= 2_000_000
