@@ -23,6 +23,7 @@ from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
 
 from pipelines.corpus import COMMANDS as CORPUS_COMMANDS
 from pipelines.gate import Gate
+from pipelines.prove.command import prove
 from pipelines.variation_limits import Variation
 
 Result = tuple[dict[str, Any], str] | tuple[dict[str, Any], str, int]
@@ -569,6 +570,14 @@ def make_signers(config: Any) -> Result:
     return {"output": str(config.output)}, f"{config.output}: made."
 
 
+def make_tracks(config: Any) -> Result:
+    """Makes clips of all five pose tracks, of synthetic signers, which `signloop train pose2gloss` learns from."""
+    from pipelines.synthetic_tracks import make_tracks as make
+
+    made = make(config)
+    return {"output": str(config.output), "clips": made.num_out}, f"{config.output}: {made.num_out} clips."
+
+
 COMMANDS = {
     "spell": spell,
     "draw": draw,
@@ -580,6 +589,7 @@ COMMANDS = {
     "loop": loop,
     "evaluate": evaluate,
     "augment": augment,
+    "prove": prove,
     "doctor": doctor,
 }
 
@@ -598,6 +608,7 @@ CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
     ("train", "words"): ("recognizer.word_training", "WordTrainConfig", train_words),
     ("train", "pose2gloss"): ("recognizer.training_signx", "Pose2GlossTrainConfig", train_pose2gloss),
     ("signers", "make"): ("gen.signers.make", "MakeConfig", make_signers),
+    ("signers", "tracks"): ("pipelines.synthetic_tracks", "SyntheticTracksConfig", make_tracks),
 }
 """Commands whose options are the fields of a configuration: its module and name, and what runs with it."""
 

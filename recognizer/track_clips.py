@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 
-from poses.files import new_directory
+from poses.files import new_directory, new_file
 from poses.formats.npz import open_npz, read_array
 from poses.sequence import PoseFileError
 from recognizer.tracks import TRACKS, collate_tracks, join_tracks, split_tracks
@@ -37,17 +37,30 @@ class TrackClip:
 
 
 def save_track_clips(clips: Iterable[TrackClip], folder: Path) -> None:
-    """Writes a folder that `read_track_clips` reads: an `.npz` a clip, its arrays named as the tracks, and a table.
+    """Writes a folder that `read_track_clips` reads.
 
     Raises:
         ValueError: `folder` holds something.
     """
-    with new_directory(folder) as aside, (aside / TABLE).open("w", encoding="utf-8", newline="") as file:
+    with new_directory(folder) as aside:
+        rows = []
+        for clip in clips:
+            save_tracks(clip.features, aside / f"{clip.name}.npz")
+            rows.append((clip.name, clip.glosses, clip.split))
+        write_table(rows, aside / TABLE)
+
+
+def save_tracks(features: Float32[np.ndarray, "frames 1959"], path: Path) -> None:
+    """Writes the tracks of a clip that are there in at least one frame, each an array of that name."""
+    np.savez_compressed(path, **split_tracks(features))  # pyrefly: ignore
+
+
+def write_table(rows: Iterable[tuple[str, Sequence[str], str]], path: Path) -> None:
+    """Writes which clips there are, without `.npz`, their glosses and their split."""
+    with new_file(path, overwrite=True) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(_COLUMNS)
-        for clip in clips:
-            np.savez_compressed(aside / f"{clip.name}.npz", **split_tracks(clip.features))  # pyrefly: ignore
-            table.writerow([clip.name, " ".join(clip.glosses), clip.split])
+        table.writerows((name, " ".join(glosses), split) for name, glosses, split in rows)
 
 
 def read_track_clips(folder: Path) -> list[TrackClip]:
@@ -69,9 +82,10 @@ def read_track_clips(folder: Path) -> list[TrackClip]:
     clips = []
     for number, row in enumerate(lines, start=2):
         name, glosses, split = (row[column] or "" for column in _COLUMNS)
-        if Path(name).name != name or not glosses.split() or split not in SPLITS:
+        inside = name and not Path(name).is_absolute() and ".." not in Path(name).parts
+        if not inside or not glosses.split() or split not in SPLITS:
             raise ValueError(
-                f"{path}: line {number} must name a clip beside it, its glosses and {' or '.join(SPLITS)}, "
+                f"{path}: line {number} must name a clip in its folder, its glosses and {' or '.join(SPLITS)}, "
                 f"found {name!r}, {glosses!r}, {split!r}."
             )
         clips.append(TrackClip(name, _read_tracks(folder / f"{name}.npz"), tuple(glosses.split()), split))

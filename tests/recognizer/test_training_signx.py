@@ -1,0 +1,147 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from poses.fingerspelling import HELD_OUT_LANGUAGES
+from recognizer.configuration_sign_recognizer import ALPHABET
+from recognizer.modeling_signx import SignXForPose2Gloss
+from recognizer.track_clips import TrackClip, drop_tracks, save_track_clips
+from recognizer.tracks import NUM_FEATURES, TRACKS
+from recognizer.training import TRAINING_LANGUAGES
+from recognizer.training_signx import Pose2GlossTrainConfig, read_clips, spelled_clips, train, train_on, word_source
+
+TINY = {
+    "latent_size": 16,
+    "fusion_size": 8,
+    "num_fusion_heads": 2,
+    "codebook_size": 8,
+    "codebook_dim": 8,
+    "hidden_size": 16,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_glosses": 4,
+    "dropout": 0.0,
+}
+
+
+def make_clips(number, *, split="train", seed=0):
+    """Clips of two tracks whose gloss is the sign of everything in them."""
+    rng = np.random.default_rng(seed)
+    clips = []
+    for row in range(number):
+        features = np.full((6, NUM_FEATURES), np.nan, np.float32)
+        for name in ("dwpose", "smplerx"):
+            size = (6, TRACKS[name].stop - TRACKS[name].start)
+            features[:, TRACKS[name]] = rng.normal(0.5 if row % 2 else -0.5, 0.1, size)
+        clips.append(TrackClip(f"{split}-{row}", features, ("YES",) if row % 2 else ("NO",), split))
+    return clips
+
+
+@pytest.fixture
+def config(tmp_path):
+    save_track_clips([*make_clips(4), *make_clips(4, split="validation", seed=1)], tmp_path / "data")
+    return Pose2GlossTrainConfig(
+        output_dir=tmp_path / "run",
+        data=tmp_path / "data",
+        network=TINY,
+        num_steps=4,
+        batch_size=4,
+        checkpoint_every=2,
+        warmup_steps=1,
+    )
+
+
+def test_default_languages_validate_apart_and_leave_the_held_out_ones():
+    config = Pose2GlossTrainConfig()
+    assert config.validation_languages == ("ase", "ise", "sgg")
+    assert len(config.training_languages) == 12
+    assert not set(config.training_languages) & {*HELD_OUT_LANGUAGES, *config.validation_languages}
+
+
+def test_glosses_of_clips_are_learned(config):
+    model, errors = train(
+        replace(config, decoder_type="autoregressive", num_steps=30, learning_rate=1e-2, ema_decay=0.8, track_dropout=0)
+    )
+    assert errors.rate == 0
+    assert errors.reference_length == 4
+    assert json.loads((config.output_dir / "validation.json").read_text())["wer"] == 0
+    loaded = SignXForPose2Gloss.from_pretrained(config.output_dir / "model")
+    features = [clip.features for clip in make_clips(3)]
+    assert read_clips(loaded, features) == read_clips(model, features) == [("NO",), ("YES",), ("NO",)]
+
+
+def test_resumed_training_gives_the_same_weights_and_curve(config, tmp_path, monkeypatch):
+    whole, _ = train(config)
+    parted = replace(config, output_dir=tmp_path / "parted")
+    calls = []
+
+    def interrupted(features, share):
+        calls.append(share)
+        if len(calls) == 4:  # in the second stretch
+            raise KeyboardInterrupt
+        return drop_tracks(features, share)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("recognizer.training_signx.drop_tracks", interrupted)
+        train(parted)
+    resumed, _ = train(replace(parted, resume=True))
+    for name, weight in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
+    lines = (parted.output_dir / "curve.jsonl").read_text().splitlines()
+    assert lines == (config.output_dir / "curve.jsonl").read_text().splitlines()
+    assert len(lines) == 4
+    assert set(json.loads(lines[0])) == {"loss", "text", "length", "contrastive"}
+    with Image.open(parted.output_dir / "curve.png") as picture:
+        assert len(picture.convert("RGB").getcolors(100_000)) > 4  # white, the grid, and a colour for each loss
+
+
+def test_words_are_composed_of_letters_of_the_training_languages(tmp_path):
+    config = Pose2GlossTrainConfig(
+        output_dir=tmp_path / "run",
+        network=TINY | {"frame_stride": 2},
+        validation_languages=tuple(code for code in TRAINING_LANGUAGES if code != "eso"),
+        num_words=3,
+        max_letters=2,
+        batch_size=3,
+        num_steps=1,
+        decoder_type="autoregressive",
+    )
+    assert config.training_languages == ("eso",)
+    batches = word_source(config)
+    batch = next(batches(0))
+    assert not batch["features"][0, 0, TRACKS["dwpose"]].isnan().any()
+    assert batch["features"][..., TRACKS["dwpose"].stop :].isnan().all()
+    labels = batch["labels"]
+    assert set(labels[:, 0].tolist()) <= set(range(26))
+    assert (labels.max(), labels.min()) <= (25, 0)
+    model = train_on(batches, ALPHABET, config)
+    clips, again = (spelled_clips(["eso"], words_per_language=2, max_letters=2) for _ in range(2))
+    assert [clip.glosses for clip in clips] == [clip.glosses for clip in again]
+    assert len(read_clips(model, [clip.features for clip in clips])) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"validation_languages": ("gsg",)}, "`validation_languages` must be among ase, .*, got 'gsg'"),
+        ({"num_words": 0}, "`num_words` must be at least 1, got 0"),
+        ({"track_dropout": 1.5}, r"`track_dropout` must be in \[0, 1\], got 1.5"),
+        ({"teacher_forcing": (2.0, 0.0)}, r"`teacher_forcing` must be in \[0, 1\], got \(2.0, 0.0\)"),
+        ({"network": {"depth": 3}}, "`network` must hold fields of SignXConfig, got 'depth'"),
+    ],
+)
+def test_wrong_configurations_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Pose2GlossTrainConfig(**change)
+
+
+def test_data_without_training_clips_is_refused(config, tmp_path):
+    save_track_clips(make_clips(2, split="validation"), tmp_path / "unseen")
+    with pytest.raises(ValueError, match="unseen: must hold clips of the split train, found none"):
+        train(replace(config, data=tmp_path / "unseen"))
