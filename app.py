@@ -563,7 +563,7 @@ def theme() -> gr.themes.Base:
     """The report's colours, and fonts that are there already: nothing is fetched."""
     font, mono = gr.themes.Font("system-ui"), gr.themes.Font("ui-monospace")
     fonts = {"font": [font, gr.themes.Font("sans-serif")], "font_mono": [mono, gr.themes.Font("monospace")]}
-    look = gr.themes.Base(primary_hue="indigo", neutral_hue="stone", radius_size="lg", **fonts)
+    look = gr.themes.Base(primary_hue="indigo", neutral_hue="gray", radius_size="lg", **fonts)
     dark = {f"{name}_dark": colour for name, (_, colour) in COLOURS.items()}
     return look.set(**{name: colour for name, (colour, _) in COLOURS.items()}, **dark)
 
@@ -591,11 +591,17 @@ def launch(demo: gr.Blocks, **options: Any) -> str:
     return address
 
 
+def login(password: str | None) -> dict[str, Any]:
+    """Options of `launch` that have everybody asked for a password, where there is one."""
+    return {"auth": ("signloop", password), "auth_message": text("login.html")} if password else {}
+
+
 def main() -> None:
     """Loads what the page needs and serves it until Ctrl-C."""
     parser = argparse.ArgumentParser(description="SignLoop's web page.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
     parser.add_argument("--port", type=int, help="7860 or the next free one by default")
+    parser.epilog = "With SIGNLOOP_PASSWORD in the environment, the page asks for it, and for the name signloop."
     arguments = parser.parse_args()
     judges = load_judges("mediapipe")
     tools = Tools(
@@ -608,7 +614,7 @@ def main() -> None:
     demo = build_demo(tools)
     gc.freeze()  # imageio collects garbage whenever it closes a video: spare it what was loaded
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that results are cleared away then, too
-    launch(demo, server_name=arguments.host, server_port=arguments.port)
+    launch(demo, server_name=arguments.host, server_port=arguments.port, **login(os.environ.get("SIGNLOOP_PASSWORD")))
 
 
 if __name__ == "__main__":

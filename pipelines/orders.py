@@ -292,7 +292,8 @@ class ExploreOrder:
             contents = replace(inspect_poses(path, sheet=directory / "sheet.png", stages=stages), path=path.name)
             write_contents_page(contents, directory / "index.html")
         facts = contents.facts()
-        repaired = ", ".join(facts["repairs"]) or "nothing"
+        num_repairs = len(facts["repairs"])
+        repaired = f"{num_repairs} kind{'' if num_repairs == 1 else 's'} of defects" if num_repairs else "nothing"
         return Done(
             f"Done in {stages.total_seconds:.0f} s. Clips: {facts['num_clips']}, rejected: {len(contents.rejects)}. "
             f"Repaired: {repaired}.",

@@ -6,6 +6,16 @@ from pipelines.inspect import MAX_LISTED, Contents
 from pipelines.report.page import environment
 from poses.languages import sign_languages
 
+DEFECTS = {
+    "body-codes": "joint numbers in place of the body's scores",
+    "hands": "hands given to the wrong person",
+    "frame-indices": "frame numbers stored twice, not at all, or with gaps",
+    "phantoms": "somebody where nobody was detected",
+    "scores": "scores below 0 or above 1",
+    "off-frame": "lost points far outside the frame",
+}
+"""What the repairs of SignVerse-2M's files mend, for a person; docs/formats.md says more."""
+
 
 def write_contents_page(contents: Contents, path: Path) -> None:
     """Writes the page.
@@ -21,6 +31,7 @@ def write_contents_page(contents: Contents, path: Path) -> None:
             contents=contents,
             facts=contents.facts(),
             clips=contents.clips[:MAX_LISTED],
+            defects=DEFECTS,
             languages={code: language.name for code, language in sign_languages().items()},
         )
     )

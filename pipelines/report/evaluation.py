@@ -1,6 +1,7 @@
 """Writes the page of an evaluation: one file that opens from disk, with the worst and the best clips to watch."""
 
 import base64
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +38,9 @@ PREVIEW_S = 10.0
 RANKED_BY = ("pck_0.2/hands", "ndtwp")
 """What makes a clip bad: hands that are not where they should be; where two are equal, how far the movement is off."""
 
+NDTWP_TICKS = (0.01, 0.1, 1, 10, 100)
+"""A hand that is missing throughout is some ten shoulder widths off in every frame."""
+
 STRIPS = ("right_hand", "left_hand", "face", "body")
 
 
@@ -59,6 +63,7 @@ def write_evaluation_page(evaluation: Evaluation, pairs: Mapping[str, tuple[Pair
             evaluation=evaluation,
             figures=figures,
             groups=_by_group(evaluation.summary.figures),
+            nowhere=[figure for figure in evaluation.summary.figures if not figure.clips],
             shown={
                 title: [(clip, *_preview(clip, *pairs[clip.name])) for clip in clips]
                 for title, clips in (("Worst", worst), ("Best", best))
@@ -66,6 +71,7 @@ def write_evaluation_page(evaluation: Evaluation, pairs: Mapping[str, tuple[Pair
             },
             strips=[(part, figures[f"pck_0.2/{part}"], _known(evaluation.clips, f"pck_0.2/{part}")) for part in STRIPS],
             cloud=_cloud(evaluation.clips),
+            ticks=[(f"{value:g}", _height(value)) for value in NDTWP_TICKS],
             line_path=line_path,
             table=[(key, figures[key].title, figures[key].digits) for key in TABLE],
             troubled=[clip for clip in evaluation.clips if clip.problems],
@@ -89,13 +95,11 @@ def rank(clips: Sequence[ClipEvaluation]) -> list[ClipEvaluation]:
 
 
 def _by_group(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
-    """Figures under their headings. Those that no clip has stand apart, in the last group."""
+    """Figures under their headings, but those that no clip has."""
     groups: dict[str, list[Figure]] = {}
     for figure in figures:
         if figure.clips:
             groups.setdefault(figure.group, []).append(figure)
-    if without := [figure for figure in figures if not figure.clips]:
-        groups["Could not be measured on any clip"] = without
     return groups
 
 
@@ -109,9 +113,17 @@ def _cloud(clips: Sequence[ClipEvaluation]) -> list[tuple[str, float, float, boo
         (clip.name, clip.figures["movement_ratio"], clip.figures["ndtwp"], (clip.figures["frozen_share"] or 0) > 0.5)
         for clip in clips
     ]
-    known = [(name, ratio, far, froze) for name, ratio, far, froze in measured if ratio is not None and far is not None]
-    limit = max((far for _, _, far, _ in known), default=1.0) or 1.0
-    return [(name, min(ratio / 2, 1.0), far / limit, froze) for name, ratio, far, froze in known]
+    return [
+        (name, min(ratio / 2, 1.0), _height(far), froze)
+        for name, ratio, far, froze in measured
+        if ratio is not None and far is not None
+    ]
+
+
+def _height(ndtwp: float) -> float:
+    """Where a distance lies on its axis, as a share of it: by its logarithm, between the ends of `NDTWP_TICKS`."""
+    first, last = math.log(NDTWP_TICKS[0]), math.log(NDTWP_TICKS[-1])
+    return min(max((math.log(max(ndtwp, 1e-9)) - first) / (last - first), 0.0), 1.0)
 
 
 def _preview(clip: ClipEvaluation, pair: Pair, folder: Path) -> tuple[str, str]:

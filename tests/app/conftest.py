@@ -3,6 +3,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -84,10 +85,24 @@ def renderer() -> SkeletonRenderer:
 
 @pytest.fixture
 def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
+    return build_page(renderer, tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[str]:
+    """The address of a page that takes uploads of a megabyte at most."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "MAX_UPLOAD_MB", 1)
+        demo = build_page(SkeletonRenderer("diffusing", steps=2), tmp_path_factory.mktemp("served"), patch)
+        yield app.launch(demo, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+        demo.close()
+
+
+def build_page(renderer: SkeletonRenderer, folder: Path, patch: pytest.MonkeyPatch) -> gr.Blocks:
     """The page with a renderer that is quick and an estimator that never errs; the recognizer is the real one."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # put back after the page has set it
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(app, "LOOK_S", 0.05)
+    patch.setenv("GRADIO_TEMP_DIR", "")  # put back after the page has set it
+    patch.setattr(tempfile, "tempdir", str(folder))
+    patch.setattr(app, "LOOK_S", 0.05)
 
     def load_signer(image: str, consent: str | None = None) -> SignerPicture:
         if image == "broken":
@@ -102,9 +117,9 @@ def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
         return SignerPicture(picture if casting.name == "alex" else 0 * picture, poses, casting.name, "built-in")
 
     estimator, recognizer = KnowingEstimator(renderer), load_recognizer()
-    monkeypatch.setattr(augment, "load_renderer", lambda name: renderer)
-    monkeypatch.setattr(augment, "load_judges", lambda name: Judges(estimator, recognizer, OrientedFilters()))
-    monkeypatch.setattr(augment, "load_casting", load_casting)
+    patch.setattr(augment, "load_renderer", lambda name: renderer)
+    patch.setattr(augment, "load_judges", lambda name: Judges(estimator, recognizer, OrientedFilters()))
+    patch.setattr(augment, "load_casting", load_casting)
 
     async def build() -> gr.Blocks:
         tools = Tools(
