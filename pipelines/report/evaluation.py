@@ -38,7 +38,7 @@ PREVIEW_S = 10.0
 RANKED_BY = ("pck_0.2/hands", "ndtwp")
 """What makes a clip bad: hands that are not where they should be; where two are equal, how far the movement is off."""
 
-NDTWP_TICKS = (0.01, 0.1, 1, 10, 100)
+NDTWP_TICKS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """A hand that is missing throughout is some ten shoulder widths off in every frame."""
 
 STRIPS = ("right_hand", "left_hand", "face", "body")

@@ -90,7 +90,8 @@ def test_a_set_is_evaluated_into_one_page_json_and_tables(folder, tmp_path, sign
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert page.count('src="data:video/mp4;base64,') == 2
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert "nobody was found" in page
+    assert page.count("nobody was found") == 2  # beside the clip and in the list
+    assert "SSIM, face; PSNR (dB), face" in page  # without a reference on no clip
     held = json.loads((tmp_path / "report" / "evaluation.json").read_text(encoding="utf-8"))
     assert [clip["name"] for clip in held["clips"]] == ["good", "lost"]
     rows = pq.read_table(tmp_path / "report" / "clips.parquet").to_pylist()
