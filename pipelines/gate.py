@@ -6,7 +6,7 @@ from dataclasses import dataclass
 Figures = Mapping[str, float | None]
 
 RANKED_BY = "pck_0.1/hands"
-"""Of several candidates that pass, the one best in this is kept: stricter than the gate's own PCK@0.2."""
+"""Of several candidates that pass, the one best in this is kept."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Gate:
     """What a render must reach to be kept. Bounds belong to the judges that are named beside every figure.
 
     Attributes:
-        hand_pck: Least share of both hands' points within 0.2 shoulder widths of where they should be.
+        hand_pck: Least share of both hands' points within 0.1 shoulder widths of where they should be.
         hand_recall: Least share of both hands' points that are found at all.
         hands_in_frame: Least share of both hands' points that the picture's edge does not cut off.
         top_k: How many of the likeliest glosses may be the label. A clip of several labels may have one more for each.
@@ -63,7 +63,7 @@ class Gate:
 
     def _needed(self) -> dict[str, float]:
         return {
-            "pck_0.2/hands": self.hand_pck,
+            RANKED_BY: self.hand_pck,
             "recall/hands": self.hand_recall,
             "hands_in_frame": self.hands_in_frame,
         }
