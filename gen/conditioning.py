@@ -18,13 +18,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
-from gen.painting import BAND, Painter
+from gen.painting import BAND, LIGHT_RANGE, Painter
 from gen.signers.body import PARTS, Body
-from gen.signers.fit import BodyMotion, pose_vertices
+from gen.signers.fit import BodyMotion, pose_keypoints, pose_vertices
 from gen.signers.mesh import incidence, vertex_normals
 from gen.signers.raster import interpolate, rasterize
 from poses import PoseSequence
 from poses.draw import draw_poses
+from poses.keypoints import index
 
 MAP_CHANNELS = 12
 """Composite 3, carried 1, normal 3, depth 1, part 1, control 3."""
@@ -40,6 +41,9 @@ CONTROL_PRESET = "videox-fun"
 
 _ARM = ("upper_arm", "forearm")
 _GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")
+_FEW = 20
+"""Fewer pixels than these tell no colour."""
+_FACE = index("face_right_eyelid_0", "face_nose_bridge_0", "face_left_eyelid_3", "face_outer_lip_6", "face_outer_lip_0")
 _SKIN_SPREAD = 0.05
 """A hand whose share of red, green or blue differs from the face's by more than this isn't the signer's skin."""
 
@@ -112,8 +116,8 @@ class Reference:
         return np.concatenate([self.image, self.background, self.part[..., None]], axis=-1)
 
 
-def _to_screen(projected: Float32[np.ndarray, "... 3"], height: int, width: int) -> Float32[np.ndarray, "... 3"]:
-    return projected * np.array([width, height, 1], np.float32)
+def _to_screen(projected: Float32[np.ndarray, "... d"], height: int, width: int) -> Float32[np.ndarray, "... d"]:
+    return projected * np.array([width, height, 1], np.float32)[: projected.shape[-1]]
 
 
 def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMotion) -> Reference:
@@ -133,7 +137,8 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
 
     plate, background = _paint_over(image, part, core.face >= 0)
     pixel_normals = interpolate(raster, body.faces, normals)
-    colours, light = _read_colours(image, part, pixel_normals)
+    points = _to_screen(pose_keypoints(body, motion, slice(0, 1))[0], height, width)
+    colours, light = _read_colours(image, part, pixel_normals, _mark_face(points, part))
     return Reference(
         image=image,
         plate=plate,
@@ -146,23 +151,41 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
     )
 
 
+def _mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """The bare face, from the eyes to the corners of the mouth, where nothing is before it."""
+    inside = np.zeros(part.shape, np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(points[_FACE].round().astype(np.int32)), 1)
+    return (inside > 0) & (part == HEAD)
+
+
 def _read_colours(
-    image: UInt8[np.ndarray, "h w 3"], part: UInt8[np.ndarray, "h w"], normals: Float32[np.ndarray, "h w 3"]
+    image: UInt8[np.ndarray, "h w 3"],
+    part: UInt8[np.ndarray, "h w"],
+    normals: Float32[np.ndarray, "h w 3"],
+    face: Bool[np.ndarray, "h w"],
 ) -> tuple[Float32[np.ndarray, "groups 3"], Float32[np.ndarray, " 4"]]:
     """Median colour of each group of parts, and the light that explains the brightness around it."""
     group = np.where(part > 0, _GROUP_OF_PART[part.astype(int) - 1], -1)
     pixels = image.astype(np.float32)
     facing = normals[..., 1] < -0.5
+
+    def inside(number: int) -> Bool[np.ndarray, "h w"]:
+        inner = cv2.erode((group == number).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return inner & (facing if inner[facing].sum() >= _FEW else True)
+
     colours = np.full((len(_GROUPS), 3), np.nan, np.float32)
     for number in range(len(_GROUPS)):
-        inner = cv2.erode((group == number).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        inner &= facing if inner[facing].sum() >= 20 else True
-        if inner.sum() >= 20:
+        if (inner := inside(number)).sum() >= _FEW:
             colours[number] = np.median(pixels[inner], axis=0)
-    hand, head = colours[_GROUPS.index("hand")], colours[_GROUPS.index("head")]
-    if np.abs(hand / max(hand.sum(), 1) - head / max(head.sum(), 1)).max() > _SKIN_SPREAD:
-        colours[_GROUPS.index("hand")] = np.nan  # what is seen there is a sleeve or a pocket
-    # Skin where the hands are hidden is the face's; a hidden arm is its neighbour.
+    hand, head = _GROUPS.index("hand"), _GROUPS.index("head")
+    # A head may be covered, and its colour is also that of hair.
+    skin = np.median(pixels[face], axis=0) if face.sum() >= _FEW else colours[head]
+    if not np.abs(colours[hand] / max(colours[hand].sum(), 1) - skin / max(skin.sum(), 1)).max() <= _SKIN_SPREAD:
+        colours[hand] = np.nan  # what is seen there is a sleeve or a pocket
+    hand_seen = np.isfinite(colours[hand]).all()
+    if not hand_seen:
+        colours[hand] = skin
+    # A hidden arm is its neighbour.
     for missing, instead in (("head", "torso"), ("hand", "head"), ("torso", "head"), ("upper_arm", "torso"),
                              ("forearm", "upper_arm"), ("neck", "head"), ("legs", "torso")):  # fmt: skip
         if np.isnan(colours[_GROUPS.index(missing)]).any():
@@ -176,6 +199,11 @@ def _read_colours(
     prior = np.array([1, 0, 0, 0], np.float32)
     ridge = 0.02 * max(len(design), 100) * np.eye(4, dtype=np.float32)
     light = prior + np.linalg.solve(design.T @ design + ridge, design.T @ (ratio[usable] - design @ prior))
+    if hand_seen:  # hands are turned any way in the picture, so what they are lit by is taken out
+        shown = inside(hand)
+        colours[hand] = np.median(
+            pixels[shown] / (light[0] + normals[shown] @ light[1:]).clip(*LIGHT_RANGE)[:, None], axis=0
+        )
     return colours.astype(np.float32), light.astype(np.float32)
 
 

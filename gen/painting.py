@@ -15,7 +15,10 @@ BAND = 0.045
 """Hair and loose clothes reach beyond the body: this share of the frame's width around it is carried along."""
 DEPTH_RANGE_M = 1.2
 """Depth of what the depth map tells apart, its middle at the body's."""
+LIGHT_RANGE = (0.3, 1.7)
+"""Least and most light a surface gets, relative to what it gets on average."""
 
+_LEAST_LIGHT, _MOST_LIGHT = wp.constant(LIGHT_RANGE[0]), wp.constant(LIGHT_RANGE[1])
 _DEPTH_RANGE = wp.constant(DEPTH_RANGE_M)
 
 
@@ -127,7 +130,8 @@ def _paint(
     for corner in range(3):
         normal += normals[faces[found, corner]] * weight[corner]
     at = source[y, x]
-    shade = wp.clamp(light[0] + light[1] * normal[0] + light[2] * normal[1] + light[3] * normal[2], 0.3, 1.7)
+    shade = light[0] + light[1] * normal[0] + light[2] * normal[1] + light[3] * normal[2]
+    shade = wp.clamp(shade, _LEAST_LIGHT, _MOST_LIGHT)
     colour = colours[group[found]] * shade
     carried = wp.float32(0.0)
     if group[found] > 0:

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from gen.conditioning import (
+    HEAD,
     IS_HAND,
     MAP_CHANNELS,
     POSE_CHANNELS,
@@ -16,6 +18,7 @@ from gen.conditioning import (
 )
 from gen.signers.body import PARTS, load_body
 from gen.signers.fit import fit_body
+from poses.keypoints import PARTS as POINT_PARTS
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +92,18 @@ def test_a_hand_that_is_absent_throughout_is_no_error(read, driving):
     keypoints[:, 18:60] = 0
     without = replace(driving, keypoints=keypoints, confidence=confidence)
     assert map_frames(read, body, fit_body(without, body), without, slice(0, 1)).any()
+
+
+def test_hands_that_are_not_seen_have_the_skin_of_a_covered_head(picture):
+    """A head that is green but for the face gives hands the face's colour, not the scarf's."""
+    body = load_body()
+    motion = fit_body(picture.poses, body)
+    plain = read_reference(picture.image, body, motion)
+    points = picture.poses.pixels()[0]
+    face = cv2.fillConvexPoly(
+        np.zeros(plain.part.shape, np.uint8), cv2.convexHull(points[POINT_PARTS["face"]].astype(np.int32)), 1
+    )
+    covered, skin = picture.image.copy(), np.median(picture.image[(face > 0) & (plain.part == HEAD)], axis=0)
+    covered[(plain.part == HEAD) & (face == 0)] = (20, 160, 40)
+    covered[IS_HAND[plain.part]] = (30, 30, 200)  # gloves, so that the hands tell nothing
+    assert np.abs(read_reference(covered, body, motion).colours[0] - skin).max() < 25
