@@ -222,7 +222,8 @@ def ablation(output: Path, config: Pose2GlossTrainConfig, folder: Path) -> dict:
     config = replace(config, network={**config.network, "frame_stride": 1})
     model, seconds = trained(output, glosses, config, lambda: source)
     references = [clip.glosses for clip in validation]
-    rows = []
+    lengths = np.array([len(of_clip) for of_clip in references])
+    errors: dict[str, np.ndarray] = {}
     for name, kept in (
         ("all", set(TRACKS)),
         *((f"without {track}", set(TRACKS) - {track}) for track in TRACKS),
@@ -232,17 +233,16 @@ def ablation(output: Path, config: Pose2GlossTrainConfig, folder: Path) -> dict:
         for track in set(TRACKS) - kept:
             for array in features:
                 array[:, TRACKS[track]] = np.nan
-        charged = [sum(errors) for errors in errors_by_gloss(references, read_clips(model, features))]
-        rows.append({"tracks": name, "errors": np.array(charged)})
-    lengths = np.array([len(glosses) for glosses in references])
-    groups = [list(range(len(references)))]
-    full = rows[0]["errors"]
-    for row in rows:
-        errors = row.pop("errors")
-        row["wer"] = float(errors.sum() / lengths.sum())
-        row["more_than_all"] = row["wer"] - float(full.sum() / lengths.sum())
-        row["interval_of_more"] = bootstrap_interval(
-            lambda w, errors=errors: float((w * (errors - full)).sum() / (w * lengths).sum()), groups
+        errors[name] = np.array([sum(of_clip) for of_clip in errors_by_gloss(references, read_clips(model, features))])
+    rows = []
+    for name, of_clips in errors.items():
+        more = of_clips - errors["all"]
+        interval = bootstrap_interval(
+            lambda w, more=more: float((w * more).sum() / (w * lengths).sum()), [list(range(len(references)))]
+        )
+        wer = float(of_clips.sum() / lengths.sum())
+        rows.append(
+            {"tracks": name, "wer": wer, "more_than_all": float(more.sum() / lengths.sum()), "interval": interval}
         )
     return {
         "decoder": config.decoder_type,
