@@ -11,6 +11,7 @@ Each track is a stand-in for what its estimator would say of a film of the signe
 | `smplerx` | the rotations of the body's joints that correspond to SMPL-X's, counted from this body's rest |
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -128,8 +129,7 @@ def _make_clip(split: str, folder: Path, *, seed: int, tell: Tell, max_letters: 
     rng = np.random.default_rng(seed)
     languages = Pose2GlossTrainConfig()
     codes = languages.training_languages if split == "train" else languages.validation_languages
-    language = str(rng.choice(codes))
-    letters = sorted(set(letter_clips(language)) & set(ALPHABET))
+    language, letters = _language(rng, codes)
     word = [str(rng.choice(letters)) for _ in range(rng.integers(1, max_letters + 1))]
     poses = spell(word, language)
     poses = mirror(poses) if leads_with_left(poses) else poses
@@ -141,6 +141,14 @@ def _make_clip(split: str, folder: Path, *, seed: int, tell: Tell, max_letters: 
     (folder / "glosses.txt").write_text(" ".join(word), encoding="utf-8")
     tell(1)
     return Part(1, 1)
+
+
+def _language(rng: np.random.Generator, codes: Sequence[str]) -> tuple[str, list[str]]:
+    """One of the languages that have letters A to Z, and these."""
+    for language in map(str, rng.permutation(codes)):
+        if letters := sorted(set(letter_clips(language)) & set(ALPHABET)):
+            return language, letters
+    raise ValueError(f"`codes` must hold a language with letters A to Z, got {', '.join(codes)}.")
 
 
 def _list_clips(output: Path, result: BulkResult) -> BulkResult:

@@ -185,12 +185,18 @@ def clip_source(clips: Sequence[TrackClip], glosses: Sequence[str], *, batch_siz
 def spelled_clips(
     languages: Sequence[str], *, words_per_language: int = 60, max_letters: int = 4, seed: int = 0
 ) -> list[TrackClip]:
-    """Words of random letters of each language, spelled as `poses.fingerspelling.spell` does, not augmented."""
+    """Words of random letters of each language, spelled as `poses.fingerspelling.spell` does, not augmented.
+
+    Raises:
+        ValueError: A language has none of the letters A to Z.
+    """
     rng = np.random.default_rng(seed)
     processor = SignRecognizerProcessor()
     clips = []
     for language in languages:
         known = sorted({item.letter for item in load_letters([language])})
+        if not known:
+            raise ValueError(f"`languages` must have letters A to Z, got {language!r}, which has none.")
         for number in range(words_per_language):
             word = tuple(str(rng.choice(known)) for _ in range(rng.integers(1, max_letters + 1)))
             track = signer_track(spell(word, language), processor)

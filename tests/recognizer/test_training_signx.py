@@ -141,6 +141,11 @@ def test_wrong_configurations_are_refused(change, message):
         Pose2GlossTrainConfig(**change)
 
 
+def test_languages_without_these_letters_are_refused():
+    with pytest.raises(ValueError, match="`languages` must have letters A to Z, got 'jos', which has none"):
+        spelled_clips(["jos"])
+
+
 def test_data_without_training_clips_is_refused(config, tmp_path):
     save_track_clips(make_clips(2, split="validation"), tmp_path / "unseen")
     with pytest.raises(ValueError, match="unseen: must hold clips of the split train, found none"):
