@@ -56,8 +56,8 @@ class RendererTrainConfig:
     """What a pixel of a hand counts for beside one elsewhere."""
     face_weight: float = 2.0
     """What a pixel of the head counts for beside one elsewhere."""
-    structure_weight: float = 0.3
-    """What `structure_loss` counts for beside `frame_loss`: more makes hands sharper, and pixels less alike."""
+    structure_weight: float = 0.0
+    """What `structure_loss`, which asks for contrast, counts for beside `frame_loss`; the bundled weights had none."""
     block_channels: tuple[int, ...] = (48, 96, 192, 256)
     num_blocks: tuple[int, ...] = (1, 2, 2, 2)
     bf16: bool = True
@@ -130,7 +130,10 @@ def training_loss(
     clean = unet(
         add_noise(frames, noise, sigma), 1000 * sigma, to_pose_maps(batch["maps"]), to_reference(batch["reference"])
     ).clean
-    return frame_loss(clean, frames, weight) + config.structure_weight * structure_loss(clean, frames, weight)
+    loss = frame_loss(clean, frames, weight)
+    if config.structure_weight:
+        loss = loss + config.structure_weight * structure_loss(clean, frames, weight)
+    return loss
 
 
 def train(config: RendererTrainConfig) -> Path:

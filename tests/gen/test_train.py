@@ -77,6 +77,15 @@ def test_the_generator_decides_the_loss(unet, batch, config):
     assert first == second != third
 
 
+def test_contrast_counts_as_much_as_asked(unet, batch, config):
+    losses = [
+        training_loss(unet, batch, replace(config, structure_weight=weight), torch.Generator().manual_seed(0)).item()
+        for weight in (0.0, 0.5, 1.0)
+    ]
+    assert losses[0] < losses[1]
+    assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-3)
+
+
 def test_the_loss_is_computed_where_the_network_and_the_batch_are(unet, batch, config):
     """The meta device refuses to be mixed with others, as an accelerator would, and computes nothing."""
     unet = copy.deepcopy(unet).to("meta")
