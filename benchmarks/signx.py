@@ -3,8 +3,6 @@
 `python -m benchmarks.signx OUTPUT` trains the networks of the preset signx-quick, one a decoder, except those that
 OUTPUT holds already, and prints one JSON line. Words: one to four random letters of three languages that no network of
 the comparison was trained on. With `--words18 FILE`, also isolated words, trained on one session and read in the other.
-With `--tracks FOLDER`, made by `signloop signers tracks`, also what each of the five tracks is worth, as in the paper's
-table 9.
 """
 
 import argparse
@@ -24,18 +22,16 @@ from benchmarks.recognizer import word_figures
 from poses.fingerspelling import spell
 from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.configuration_signx import DECODERS
-from recognizer.metrics import bootstrap_interval, errors_by_gloss
+from recognizer.metrics import bootstrap_interval
 from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import dwpose_features
 from recognizer.reading import load_recognizer, read_glosses
-from recognizer.track_clips import SPLITS, TrackClip, read_track_clips
-from recognizer.tracks import TRACKS
+from recognizer.track_clips import TrackClip
 from recognizer.training import TrainConfig, train
 from recognizer.training_signx import (
     Batches,
     Pose2GlossTrainConfig,
-    clip_source,
     read_clips,
     spelled_clips,
     train_on,
@@ -54,6 +50,10 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "ctc": {"beam 1": {"num_beams": 1}, "beam 5": {}},
 }
 """How each decoder is run: `generate`'s options by name."""
+
+
+def preset() -> Pose2GlossTrainConfig:
+    return Pose2GlossTrainConfig(**yaml.safe_load(PRESET.read_text(encoding="utf-8")))
 
 
 def trained(output: Path, glosses: Sequence[str], config: Pose2GlossTrainConfig, batches: Callable[[], Batches]):
@@ -213,66 +213,21 @@ def nearest_mean(training: NormalizedClips, test: NormalizedClips) -> np.ndarray
     return numbers[torch.cdist(seen, means).argmin(dim=1)].numpy()
 
 
-def ablation(output: Path, config: Pose2GlossTrainConfig, folder: Path) -> dict:
-    """What a network, trained with random tracks missing, reads without each track, and from each alone."""
-    clips = read_track_clips(folder)
-    training, validation = ([clip for clip in clips if clip.split == split] for split in SPLITS)
-    glosses = tuple(sorted({gloss for clip in clips for gloss in clip.glosses}))
-    source = clip_source(training, glosses, batch_size=config.batch_size)
-    config = replace(config, network={**config.network, "frame_stride": 1})
-    model, seconds = trained(output, glosses, config, lambda: source)
-    references = [clip.glosses for clip in validation]
-    lengths = np.array([len(of_clip) for of_clip in references])
-    errors: dict[str, np.ndarray] = {}
-    for name, kept in (
-        ("all", set(TRACKS)),
-        *((f"without {track}", set(TRACKS) - {track}) for track in TRACKS),
-        *((f"only {track}", {track}) for track in TRACKS),
-    ):
-        features = [clip.features.copy() for clip in validation]
-        for track in set(TRACKS) - kept:
-            for array in features:
-                array[:, TRACKS[track]] = np.nan
-        errors[name] = np.array([sum(of_clip) for of_clip in errors_by_gloss(references, read_clips(model, features))])
-    rows = []
-    for name, of_clips in errors.items():
-        more = of_clips - errors["all"]
-        interval = bootstrap_interval(
-            lambda w, more=more: float((w * more).sum() / (w * lengths).sum()), [list(range(len(references)))]
-        )
-        wer = float(of_clips.sum() / lengths.sum())
-        rows.append(
-            {"tracks": name, "wer": wer, "more_than_all": float(more.sum() / lengths.sum()), "interval": interval}
-        )
-    return {
-        "decoder": config.decoder_type,
-        "clips": [len(training), len(validation)],
-        "glosses": int(lengths.sum()),
-        "training_s": seconds,
-        "rows": rows,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path, help="folder of the trained networks")
     parser.add_argument("--words18", type=Path, help="keypoints.npz of isl18")
     parser.add_argument("--steps", type=int, help="of training, instead of the preset's")
     parser.add_argument("--isolated-steps", type=int, default=400, help="the same for isolated words")
-    parser.add_argument("--tracks", type=Path, help="folder of clips of all five tracks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    preset = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
-    config = Pose2GlossTrainConfig(**preset)
+    config = preset()
     config = replace(config, num_steps=arguments.steps or config.num_steps)
     result = {"steps": config.num_steps, "words": words(arguments.output / "words", config)}
     if arguments.words18:
         config = replace(config, num_steps=arguments.isolated_steps, network={**config.network, "max_glosses": 1})
         result["isolated_steps"] = config.num_steps
         result["isolated"] = isolated(arguments.output / "isolated", config, arguments.words18)
-    if arguments.tracks:
-        config = replace(config, num_steps=arguments.steps or 400, decoder_type="ctc")
-        result["tracks"] = ablation(arguments.output / "tracks", config, arguments.tracks)
     json.dump(result, sys.stdout)
     print()
 
