@@ -35,9 +35,7 @@ class SignerUNetOutput(BaseOutput):
     clean: Float[Tensor, "b 3 f h w"]
 
 
-def _patches_conv(
-    conv: nn.Conv2d, pictures: Float[Tensor, "n c h w"], patch: int
-) -> Float[Tensor, "n features _ _"]:
+def _patches_conv(conv: nn.Conv2d, pictures: Float[Tensor, "n c h w"], patch: int) -> Float[Tensor, "n features _ _"]:
     """`conv` of patches laid out as channels (`pixel_unshuffle`), without laying them out: its kernel is instead."""
     out_channels, in_channels, size, _ = conv.weight.shape
     kernel = conv.weight.reshape(out_channels, in_channels // patch**2, patch, patch, size, size)
