@@ -56,7 +56,7 @@ def kills(folder: Path, num_kills: int, size: int, workers: int) -> dict[str, ob
         output = folder / f"killed-{sets}"
         sets += 1
         while True:
-            job = start(folder, output, size, workers)
+            job, begin = start(folder, output, size, workers), time.perf_counter()
             try:
                 status = job.wait(moments.uniform(0, whole_s) if killed < num_kills else None)
                 assert status == 0, f"augment ended with {status}"
@@ -65,6 +65,7 @@ def kills(folder: Path, num_kills: int, size: int, workers: int) -> dict[str, ob
                 job.send_signal(signal.SIGKILL)
                 job.wait()
                 killed += 1
+                print(f"{killed} kills, the last after {time.perf_counter() - begin:.1f} s", file=sys.stderr)
         listed = Counter(renders(output))
         lost += len(set(renders(folder / "whole")) - set(listed))
         twice += sum(count > 1 for count in listed.values())
