@@ -57,14 +57,15 @@ def preset() -> Pose2GlossTrainConfig:
 
 
 def trained(output: Path, glosses: Sequence[str], config: Pose2GlossTrainConfig, batches: Callable[[], Batches]):
-    """A network from `output`, or one that is trained now, and the seconds that took where it is known."""
+    """A network from `output`, or one that is trained now, and the seconds that took; None where it was resumed."""
     folder = output / config.decoder_type
-    if not (folder / "seconds").exists():
-        start = time.process_time()
-        config = replace(config, output_dir=folder, resume=(folder / "checkpoint.pt").exists())
-        train_on(batches(), glosses, config)
-        (folder / "seconds").write_text(f"{time.process_time() - start:.0f}")
-    return SignXForPose2Gloss.from_pretrained(folder / "model").eval(), int((folder / "seconds").read_text())
+    if not (folder / "seconds.json").exists():
+        resume, start = (folder / "checkpoint.pt").exists(), time.process_time()
+        train_on(batches(), glosses, replace(config, output_dir=folder, resume=resume))
+        seconds = None if resume else round(time.process_time() - start)
+        (folder / "seconds.json").write_text(json.dumps(seconds))
+    model = SignXForPose2Gloss.from_pretrained(folder / "model").eval()
+    return model, json.loads((folder / "seconds.json").read_text())
 
 
 def milliseconds(read: Callable[[Any], Any], clips: Sequence[Any]) -> float:
@@ -118,7 +119,10 @@ def words(output: Path, config: Pose2GlossTrainConfig) -> dict:
     rows = compare(output, config, ALPHABET, lambda: word_source(config), features, figures)
     rows.append({"decoder": "length only", **figures(length_only(config, clips))})
     poses = [spell(word, language) for language, word in references]
-    for name, folder in (("sign recognizer, trained alike", sign_recognizer(output, config)), ("shipped", None)):
+    for name, folder in (
+        ("sign recognizer, trained alike", sign_recognizer(output, config)),
+        ("shipped sign recognizer, trained on these letters too", None),
+    ):
         recognizer = load_recognizer(folder)
 
         def read(clip, recognizer=recognizer):
