@@ -17,7 +17,7 @@ from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 NO_GLOSS = "-"
 """The gloss of clips in which nothing is signed; label 0 of a recognizer of whole clips."""
 
-FLIPPED = 0.1
+FLIPPED = 0.5
 """Share of training clips whose left and right are exchanged."""
 
 
