@@ -296,9 +296,11 @@ def map_frames(
 
 def to_pose_maps(maps: UInt8[Tensor, "b f h w 12"]) -> Float[Tensor, "b 16 f h w"]:
     """The network's view of `map_frames`: colours and normals in [-1, 1], parts as codes."""
+    width, channels = maps.shape[-2:]
+    # A row of pixels at a time: one pixel's dozen channels are too few to be quick.
+    offset, scale = (of.to(maps.device).repeat(width) for of in (_MAP_OFFSET, _MAP_SCALE))
+    values = torch.addcmul(offset, maps.flatten(-2).float(), scale).unflatten(-1, (width, channels))
     part = F.embedding(maps[..., 8].int(), _PART_FEATURES.to(maps.device))
-    values = torch.addcmul(_MAP_OFFSET.to(maps.device), maps.float(), _MAP_SCALE.to(maps.device))
-    values[..., 4:7] *= part[..., 4:]
     return torch.cat([values[..., :8], part, values[..., 9:]], dim=-1).permute(0, 4, 1, 2, 3)
 
 

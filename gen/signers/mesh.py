@@ -22,15 +22,11 @@ def vertex_normals(
         faces: Vertices of each triangle, outside counter-clockwise.
         meeting: From `incidence`.
     """
-    corner = vertices[faces]
-    first, second = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-    across = np.stack(
-        [
-            first[:, 1] * second[:, 2] - first[:, 2] * second[:, 1],
-            first[:, 2] * second[:, 0] - first[:, 0] * second[:, 2],
-            first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0],
-        ],
-        axis=1,
-    )
+    start, second, third = (vertices[faces[:, corner]].T for corner in range(3))
+    one, other = second - start, third - start
+    across = np.empty((len(faces), 3), np.float32)
+    for axis in range(3):
+        after, last = (axis + 1) % 3, (axis + 2) % 3
+        across[:, axis] = one[after] * other[last] - one[last] * other[after]
     normals = meeting @ across
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
