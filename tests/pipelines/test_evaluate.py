@@ -163,6 +163,20 @@ def test_a_video_at_another_rate_is_compared_at_its_times(folder, tmp_path, sign
     assert clip.problems == ("the video has 12 frames a second, the driving pose 24: resampled to the video's",)
 
 
+def test_the_page_names_labels_of_one_clip_and_rates_that_differ(folder, tmp_path, signer, judged_by):
+    write_clip(folder, "one", signer)
+    write_clip(folder, "two", signer, fps=12.0)
+    (folder / "pairs.csv").write_text("driving,video,glosses\none.npz,one.mp4,A B\ntwo.npz,two.mp4,A\n")
+    judged_by(signer, signer)
+    found = run_evaluation(folder / "pairs.csv", tmp_path / "report")
+    said = "the video has 12 frames a second, the driving pose 24: compared frame by frame"
+    assert found.clips[1].problems == (said,)
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Shown by one clip only, so nothing can be said in general: B." in page
+    assert "1 (one only)" in page
+    assert f"<b>two</b>: {said}." in page
+
+
 def test_the_reference_gives_the_floor_and_the_likeness_of_pictures(folder, tmp_path, signer, judged_by):
     write_clip(folder, "hello", signer)
     (folder / "hello.reference.mp4").write_bytes((folder / "hello.mp4").read_bytes())
