@@ -29,9 +29,9 @@ class WordTrainConfig(LoopConfig):
     """Folders of pose files, each with a .csv of poses, glosses, language and signer."""
     output_dir: Path = Path("runs/words")
     """Where checkpoints and, at the end, the model go."""
-    num_steps: int = 300
+    num_steps: int = 200
     """Optimizer steps."""
-    warmup_steps: int = 30
+    warmup_steps: int = 20
     """Steps until the peak."""
     ema_decay: float = 0.99
     """Of the averaged weights, which are what is saved."""
