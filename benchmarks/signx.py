@@ -39,7 +39,7 @@ from recognizer.training_signx import (
 )
 from recognizer.word_clips import NormalizedClips, clip_batches, normalize_clips, read_word_set
 
-PRESET = Path(__file__).parents[1] / "configs" / "signx-quick.yaml"
+PRESETS = Path(__file__).parents[1] / "configs"
 TIMED = 30
 """Clips that are read one by one to measure time."""
 
@@ -52,8 +52,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 """How each decoder is run: `generate`'s options by name."""
 
 
-def preset() -> Pose2GlossTrainConfig:
-    return Pose2GlossTrainConfig(**yaml.safe_load(PRESET.read_text(encoding="utf-8")))
+def preset(name: str) -> Pose2GlossTrainConfig:
+    return Pose2GlossTrainConfig(**yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 def trained(output: Path, glosses: Sequence[str], config: Pose2GlossTrainConfig, batches: Callable[[], Batches]):
@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--isolated-steps", type=int, default=400, help="the same for isolated words")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = preset()
+    config = preset("signx-quick")
     config = replace(config, num_steps=arguments.steps or config.num_steps)
     result = {"steps": config.num_steps, "words": words(arguments.output / "words", config)}
     if arguments.words18:

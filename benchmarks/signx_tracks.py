@@ -60,6 +60,7 @@ def ablation(output: Path, config: Pose2GlossTrainConfig, clips: Sequence[TrackC
         )
     return {
         "decoder": config.decoder_type,
+        "steps": config.num_steps,
         "clips": [len(training), len(validation)],
         "glosses": int(lengths.sum()),
         "training_s": seconds,
@@ -115,16 +116,17 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="folder of the trained networks")
     parser.add_argument("--synthetic", type=Path, help="folder of clips of all five tracks")
     parser.add_argument("--letters", action="store_true", help="real letters, DWPose and MediaPipe")
-    parser.add_argument("--steps", type=int, default=400, help="of training")
+    parser.add_argument("--steps", type=int, help="of training, instead of the preset's")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = replace(preset(), num_steps=arguments.steps, decoder_type="ctc")
-    result = {"steps": arguments.steps}
+    result: dict = {}
     if arguments.synthetic:
-        # These clips have 12 frames a second, of which every one is read.
-        every = replace(config, network={**config.network, "frame_stride": 1})
-        result["synthetic"] = ablation(arguments.output / "synthetic", every, read_track_clips(arguments.synthetic))
+        config = preset("signx-tracks")
+        config = replace(config, num_steps=arguments.steps or config.num_steps)
+        result["synthetic"] = ablation(arguments.output / "synthetic", config, read_track_clips(arguments.synthetic))
     if arguments.letters:
+        config = replace(preset("signx-quick"), decoder_type="ctc")
+        config = replace(config, num_steps=arguments.steps or config.num_steps)
         result["letters"] = ablation(arguments.output / "letters", config, real_letters())
     json.dump(result, sys.stdout)
     print()

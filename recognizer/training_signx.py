@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from jaxtyping import Float32
 
 from poses.files import new_file
-from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED, spell
+from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED, letter_clips, spell
 from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.configuration_signx import SignXConfig
 from recognizer.curves import LossCurve
@@ -194,7 +194,7 @@ def spelled_clips(
     processor = SignRecognizerProcessor()
     clips = []
     for language in languages:
-        known = sorted({item.letter for item in load_letters([language])})
+        known = sorted(set(letter_clips(language)) & set(ALPHABET))
         if not known:
             raise ValueError(f"`languages` must have letters A to Z, got {language!r}, which has none.")
         for number in range(words_per_language):
