@@ -5,6 +5,7 @@ Layout and wiring only: the work is done by `pipelines`, and what the page looks
 
 import argparse
 import base64
+import dataclasses
 import gc
 import html
 import io
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +197,12 @@ def lay_out(name: str, order: type[Order], form: Callable[[Desk], Form], does: s
         with gr.Column(elem_classes="outcome"):
             empty = text(f"empty-{tab}.html")
             outcome = Outcome(
-                status=gr.HTML(say(""), elem_id=f"{tab}-status", elem_classes="status"),
-                steps=gr.HTML("", elem_id=f"{tab}-steps", elem_classes="steps"),
+                status=gr.HTML(say(""), label="Status", elem_id=f"{tab}-status", elem_classes="status"),
+                steps=gr.HTML("", label="Steps", elem_id=f"{tab}-steps", elem_classes="steps"),
                 download=gr.DownloadButton("Download everything (zip)", visible=False, elem_classes="download"),
-                result=gr.HTML(empty, elem_id=f"{tab}-result", elem_classes="result", js_on_load=SHOW_REPORT),
+                result=gr.HTML(
+                    empty, label="Report", elem_id=f"{tab}-result", elem_classes="result", js_on_load=SHOW_REPORT
+                ),
                 cancel=cancel,
                 kept=gr.State(None, time_to_live=KEPT_S, delete_callback=remove),
                 empty=empty,
@@ -207,6 +211,7 @@ def lay_out(name: str, order: type[Order], form: Callable[[Desk], Form], does: s
     def run(*answers: Any) -> Iterator[dict[Any, Any]]:
         yield from carry_out(order(*answers[:-1]), answers[-1], outcome, desk)
 
+    name_answers(run, order, fields)
     started = [go.click, *further]
     gr.on(started, lambda: gr.update(interactive=True), None, cancel, js=f"() => showOutcome('{tab}')", **AT_ONCE)
     running = gr.on(
@@ -229,6 +234,14 @@ def lay_out(name: str, order: type[Order], form: Callable[[Desk], Form], does: s
         cancels=running,
         **AT_ONCE,
     )
+
+
+def name_answers(run: Any, order: Any, fields: Sequence[Any]) -> None:
+    """Has programs hand over a form's answers by the order's names, and what the form holds at first for others."""
+    names = [answer.name for answer in dataclasses.fields(order)]
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    answers = [Parameter(name, kind, default=field.value) for name, field in zip(names, fields, strict=True)]
+    run.__signature__ = Signature([*answers, Parameter("last_folder", kind, default=None)])
 
 
 def carry_out(order: Order, last_folder: str | None, outcome: Outcome, desk: Desk) -> Iterator[dict[Any, Any]]:

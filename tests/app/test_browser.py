@@ -3,11 +3,9 @@
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator
 
 import pytest
-from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 import app
@@ -240,18 +238,3 @@ def test_hostile_uploads_are_refused_in_every_tab(browser, address, tmp_path, ta
     page.get_by_role("button", name=tab, exact=True).click()
     alert = page.get_by_role("alert").filter(has_text="clip.npz")
     expect(alert).to_have_text(re.compile(r"^clip\.npz: must be a pose file \(.*\), found a Python pickle\.$"))
-
-
-@pytest.mark.slow
-def test_a_program_can_ask_for_a_reading(address, tmp_path):
-    save_poses(spell("AB", "ase"), tmp_path / "clip.npz")
-    client = Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
-    assert {"/render", "/recognize", "/evaluate", "/augment", "/explore"} == set(
-        client.view_api(return_format="dict")["named_endpoints"]
-    )
-    download, status, *_ = client.predict("A file", handle_file(tmp_path / "clip.npz"), None, api_name="/recognize")
-    client.close()
-    assert "Read: A\N{NO-BREAK SPACE}B." in status
-    path = download["value"] if isinstance(download, dict) else download
-    with zipfile.ZipFile(path) as archive:
-        assert "reading.json" in archive.namelist()

@@ -1,9 +1,13 @@
-"""What the served page gives to strangers: nothing that is not theirs."""
+"""The page as it is served: what programs get, and what strangers do not."""
 
 import json
 import os
+import re
+import tempfile
 import time
+import zipfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -43,6 +47,26 @@ def order(server: str, tab: str, *answers: object) -> list[object] | None:
 
 def handed_over(path: str | Path) -> dict[str, object]:
     return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+
+
+def test_the_documented_program_gets_what_it_asks_for(server, tmp_path, monkeypatch, capsys):
+    how_to = (ROOT / "docs" / "how-to" / "app.md").read_text(encoding="utf-8")
+    program, _ = re.findall(r"```python\n(.*?)```", how_to, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    example_poses(tmp_path).rename("clip.npz")
+    got: dict[str, Any] = {}
+    exec(program.replace("http://127.0.0.1:7860/", server).replace("HANDS", "A"), got)
+    assert "Signed: A. Read from the render: A." in capsys.readouterr().out
+    assert "Read: H" in got["status"]
+    with zipfile.ZipFile(got["download"]["value"]) as archive:
+        assert {"index.html", "reading.json", "overlay.mp4", "poses.npz"} <= set(archive.namelist())
+    endpoints = got["client"].view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/render", "/recognize", "/evaluate", "/augment", "/explore"}
+    assert all(
+        parameter["parameter_has_default"] for endpoint in endpoints.values() for parameter in endpoint["parameters"]
+    )
+    got["client"].close()
 
 
 def test_no_file_is_served_but_uploads_and_results(server):
