@@ -13,8 +13,6 @@ from functools import cache, partial
 from pathlib import Path
 
 from pipelines.bulk import BulkResult, Part, Tell, run_bulk
-from pipelines.inputs import is_video
-from pipelines.pose_corpus import plain_name
 from poses.estimators import Estimator, create_estimator, extract_poses
 from poses.files import new_directory
 from poses.io import save_poses
@@ -69,6 +67,10 @@ def find_videos(source: Path) -> Mapping[str, Path]:
     Raises:
         ValueError: It is no folder, holds none, or two have one name.
     """
+    # These bring what draws signers, which the processes need not wait for.
+    from pipelines.inputs import is_video
+    from pipelines.pose_corpus import plain_name
+
     if not source.is_dir():
         raise ValueError(f"{source}: must be a folder of videos.")
     found: dict[str, Path] = {}
