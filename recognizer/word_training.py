@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import softmax
 
 from recognizer.calibration import fit_temperature, unknown_threshold
@@ -112,10 +112,14 @@ def calibrate(clips: NormalizedClips, config: WordTrainConfig, network: SignReco
         labels.append(held_out.labels.numpy())
     if not labels:
         raise ValueError("`num_folds` must be 0 where no two signers sign one gloss.")
-    pooled, shown = np.concatenate(logits), np.concatenate(labels)
-    temperature = fit_temperature(pooled, shown)
-    probabilities = softmax(pooled / temperature, axis=1)
-    right = (probabilities.argmax(axis=1) == shown) & (shown > 0)
+    return calibration(np.concatenate(logits), np.concatenate(labels))
+
+
+def calibration(logits: Float[np.ndarray, "clips labels"], labels: Int[np.ndarray, " clips"]) -> tuple[float, float]:
+    """The temperature and the threshold for unknown that fit clips which a network was not trained on."""
+    temperature = fit_temperature(logits, labels)
+    probabilities = softmax(logits / temperature, axis=1)
+    right = (probabilities.argmax(axis=1) == labels) & (labels > 0)
     return temperature, unknown_threshold(probabilities[:, 1:].max(axis=1), right)
 
 
