@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 
 from gen.signers import rotations
 from gen.signers.body import Body
@@ -76,8 +76,8 @@ class _Bones:
 
     def __init__(self, body: Body, num_frames: int):
         self.body = body
-        self.linear = np.zeros((num_frames, len(body.heads), 3, 3))
-        self.positions = np.zeros((num_frames, len(body.heads), 3))
+        self.linear = np.zeros((num_frames, len(body.heads), 3, 3), np.float32)
+        self.positions = np.zeros((num_frames, len(body.heads), 3), np.float32)
         self.known = np.zeros(len(body.heads), bool)
 
     def set(self, name: str, linear: np.ndarray, position: np.ndarray | None = None):
@@ -107,7 +107,7 @@ _NECK = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75, "head": 1.0}
 
 def assemble(
     body: Body, plan: Plan, hands: dict[str, HandPose | None]
-) -> tuple[Float[np.ndarray, "frames bones 3 3"], Float[np.ndarray, "frames bones 3"]]:
+) -> tuple[Float32[np.ndarray, "frames bones 3 3"], Float32[np.ndarray, "frames bones 3"]]:
     """World maps of all bones and the places of their joints.
 
     Args:

@@ -308,8 +308,8 @@ def _move(sight: _Sight, body: Body, hands: dict[str, HandPose | None]) -> BodyM
     pitch = np.arcsin(np.clip(ahead[:, 2], -1, 1))
     roll = np.arctan2(turn[:, 2, 0], turn[:, 2, 2])
     return BodyMotion(
-        linear=linear.astype(np.float32),
-        positions=positions.astype(np.float32),
+        linear=linear,
+        positions=positions,
         expression=sight.plan.head.expression.astype(np.float32),
         camera=sight.camera,
         head_turn_deg=np.degrees(np.stack([yaw, pitch, roll], axis=1)).astype(np.float32),

@@ -390,24 +390,23 @@ def _stretch_segments(
     model: HandModel, pose: HandPose, points: np.ndarray, confidence: np.ndarray, track: np.ndarray
 ) -> HandPose:
     """Gives each track the lengths of finger segments and palm that bring its hands closest to the points."""
-    posed = pose_hands(model, pose)
-    error = points - posed.points[..., _SEEN] - pose.place[:, None]
-    far = (error**2).sum(-1) / OUTLIER_M**2
-    weight = confidence * _WORTH / (1 + far) ** 2 / POINT_NOISE_M**2
-    jacobian = _stretch_jacobian(model, pose, posed)
-    weighted = jacobian * weight[..., None, None]
-    slope = np.einsum("npai,npa->ni", weighted, error)
-    flat = (len(points), 42, jacobian.shape[-1])
-    curvature = np.swapaxes(weighted.reshape(flat), 1, 2) @ jacobian.reshape(flat)
-    stretch = pose.stretch.copy()
-    for number in np.unique(track):
-        mine = track == number
-        # Frames of a clip err alike: many of them are worth no more than a few.
-        worth = min(1.0, STRETCH_FRAMES / mine.sum())
-        prior = np.eye(flat[-1]) / STRETCH_SPREAD**2
-        change = np.linalg.solve(curvature[mine].sum(0) * worth + prior, slope[mine].sum(0) * worth)
-        stretch[mine] = np.clip(stretch[mine] * np.exp(change), *STRETCH_RANGE)
-    return replace(pose, stretch=stretch)
+    numbers, of_track = np.unique(track, return_inverse=True)
+    slope, curvature = np.zeros((len(numbers), 17)), np.zeros((len(numbers), 17, 17))
+    for start in range(0, len(points), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        posed = pose_hands(model, pose[block])
+        error = points[block] - posed.points[..., _SEEN] - pose.place[block, None]
+        far = (error**2).sum(-1) / OUTLIER_M**2
+        weight = confidence[block] * _WORTH / (1 + far) ** 2 / POINT_NOISE_M**2
+        jacobian = _stretch_jacobian(model, pose[block], posed)
+        weighted = (jacobian * weight[..., None, None]).reshape(len(error), 42, 17)
+        np.add.at(slope, of_track[block], np.einsum("npi,np->ni", weighted, error.reshape(len(error), 42)))
+        np.add.at(curvature, of_track[block], np.swapaxes(weighted, 1, 2) @ jacobian.reshape(len(error), 42, 17))
+    # Frames of a clip err alike: many of them are worth no more than a few.
+    worth = np.minimum(1.0, STRETCH_FRAMES / np.bincount(of_track))[:, None]
+    prior = np.eye(17) / STRETCH_SPREAD**2
+    change = np.linalg.solve(curvature * worth[..., None] + prior, (slope * worth)[..., None])[..., 0]
+    return replace(pose, stretch=np.clip(pose.stretch * np.exp(change)[of_track], *STRETCH_RANGE))
 
 
 def _stretch_jacobian(model: HandModel, pose: HandPose, posed: PosedHands) -> np.ndarray:

@@ -33,6 +33,9 @@ SIZE_RANGE = (0.75, 1.35)
 LEAST_WEIGHT = 0.8
 """Points that together tell less than this (1 is a nose) leave the head as it is in the frames around."""
 
+_BLOCK = 512
+"""Frames worked on at once, so that memory doesn't grow with the clip."""
+
 
 @dataclass(frozen=True, eq=False)
 class HeadPose:
@@ -117,8 +120,17 @@ def _first_guess(rest, seen, weight):
     return rotation, scale, place
 
 
-def _refine(rest, seen, weight, rotation, scale, place, prior, size_spread, iterations=8):
-    """Gauss-Newton on turn, size and place of every frame's head."""
+def _refine(rest, seen, weight, rotation, scale, place, prior, size_spread):
+    """Gauss-Newton on turn, size and place of every frame's head, some frames at a time."""
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(seen), _BLOCK)]
+    done = [
+        _refine_block(rest, seen[b], weight[b], rotation[b], scale[b], place[b], prior[b], size_spread) for b in blocks
+    ]
+    turns, scales, places = zip(*done, strict=True)
+    return np.concatenate(turns), np.concatenate(scales), np.concatenate(places)
+
+
+def _refine_block(rest, seen, weight, rotation, scale, place, prior, size_spread, iterations=8):
     precision = weight / POINT_NOISE_M**2
     for _ in range(iterations):
         turned = np.einsum("nij,kj->nki", rotation, rest) * scale[:, None, None]
