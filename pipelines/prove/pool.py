@@ -1,0 +1,154 @@
+"""Everything that recognizers can be trained and tested on: the clips as given, and their renders."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.gate import Gate
+from pipelines.prove.clips import LabelledClip, check_disjoint, read_labelled
+from pipelines.prove.plan import Plan
+from pipelines.prove.renders import Shot, look_at, passes, plan_shots, render_shots
+from pipelines.prove.stand_in import KEYPOINTS_FILE, film_takes, read_takes
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One clip or render that a recognizer may see.
+
+    Attributes:
+        clip: Name of the clip that it shows, or is.
+        view: What the network that reads pixels sees, an .npy file.
+        poses: What the network that reads poses gets: of a clip its own, of a render those found in it, None where
+            nobody was found.
+        gloss: What is signed.
+        signer: Who signs the clip that it shows.
+        variant: Tells renders of one clip apart.
+        kept: Whether the gate lets it through; clips as given always are.
+    """
+
+    clip: str
+    view: Path
+    poses: Path | None
+    gloss: str
+    signer: str
+    variant: int = 0
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All samples.
+
+    Attributes:
+        stand_in: Whether the clips are no real video.
+        real: Clips to train on, as given.
+        synthetic: Renders of these by signers who sign nothing else, the first variant of each clip before the second.
+        round_trip: Renders of these by their own signers.
+        test: Clips to test on, by signers who are in no other list.
+        synthetic_test: Renders of these by further signers.
+        failed: Why clips and renders could not be used, by name.
+    """
+
+    stand_in: bool
+    real: tuple[Sample, ...]
+    synthetic: tuple[Sample, ...]
+    round_trip: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    synthetic_test: tuple[Sample, ...]
+    failed: Mapping[str, str]
+
+    def with_poses(self) -> "Pool":
+        """Without the renders in which nobody was found."""
+        lists = ("real", "synthetic", "round_trip", "test", "synthetic_test")
+        found = {name: tuple(sample for sample in getattr(self, name) if sample.poses) for name in lists}
+        return replace(self, **found)
+
+
+def fill_pool(
+    data: Path, output: Path, plan: Plan, *, consent: str, gate: Gate, seed: int, workers: int, show: bool
+) -> Pool:
+    """Films where `data` is a folder of pose clips, looks at all clips, and renders them: three bulk jobs in `output`.
+
+    Args:
+        data: A table of labelled videos, or a folder of pose clips.
+        output: A folder, maybe one that an earlier call began.
+        plan: What is made.
+        consent: Why the signers in the videos may be shown.
+        gate: Says which renders are kept.
+        seed: Decides all that is random.
+        workers: Processes.
+        show: Whether to show progress bars on standard error.
+
+    Raises:
+        ValueError: The data are wrong, or too many clips could not be used.
+    """
+    stand_in = data.is_dir()
+    table = data
+    if stand_in:
+        takes = read_takes(data / KEYPOINTS_FILE, plan.filming, seed=seed)
+        size = plan.rendering.size
+        table = film_takes(
+            takes, output / "films", filming=plan.filming, size=size, seed=seed, workers=workers, show=show
+        )
+    clips = read_labelled(table, seed=seed)
+    looked = look_at(clips, output / "clips", plan.rendering, plan.training, workers=workers, show=show)
+    clips = tuple(clip for clip in clips if clip.name in looked.parts)
+    check_disjoint(clips, table)
+    shots = plan_shots(clips, output / "clips", plan.rendering, seed=seed)
+    rendered = render_shots(
+        shots,
+        output / "renders",
+        plan.rendering,
+        plan.training,
+        consent=consent,
+        seed=seed,
+        workers=workers,
+        show=show,
+    )
+    usable = {name: shot for name, shot in shots.items() if name in rendered.parts}
+    return _sort(clips, usable, output, gate, stand_in, {**looked.failed, **rendered.failed})
+
+
+def _sort(
+    clips: tuple[LabelledClip, ...],
+    shots: Mapping[str, Shot],
+    output: Path,
+    gate: Gate,
+    stand_in: bool,
+    failed: Mapping[str, str],
+) -> Pool:
+    by_name = {clip.name: clip for clip in clips}
+    renders: dict[str, dict[tuple[int, str], Sample]] = {}
+    for name, shot in shots.items():
+        clip, folder = by_name[shot.clip.name], output / "renders" / "parts" / name
+        found = folder / "found.pose"
+        renders.setdefault(shot.group, {})[shot.variant, clip.name] = Sample(
+            clip=clip.name,
+            view=folder / "view.npy",
+            poses=found if found.exists() else None,
+            gloss=clip.gloss,
+            signer=clip.signer,
+            variant=shot.variant,
+            kept=not passes(folder, gate),
+        )
+
+    def ordered(group: str) -> tuple[Sample, ...]:
+        return tuple(sample for _, sample in sorted(renders.get(group, {}).items()))
+
+    def given(split: str) -> tuple[Sample, ...]:
+        chosen = sorted((clip for clip in clips if clip.split == split), key=lambda clip: clip.name)
+        folders = [output / "clips" / "parts" / clip.name for clip in chosen]
+        return tuple(
+            Sample(clip.name, folder / "view.npy", folder / "poses.pose", clip.gloss, clip.signer)
+            for clip, folder in zip(chosen, folders, strict=True)
+        )
+
+    return Pool(
+        stand_in=stand_in,
+        real=given("train"),
+        synthetic=ordered("synthetic"),
+        round_trip=ordered("round-trip"),
+        test=given("test"),
+        synthetic_test=ordered("synthetic-test"),
+        failed=failed,
+    )
