@@ -23,6 +23,7 @@ from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
 
 from pipelines.corpus import COMMANDS as CORPUS_COMMANDS
 from pipelines.gate import Gate
+from pipelines.prove.command import prove
 from pipelines.variation_limits import Variation
 
 Result = tuple[dict[str, Any], str] | tuple[dict[str, Any], str, int]
@@ -588,6 +589,7 @@ COMMANDS = {
     "loop": loop,
     "evaluate": evaluate,
     "augment": augment,
+    "prove": prove,
     "doctor": doctor,
 }
 
