@@ -21,12 +21,12 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from gradio_client import Client
@@ -35,6 +35,8 @@ from tqdm import tqdm
 from benchmarks.app_server import KEPT_S, SWEEP_S, Server, served
 from benchmarks.hostile_files import FILES, NAMES
 from pipelines.environment import machine
+
+Result = TypeVar("Result")
 
 SMALLEST = ("Spell a word", "A", "ase", None, "alex", None, None, "signer-small", 1, 0)
 """The form of `/render`: the shortest word, one step of diffusion."""
@@ -95,7 +97,8 @@ def main() -> None:
 def render_at_once(number: int, folder: Path) -> dict[str, Any]:
     """So many people, each with a connection of their own, press Render at the same moment."""
     with served(folder) as server:
-        clients = [Client(server.address, verbose=False, download_files=str(folder / "got")) for _ in range(number)]
+        patient = {"verbose": False, "download_files": str(folder / "got"), "httpx_kwargs": {"timeout": PATIENCE_S}}
+        clients = [Client(server.address, **patient) for _ in range(number)]
         start = threading.Barrier(number)
 
         def press(client: Client) -> tuple[float, bool]:
@@ -112,7 +115,7 @@ def render_at_once(number: int, folder: Path) -> dict[str, Any]:
             return time.perf_counter() - pressed, came
 
         with ThreadPoolExecutor(number) as people:
-            outcomes = list(tqdm(people.map(press, clients), total=number, desc="renders"))
+            outcomes = completed([people.submit(press, client) for client in clients], "renders")
         for client in clients:
             client.close()
         watched = server.figures()
@@ -124,6 +127,11 @@ def render_at_once(number: int, folder: Path) -> dict[str, Any]:
         "worst_wait_s": round(max(waits), 1),
         **watched,
     }
+
+
+def completed(futures: list[Future[Result]], name: str) -> list[Result]:
+    """What they give, in the order in which they are done, with a bar."""
+    return [future.result() for future in tqdm(as_completed(futures), total=len(futures), desc=name)]
 
 
 def upload(number: int, seed: int, folder: Path) -> dict[str, Any]:
@@ -144,7 +152,7 @@ def upload(number: int, seed: int, folder: Path) -> dict[str, Any]:
             return Answer(kind, field, *submit(server, field, random.choice(NAMES), data))
 
         with ThreadPoolExecutor(AT_ONCE) as people:
-            answers = list(tqdm(people.map(hand_over, range(number)), total=number, desc="uploads"))
+            answers = completed([people.submit(hand_over, index) for index in range(number)], "uploads")
         alive, watched = server.process.poll() is None, server.figures()
         time.sleep(KEPT_S + 3 * SWEEP_S)
         left = server.files()

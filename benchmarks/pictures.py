@@ -1,7 +1,8 @@
-"""Makes the pictures of the README and the page: `python -m benchmarks.pictures`, after `make demo`.
+"""Makes the pictures of the README, the documents and the page: `python -m benchmarks.pictures`, after `make demo`.
 
-`docs/pictures/strip.png` and `loop.gif` show what `make demo` wrote, `assets/portraits.webp` the built-in signers. All
-of them are synthetic: nobody's picture is in the repository.
+`docs/pictures/strip.png` and `loop.gif` show what `make demo` wrote, `presets.png` a frame of it in every drawing
+style, `signers.webp` and `assets/portraits.webp` the built-in signers. All of them are synthetic: nobody's picture is
+in the repository.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gen.renderers.pictures import built_in_picture
 from gen.signers.appearance import BUILT_IN_SIGNERS
+from poses.draw import PRESETS, draw_poses
+from poses.io import load_poses
 from poses.keypoints import index
 from poses.video import read_frames
 
@@ -38,6 +41,8 @@ def main() -> None:
     folder = parser.parse_args().demo
     draw_strip(folder).save(PICTURES / "strip.png", optimize=True)
     write_gif(folder, PICTURES / "loop.gif")
+    draw_presets(folder).save(PICTURES / "presets.png", optimize=True)
+    draw_signers().save(PICTURES / "signers.webp", quality=85, method=6)
     draw_portraits().save(PORTRAITS, quality=85, method=6)
 
 
@@ -90,6 +95,33 @@ def write_gif(folder: Path, path: Path) -> None:
     small = [frame.resize((frame.width * 3 // 4, frame.height * 3 // 4), Image.Resampling.LANCZOS) for frame in frames]
     few = [frame.quantize(96, dither=Image.Dither.NONE) for frame in small]
     few[0].save(path, save_all=True, append_images=few[1:], duration=round(2000 / fps), loop=0, optimize=True)
+
+
+def draw_presets(folder: Path) -> Image.Image:
+    """The frame halfway through the first gloss as each family of video models expects it."""
+    poses = load_poses(folder / "driving.npz")
+    span = poses.glosses[0]
+    middle = (span.start + span.stop) // 2
+    frame = poses[middle : middle + 1]
+    return draw_grid({name: next(iter(draw_poses(frame, name, height=512, width=512))) for name in PRESETS}, columns=4)
+
+
+def draw_signers() -> Image.Image:
+    """The built-in signers as they are given to a renderer."""
+    return draw_grid({name: built_in_picture(name, 512, 512).image for name in BUILT_IN_SIGNERS}, columns=5)
+
+
+def draw_grid(cells: dict[str, Picture], *, columns: int) -> Image.Image:
+    """Square pictures in rows, each above its name."""
+    height = CELL_PX + CAPTION_PX
+    rows = -(-len(cells) // columns)
+    grid = Image.new("RGB", (columns * (CELL_PX + MARGIN_PX) - MARGIN_PX, rows * height), PAPER)
+    draw, small = ImageDraw.Draw(grid), ImageFont.load_default(14)
+    for number, (name, picture) in enumerate(cells.items()):
+        left, top = number % columns * (CELL_PX + MARGIN_PX), number // columns * height
+        grid.paste(Image.fromarray(picture).resize((CELL_PX, CELL_PX), Image.Resampling.LANCZOS), (left, top))
+        draw.text((left + CELL_PX / 2, top + CELL_PX + CAPTION_PX / 2), name, INK, small, anchor="mm")
+    return grid
 
 
 def draw_portraits() -> Image.Image:

@@ -11,6 +11,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").glob("**/*.md"))
 TEXTS = {str(path.relative_to(ROOT / "docs")): path.read_text(encoding="utf-8") for path in PAGES}
+REFERENCE = re.findall(r"^::: (\S+)\.(\w+)$", TEXTS["reference.md"], re.MULTILINE)
 BLOCKS = [block for text in TEXTS.values() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
 
 
@@ -42,10 +43,17 @@ def test_the_names_that_stay_exist():
 
 
 def test_the_reference_names_what_exists():
-    names = re.findall(r"^::: (\S+)\.(\w+)$", TEXTS["reference.md"], re.MULTILINE)
-    assert len(names) > 10
-    for module, name in names:
+    assert len(REFERENCE) > 10
+    for module, name in REFERENCE:
         assert getattr(import_module(module), name).__doc__, f"{module}.{name}"
+
+
+def test_the_names_that_stay_are_in_the_reference():
+    described = {getattr(import_module(module), name) for module, name in REFERENCE}
+    for module, names in re.findall(r"^\| `([\w.]+)` \| (.*) \|$", TEXTS["python.md"], re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", names):
+            if callable(value := getattr(import_module(module), name)):  # others are tuples and tables
+                assert value in described, f"{module}.{name}"
 
 
 def test_the_citation_has_the_packages_version():
