@@ -95,7 +95,7 @@ def watch_pair(pair: Pair, estimator: Estimator, clock: Clock) -> WatchedPair:
     reference = _watch_other(pair.reference, placed, info, boxes, estimator, clock)
     control = None if reference else _watch_other(pair.control, placed, info, boxes, estimator, clock)
     differs = _reference_problems(placed, reference) if reference else []
-    signer = _signers_colours(pair.image, estimator) if pair.image else reference.colours if reference else None
+    signer = _signers_colours(pair.image, estimator, clock) if pair.image else reference.colours if reference else None
     return WatchedPair(
         driving,
         info,
@@ -202,11 +202,14 @@ def _resized(frame: UInt8[np.ndarray, "height width 3"], width: int, height: int
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _signers_colours(image: Path, estimator: Estimator) -> Float[np.ndarray, "1 3 3"]:
+def _signers_colours(image: Path, estimator: Estimator, clock: Clock) -> Float[np.ndarray, "1 3 3"]:
     """Colours of the signer in a picture."""
     picture = read_picture(image)
+    started = time.perf_counter()
     estimator.reset()
-    return _colours(picture, *estimator.estimate(picture))[None]
+    found = estimator.estimate(picture)
+    clock.extract += time.perf_counter() - started
+    return _colours(picture, *found)[None]
 
 
 def _colours(
