@@ -33,7 +33,7 @@ class Gate:
     label_share: float = 0.75
     colour: float = 15.0
     colour_drift: float = 15.0
-    pose_drift: float = 0.2
+    pose_drift: float = 0.1
     frozen_share: float = 0.2
 
     def __post_init__(self):
