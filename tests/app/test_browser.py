@@ -23,6 +23,7 @@ pytestmark = [
 
 DESK: ViewportSize = {"width": 1360, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+TABS = ["Render", "Recognize", "Evaluate", "Augment", "Explore"]
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +97,10 @@ def test_a_word_is_rendered_watched_and_read(browser, address):
     assert failed == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", [pytest.param(False, marks=pytest.mark.slow), True], ids=["light", "dark"])
 def test_a_phone_shows_the_page_and_the_report_without_scrolling_sideways(browser, address, dark):
     page = visit(browser, address, viewport=PHONE, dark=dark)
+    expect(page.get_by_role("tab").filter(visible=True)).to_have_text(TABS)  # none hides behind three dots
     page.get_by_label("Word", exact=True).fill("a")
     press_render(page)
     expect(page.locator("#render-status")).to_be_in_viewport()
@@ -147,6 +149,19 @@ def test_a_render_is_cancelled_while_another_waits(browser, address, renderer):
     expect(first.locator("#render-status p")).to_have_text("Cancelled.")
 
 
+def test_an_order_ends_when_its_page_is_closed(browser, address, renderer):
+    renderer.gate.clear()
+    page, other = visit(browser, address), visit(browser, address)
+    press_render(page)
+    expect(page.locator("#render-steps")).to_contain_text("frames", timeout=60_000)
+    page.context.close()
+    press_render(other)
+    expect(other.locator("#render-status p")).to_have_text("Waiting: 1 ahead of you.")
+    renderer.gate.set()
+    wait_until_done(other)
+    assert renderer.num_frames < 100  # HANDS has 70: the closed page's order did not go on
+
+
 def test_wrong_uploads_are_refused_in_one_line(browser, address, tmp_path, monkeypatch):
     page = visit(browser, address)
     page.get_by_label("Use my own clip").check()
@@ -168,6 +183,7 @@ def test_wrong_uploads_are_refused_in_one_line(browser, address, tmp_path, monke
     wait_until_done(page)
 
 
+@pytest.mark.slow
 def test_nobody_is_shown_signing_without_consent(browser, address, tmp_path):
     page = visit(browser, address)
     page.get_by_label("My own picture").check()
@@ -182,6 +198,7 @@ def test_nobody_is_shown_signing_without_consent(browser, address, tmp_path):
     wait_until_done(page)
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_none_is_refused(browser, address, tmp_path):
     page = visit(browser, address)
     page.get_by_label("My own picture").check()
@@ -204,7 +221,7 @@ def open_tab(page: Page, name: str) -> None:
     [
         ("Recognize", "HANDS, poses", r"Read: H\sA\sN\sD\sS\."),
         ("Explore", "A small shard with defects", r"Clips: 3, rejected: 0\. Repaired: 4 kinds of defects"),
-        pytest.param("Evaluate", "HANDS, drawn by avatar", "Hands in place: ", marks=pytest.mark.slow),
+        ("Evaluate", "HANDS, drawn by avatar", "Hands in place: "),
     ],
 )
 def test_a_tab_follows_its_example(browser, address, renderer, tab, example, found):
@@ -223,6 +240,23 @@ def test_a_tab_follows_its_example(browser, address, renderer, tab, example, fou
     with page.expect_download() as download:
         panel.get_by_role("button", name="Download everything").click()
     assert download.value.suggested_filename == "signloop.zip"
+
+
+def test_a_training_set_is_made_and_watched(browser, address):
+    page = visit(browser, address)
+    open_tab(page, "Augment")
+    page.get_by_label("Words, parted by spaces").fill("A")
+    signers = page.get_by_role("group", name="Who signs")
+    expect(signers.get_by_role("checkbox", checked=True)).to_have_count(2)
+    page.get_by_role("button", name="Augment", exact=True).click()
+    expect(page.locator("#augment-status p")).to_have_text(re.compile("Kept: 1 of 2 clips"), timeout=60_000)
+    report = page.frame_locator("#augment-result iframe")
+    expect(report.get_by_label("A by alex, variation 1")).to_be_visible()
+    expect(report.get_by_text("Colours unlike the signer's: ")).to_be_visible()
+    report.get_by_role("button", name="Play all").click()
+    expect(report.get_by_role("button", name="Pause all")).to_be_visible()
+    page.get_by_text("The same from the command line").filter(visible=True).click()
+    expect(page.locator("#augment pre")).to_contain_text("--signers alex amara --keep_rejected --variants 1")
 
 
 @pytest.mark.slow
