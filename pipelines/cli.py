@@ -178,6 +178,46 @@ def _extract_all(videos: Path, output: Path, *, estimator: str, workers: int, ov
     return facts, "\n".join([*lines, *result.failed.values()])
 
 
+def tracks(
+    video: Path,
+    output: Path,
+    *,
+    tracks: list[str] | None = None,
+    smplerx: Path | None = None,
+    estimator: str = "mediapipe",
+    overwrite: bool = False,
+) -> Result:
+    """Makes SignX's pose tracks of a video, for `signloop train pose2gloss`.
+
+    Args:
+        video: A video file of one signer.
+        output: An .npz file.
+        tracks: dwpose, mediapipe_pose, primedepth_depth, sapiens_segmentation; the first two by default. The others
+            fetch weights when first used.
+        smplerx: The output folder of SMPLer-X for this video, for the track smplerx.
+        estimator: Who finds the poses of the track dwpose.
+        overwrite: Replace the file if it is there.
+    """
+    from pipelines.progress import Stages
+    from pipelines.video_tracks import extract_tracks
+    from poses.estimators import create_estimator
+    from poses.files import new_file
+    from recognizer.track_clips import save_tracks
+    from recognizer.tracks import split_tracks
+
+    if output.suffix != ".npz":
+        raise ValueError(f"{output}: must end in .npz.")
+    with new_file(output, overwrite=overwrite) as aside:
+        chosen = ["dwpose", "mediapipe_pose"] if tracks is None else tracks
+        found = extract_tracks(
+            video, chosen, estimator=create_estimator(estimator), smplerx=smplerx, stages=Stages(show=True)
+        )
+        save_tracks(found, aside)
+    names = list(split_tracks(found))
+    facts = {"output": str(output), "num_frames": len(found), "tracks": names}
+    return facts, f"{output}: {len(found)} frames of {', '.join(names)}."
+
+
 def render(
     poses: Path,
     output: Path,
@@ -583,6 +623,7 @@ COMMANDS = {
     "draw": draw,
     "convert": convert,
     "extract": extract,
+    "tracks": tracks,
     "inspect": inspect,
     "render": render,
     "recognize": recognize,
