@@ -1,11 +1,19 @@
 """What is installed is what is there: packages and data are listed one by one."""
 
 import ast
+import json
 import re
+import shutil
+import subprocess
 import sys
+import sysconfig
+import tarfile
 import tomllib
+import venv
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -71,3 +79,38 @@ def test_whatever_is_imported_is_asked_for():
     assert "torch" in foreign
     for name in foreign:
         assert {owner.lower().replace("_", "-") for owner in distributions[name]} & asked, name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_wheel_works_away_from_the_repository(tmp_path):
+    """In an environment that has the dependencies, read from this one, and nothing of the repository."""
+    source, outside = tmp_path / "source", tmp_path / "outside"
+    unwanted = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "demo", "dist", "runs", "site")
+    shutil.copytree(ROOT, source, ignore=unwanted)
+    build = "from setuptools.build_meta import build_sdist, build_wheel; build_wheel('..'); build_sdist('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    assert wheel.stat().st_size < 25e6
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"app.py", "assets/app.css", "configs/signers-quick.yaml", "recognizer/weights/model.safetensors"} <= names
+
+    venv.create(tmp_path / "venv")
+    python, signloop = (tmp_path / "venv" / "bin" / name for name in ("python", "signloop"))
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel]
+    subprocess.run(install, check=True)
+    # After the wheel's own folder on the path; files there that lead to the repository aren't followed.
+    (packages,) = (tmp_path / "venv" / "lib").glob("*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    outside.mkdir()
+
+    def said(*command: str | Path) -> str:
+        return subprocess.run(command, cwd=outside, check=True, capture_output=True, text=True).stdout
+
+    assert str(packages) in said(python, "-c", "import app; print(app.__file__)")
+    assert json.loads(said(signloop, "doctor", "--json"))["healthy"]
+    assert "num_steps: 400" in said(signloop, "train", "recognizer", "--config", "recognizer-quick", "--print_config")
+    said(signloop, "spell", "AB", "ab.npz")
+    said(signloop, "render", "ab.npz", "ab.mp4", "--renderer", "avatar", "--image", "kenji")
+    assert [line[0] for line in said(signloop, "recognize", "ab.npz").splitlines()[:2]] == ["A", "B"]
