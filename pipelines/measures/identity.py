@@ -108,7 +108,7 @@ def _face_box(pixels: Float[np.ndarray, "128 2"], seen: Bool[np.ndarray, " 128"]
 def _hair_box(pixels: Float[np.ndarray, "128 2"], seen: Bool[np.ndarray, " 128"]) -> Box | None:
     if not seen[[*_EYELIDS, _CHIN]].all():
         return None
-    eyes_x, eyes_y = pixels[_EYELIDS].mean(axis=0)
+    eyes_x, eyes_y = pixels[_EYELIDS].mean(axis=0).tolist()
     height = float(np.linalg.norm(pixels[_CHIN] - (eyes_x, eyes_y)))
     return eyes_x - 0.35 * height, eyes_y - height, eyes_x + 0.35 * height, eyes_y - 0.75 * height
 
@@ -116,7 +116,7 @@ def _hair_box(pixels: Float[np.ndarray, "128 2"], seen: Bool[np.ndarray, " 128"]
 def _clothes_box(pixels: Float[np.ndarray, "128 2"], seen: Bool[np.ndarray, " 128"]) -> Box | None:
     if not seen[_SHOULDERS].all():
         return None
-    neck_x, neck_y = pixels[_SHOULDERS].mean(axis=0)
+    neck_x, neck_y = pixels[_SHOULDERS].mean(axis=0).tolist()
     width = float(np.linalg.norm(np.subtract(*pixels[_SHOULDERS])))
     return neck_x - 0.3 * width, neck_y + 0.3 * width, neck_x + 0.3 * width, neck_y + 0.8 * width
 
