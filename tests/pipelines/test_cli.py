@@ -172,7 +172,7 @@ def test_mistakes_of_ours_are_not_hidden(monkeypatch):
 
 @pytest.mark.parametrize("preset", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_is_found_by_name_and_belongs_to_a_command(preset, capsys):
-    for command in (*CONFIGURED, ("augment", "poses", "output")):
+    for command in (*CONFIGURED, ("augment", "poses", "output"), ("prove",)):
         try:
             main([*command, "--config", preset.stem, "--print_config"])
         except SystemExit as done:
