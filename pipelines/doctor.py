@@ -42,7 +42,7 @@ class Part:
 
     Attributes:
         kind: estimator, renderer or recognizer.
-        name: As on the command line.
+        name: As on the command line: of a recognizer, its vocabulary.
         can_run: Whether all packages and files are here.
         licence: Of its weights.
         commercial: Whether the weights may be used commercially.
@@ -275,16 +275,19 @@ PARTS: dict[tuple[str, str], tuple[tuple[str, ...], Weights]] = {
             ("body.safetensors", "keypoints.csv"), "SignLoop", "CC0", "yes", _in_package("gen", "signers"), _REINSTALL
         ),
     ),
-    ("recognizer", "recognizer"): (
-        ("torch", "transformers"),
-        Weights(
-            ("config.json", "model.safetensors", "preprocessor_config.json"),
-            "SignLoop",
-            _OURS,
-            "yes",
-            _in_package("recognizer", "weights"),
-            _REINSTALL,
-        ),
-    ),
+    **{
+        ("recognizer", vocabulary): (
+            ("torch", "transformers"),
+            Weights(
+                ("config.json", "model.safetensors", "preprocessor_config.json"),
+                "SignLoop",
+                _OURS,
+                "yes",
+                _in_package("recognizer", folder),
+                _REINSTALL,
+            ),
+        )
+        for vocabulary, folder in (("letters", "weights"), ("words", "weights/words"))
+    },
 }
 """The packages and the files of each part, by kind and name."""

@@ -10,6 +10,7 @@ from pipelines import doctor
 from pipelines.cli import main
 from pipelines.doctor import PARTS, Diagnosis, SelfTest, diagnose, examine, installed_versions, run_self_test, summary
 from poses.estimators import ESTIMATORS, dwpose, openpose
+from recognizer.reading import VOCABULARIES
 
 PASSED = SelfTest(True, {"load": 1.5, "render": 0.2}, "")
 
@@ -17,6 +18,10 @@ PASSED = SelfTest(True, {"load": 1.5, "render": 0.2}, "")
 def test_every_estimator_and_renderer_is_examined():
     assert [name for kind, name in PARTS if kind == "estimator"] == list(ESTIMATORS)
     assert {name for kind, name in PARTS if kind == "renderer"} == set(RENDERERS)
+    recognizers = {
+        name: weights.find("config.json").parent for (kind, name), (_, weights) in PARTS.items() if kind == "recognizer"
+    }
+    assert recognizers == VOCABULARIES
 
 
 def test_the_files_are_those_that_estimators_fetch():
@@ -29,7 +34,7 @@ def test_the_files_are_those_that_estimators_fetch():
 
 
 @pytest.mark.parametrize(
-    "key", [("estimator", "mediapipe"), ("renderer", "signer-small"), ("renderer", "avatar"), ("recognizer",) * 2]
+    "key", [("estimator", "mediapipe"), ("renderer", "signer-small"), ("renderer", "avatar"), ("recognizer", "letters")]
 )
 def test_what_the_package_carries_can_run(key):
     part = examine(*key)
