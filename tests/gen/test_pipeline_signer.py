@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +55,15 @@ def test_a_window_begins_where_the_last_one_ended(pipeline, driving, picture, mo
     render(pipeline, driving, picture, window=5)
     assert [frames for frames, _ in seen] == [5, 5, 2]
     assert [levels[0] for _, levels in seen] == [1000, 0, 0]
+
+
+def test_a_stream_that_is_left_early_leaves_nothing_running(pipeline, driving, picture):
+    running = set(threading.enumerate())
+    stream = pipeline.stream(driving, picture.image, picture.poses, window=3)
+    next(stream)
+    assert set(threading.enumerate()) > running  # the next window's maps are made aside
+    stream.close()
+    assert set(threading.enumerate()) == running
 
 
 def test_saving_and_loading_keeps_the_frames(pipeline, driving, picture, tmp_path):
