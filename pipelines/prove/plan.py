@@ -75,7 +75,7 @@ class Comparison:
         seeds: Runs of each way, with other weights, batches and, where not all are used, clips.
     """
 
-    fractions: tuple[float, ...] = (0.17, 0.34, 1.0)
+    fractions: tuple[float, ...] = (0.17, 0.5, 1.0)
     ratios: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
     seeds: int = FEWEST_SEEDS
 
@@ -103,8 +103,8 @@ class Training:
         image_size: Pixels to a side that the network sees.
     """
 
-    num_steps: int = 200
-    pose_steps: int = 80
+    num_steps: int = 120
+    pose_steps: int = 60
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.05

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipelines.gate import Gate
 from pipelines.prove.clips import LabelledClip, check_disjoint, read_labelled
 from pipelines.prove.plan import Plan
-from pipelines.prove.renders import Shot, look_at, passes, plan_shots, render_shots
+from pipelines.prove.renders import GROUPS, Shot, look_at, plan_shots, reasons_against, render_shots
 from pipelines.prove.stand_in import KEYPOINTS_FILE, film_takes, read_takes
 
 
@@ -18,8 +18,8 @@ class Sample:
     Attributes:
         clip: Name of the clip that it shows, or is.
         view: What the network that reads pixels sees, an .npy file.
-        poses: What the network that reads poses gets: of a clip its own, of a render those found in it, None where
-            nobody was found.
+        poses: What the network that reads poses gets: of a clip its own, of a render those found in it, None where no
+            shoulders were found.
         gloss: What is signed.
         signer: Who signs the clip that it shows.
         variant: Tells renders of one clip apart.
@@ -58,7 +58,7 @@ class Pool:
     failed: Mapping[str, str]
 
     def with_poses(self) -> "Pool":
-        """Without the renders in which nobody was found."""
+        """Without the renders in which no shoulders were found."""
         lists = ("real", "synthetic", "round_trip", "test", "synthetic_test")
         found = {name: tuple(sample for sample in getattr(self, name) if sample.poses) for name in lists}
         return replace(self, **found)
@@ -105,6 +105,10 @@ def fill_pool(
         workers=workers,
         show=show,
     )
+    for group in GROUPS:
+        if not any(shot.group == group for name, shot in shots.items() if name in rendered.parts):
+            why = next(reason for name, reason in rendered.failed.items() if shots[name].group == group)
+            raise ValueError(f"{table}: no {group} clip could be rendered, the first because: {why}")
     usable = {name: shot for name, shot in shots.items() if name in rendered.parts}
     return _sort(clips, usable, output, gate, stand_in, {**looked.failed, **rendered.failed})
 
@@ -129,7 +133,7 @@ def _sort(
             gloss=clip.gloss,
             signer=clip.signer,
             variant=shot.variant,
-            kept=not passes(folder, gate),
+            kept=not reasons_against(folder, gate),
         )
 
     def ordered(group: str) -> tuple[Sample, ...]:

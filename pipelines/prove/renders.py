@@ -179,7 +179,7 @@ def render_shot(
     """Leaves what the network sees of a render (`view.npy`), the poses found in it (`found.pose`), and `figures.json`.
 
     Raises:
-        ValueError: Nobody can be placed, or nobody is found in the render.
+        ValueError: Nobody can be placed over the signer in the picture.
     """
     size = rendering.size
     driving, picture = _driving_and_picture(shot, consent, size)
@@ -203,7 +203,7 @@ def render_shot(
     pair = Pair(folder.name, folder / "poses.pose", video, image=image)
     figures, found = measure_render(pair, placed, (), judges, Gate())
     write_json(folder / "figures.json", {**figures, SECONDS: stages.seconds["render"]})
-    if found.confidence.any():
+    if found.shoulder_width_px() > 0:
         save_poses(found, folder / "found.pose")
     frames = list(read_frames(video))
     np.save(folder / "view.npy", see_signer(frames, placed, training.num_frames, training.image_size))
@@ -211,7 +211,7 @@ def render_shot(
     return Part(1, 1)
 
 
-def passes(folder: Path, gate: Gate) -> list[str]:
+def reasons_against(folder: Path, gate: Gate) -> list[str]:
     """What the gate has against a render; nothing where it passes."""
     figures: Figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
     return gate.reasons(figures)

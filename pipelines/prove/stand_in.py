@@ -139,9 +139,7 @@ def film_takes(
     """
     settings = {"command": "prove film", "size": size, "fps": filming.fps, "source_fps": filming.source_fps}
     work = partial(film_take, size=size)
-    result = run_bulk(
-        work, takes, output, settings=settings, workers=workers, seed=seed, unit=" films", show=show, refusal=ValueError
-    )
+    result = run_bulk(work, takes, output, settings=settings, workers=workers, seed=seed, unit=" films", show=show)
     table = output / "clips.csv"
     with new_file(table, overwrite=True) as aside, aside.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)

@@ -115,7 +115,7 @@ def test_no_arm_sees_a_clip_of_the_test(pool, arms):
         assert not unseen & {sample.clip for stage in select(arm, pool, seed=1) for sample, _ in stage.samples}
 
 
-def test_a_pool_for_poses_leaves_out_renders_in_which_nobody_was_found(pool):
+def test_a_pool_for_poses_leaves_out_renders_without_poses(pool):
     lost = (replace(pool.synthetic[0], poses=None), *pool.synthetic[1:])
     assert len(replace(pool, synthetic=lost).with_poses().synthetic) == 39
 
