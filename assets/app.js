@@ -9,6 +9,10 @@ function nameGroups() {
     group.setAttribute("role", group.querySelector("[type=radio]") ? "radiogroup" : "group");
     group.setAttribute("aria-labelledby", label.id);
   }
+  // The camera's button goes on saying that it starts when it stops.
+  for (const button of document.querySelectorAll("#recording button[aria-label='start recording']")) {
+    if (button.textContent.trim()) button.removeAttribute("aria-label");
+  }
 }
 new MutationObserver(nameGroups).observe(document, { childList: true, subtree: true });
 
