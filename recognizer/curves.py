@@ -20,18 +20,21 @@ class LossCurve:
 
     Args:
         path: Of the `.jsonl` file; the picture is beside it, with the suffix `.png`.
+        save_every: Steps between two times that both are written.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, save_every: int):
         self.path = path
+        self.save_every = save_every
         self.rows: list[dict[str, float]] = []
 
     def __call__(self, model: torch.nn.Module, args: tuple, output: Any) -> None:
         """Keeps `output.loss` and each of `output.losses`, where the network is being trained."""
         if model.training and output.loss is not None:
-            self.rows.append(
-                {name: float(loss.detach()) for name, loss in (("loss", output.loss), *output.losses.items())}
-            )
+            losses = {"loss": output.loss} | output.losses
+            self.rows.append({name: loss.item() for name, loss in losses.items()})
+            if len(self.rows) % self.save_every == 0:
+                self.save()
 
     def save(self) -> None:
         """Writes both files anew."""

@@ -123,7 +123,8 @@ def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainCo
     names = dict(enumerate(glosses))
     model = SignXForPose2Gloss(SignXConfig(decoder_type=config.decoder_type, id2label=names, **config.network))
     model.set_statistics(*batch_statistics(batches(config.seed)))
-    curve = LossCurve(config.output_dir / "curve.jsonl")
+    # Saved ahead of each checkpoint, so that a resumed run finds the curve up to there.
+    curve = LossCurve(config.output_dir / "curve.jsonl", save_every=config.checkpoint_every)
     hook = model.register_forward_hook(curve)
 
     def stretch(seed: int) -> Iterator[dict[str, torch.Tensor]]:
@@ -132,8 +133,6 @@ def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainCo
         curve.restart(first)
         start, end = config.teacher_forcing
         for step, batch in enumerate(batches(seed), start=first):
-            if step and step % config.checkpoint_every == 0:
-                curve.save()
             ratio = teacher_forcing_ratio(step, config.num_steps, start=start, end=end)
             features = drop_tracks(batch["features"], config.track_dropout)
             yield batch | {"features": features, "teacher_forcing": torch.tensor(ratio)}
