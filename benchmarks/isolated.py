@@ -50,7 +50,7 @@ def read_clips(data: Path) -> list[WordClip]:
 def both_ways(clips: Sequence[WordClip], config: WordTrainConfig, systems: Sequence[str]) -> dict:
     """Trains each system on each session in turn, and gives its figures on the other."""
     glosses = (NO_GLOSS, *sorted({clip.gloss for clip in clips} - {NO_GLOSS}))
-    network = SignRecognizerConfig(id2label=dict(enumerate(glosses)))
+    network = SignRecognizerConfig(face_features=True, id2label=dict(enumerate(glosses)))
     processor = SignRecognizerProcessor(num_frames=NUM_FRAMES)
     normalized = normalize_clips(clips, glosses, processor)
     letters = normalize_clips(no_words(), glosses, processor)

@@ -86,11 +86,20 @@ def augment(
     keypoints: Float[torch.Tensor, "batch frames points 2"],
     confidence: Float[torch.Tensor, "batch frames points"],
     generator: torch.Generator,
+    *,
+    drift: float = 0.12,
 ) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
     """Makes other signers, cameras and pose estimators of a batch, in the recognizer's body frame.
 
     In order: bones turn and change length, fingers are read wrongly, hands turn, tilt and grow, arms move, bodies grow,
     the picture is sheared, tracking lags, points jitter, and hands get lost for some frames, edge-on ones most.
+
+    Args:
+        keypoints: See `pose_features`.
+        confidence: 0 where a point is not seen.
+        generator: Of what is random.
+        drift: How far hands move for a clip (standard deviation in shoulder widths): much for letters, which are
+            signed anywhere, little for words, which are not.
     """
     keypoints = keypoints.clone()
     batch, frames, _, _ = keypoints.shape
@@ -103,7 +112,7 @@ def augment(
         shape = _misread_fingers(shape, poor, generator)
         shape = shape @ _tilts(batch, frames, generator)
         rates.append(_edge_on(shape))
-        moved = _drift(batch, frames, generator, clip=0.12, letter=0.06)
+        moved = _drift(batch, frames, generator, clip=drift, letter=drift / 2)
         slipped = _drift(batch, frames, generator, clip=0.02, letter=0.02)
         keypoints[:, :, hand] = wrist + shape + (moved + slipped)[:, :, None]
         keypoints[:, :, arm] += moved[:, :, None]

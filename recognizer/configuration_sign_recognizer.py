@@ -51,6 +51,8 @@ class SignRecognizerConfig(GlossConfig):
         Weight of the frame-wise cross-entropy beside the CTC loss, where `frame_labels` are given.
     pad_token_id (`int`, *optional*, defaults to 0):
         The blank of CTC, which also pads labels.
+    face_features (`bool`, *optional*, defaults to `False`):
+        Whether the network is told where fingertips are from the nose, as signs differ by where they touch the face.
     classifier_dropout (`float`, *optional*, defaults to 0.2):
         Dropout ahead of the classifier of whole clips.
     label_smoothing (`float`, *optional*, defaults to 0.1):
@@ -74,6 +76,7 @@ class SignRecognizerConfig(GlossConfig):
     feature_dropout: float | int = 0.1
     frame_loss_weight: float | int = 1.0
     pad_token_id: int = 0
+    face_features: bool = False
     classifier_dropout: float | int = 0.2
     label_smoothing: float | int = 0.1
     temperature: float | int = 1.0

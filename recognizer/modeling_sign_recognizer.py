@@ -117,8 +117,20 @@ def pose_features(
     return torch.cat(parts, dim=-1)
 
 
-def _num_features() -> int:
-    return pose_features(torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS)).shape[-1]
+def face_features(
+    keypoints: Float[torch.Tensor, "batch frames points 2"], confidence: Float[torch.Tensor, "batch frames points"]
+) -> Float[torch.Tensor, "batch frames features"]:
+    """Way and distance from the nose to wrists and fingertips, zeros where either is not seen; see `pose_features`."""
+    nose = BODY_POINTS.index("nose")
+    points = [len(BODY_POINTS) + len(HAND) * hand + point for hand in (0, 1) for point in (0, *_TIPS)]
+    seen = (confidence[..., points] > 0) & (confidence[..., nose, None] > 0)
+    ways = torch.where(seen[..., None], keypoints[..., points, :] - keypoints[..., nose, None, :], 0)
+    return torch.cat([ways.flatten(-2), ways.norm(dim=-1)], dim=-1)
+
+
+def _num_features(config: SignRecognizerConfig) -> int:
+    nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS)
+    return pose_features(*nothing).shape[-1] + config.face_features * face_features(*nothing).shape[-1]
 
 
 class SignRecognizerLayer(nn.Module):
@@ -177,7 +189,7 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
         super().__init__(config)
         self.feature_dropout = nn.Dropout(config.feature_dropout)
         self.feature_conv = nn.Conv1d(
-            _num_features(), config.hidden_size, config.conv_stride, stride=config.conv_stride
+            _num_features(config), config.hidden_size, config.conv_stride, stride=config.conv_stride
         )
         self.layers = nn.ModuleList(SignRecognizerLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
@@ -194,7 +206,10 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
         mask = attention_mask.bool()
         keypoints = torch.where(mask[..., None, None], keypoints, 0)
         confidence = torch.where(mask[..., None], confidence, 0)
-        features = self.feature_dropout(pose_features(keypoints, confidence))
+        features = pose_features(keypoints, confidence)
+        if self.config.face_features:
+            features = torch.cat([features, face_features(keypoints, confidence)], dim=-1)
+        features = self.feature_dropout(features)
         # Frames are taken together by `conv_stride`; a clip's last ones may pair with padding, which is zeros.
         surplus = -features.shape[1] % self.config.conv_stride
         features, mask = F.pad(features, (0, 0, 0, surplus)), F.pad(mask, (0, surplus))[:, :: self.config.conv_stride]

@@ -36,6 +36,10 @@ class WordClip:
     poses: PoseSequence
 
 
+DRIFT = 0.04
+"""How far hands move in training clips; see `augment`."""
+
+
 def gloss_name(language: str, words: str) -> str:
     """`language:GLOSS` for a label in whatever case, its words joined by hyphens."""
     gloss = "-".join(words.upper().split())
@@ -142,5 +146,5 @@ def clip_batches(clips: NormalizedClips, *, batch_size: int, seed: int) -> Itera
         keypoints, confidence = clips.keypoints[chosen], clips.confidence[chosen]
         keypoints, confidence = stretch_time(keypoints, confidence, generator)
         keypoints, confidence = flip(keypoints, confidence, generator, share=FLIPPED)
-        keypoints, confidence = augment(keypoints, confidence, generator)
+        keypoints, confidence = augment(keypoints, confidence, generator, drift=DRIFT)
         yield {"keypoints": keypoints, "confidence": confidence, "labels": clips.labels[chosen]}
