@@ -255,6 +255,7 @@ def carry_out(order: Order, last_folder: str | None, outcome: Outcome, desk: Des
 
     def work(stages: Stages) -> Done:
         done = order.carry_out(folder / "report", desk.tools, stages)
+        (folder / "report" / "command-line.txt").write_text("\n".join([*done.commands, ""]), encoding="utf-8")
         shutil.make_archive(str(folder / "signloop"), "zip", folder / "report")
         return done
 

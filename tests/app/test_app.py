@@ -84,6 +84,9 @@ def test_a_word_is_rendered_and_read_back(demo, renderer):
     assert f'src="gradio_api/file={kept}/report/index.html"' in last["result"]
     with zipfile.ZipFile(last["download"]["value"]) as archive:
         assert {"render.mp4", "report.json", "index.html"} <= set(archive.namelist())
+        commands = archive.read("command-line.txt").decode().splitlines()
+    assert commands[0] == "signloop spell ab word.npz --language ase"
+    assert commands[1].startswith("signloop loop word.npz --output report --image alex")
 
     list(press(demo, word="C", kept=str(kept)))
     assert not kept.exists()  # a result goes when the next one is asked for
