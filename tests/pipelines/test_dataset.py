@@ -120,7 +120,7 @@ def test_datasets_loads_it_offline(output, tmp_path, format):
 
     loaded = load_dataset(str(write(output, format)), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(loaded) == 1
-    row = loaded[0]
+    row = loaded.select_columns([name for name in loaded.column_names if name != "mp4"])[0]  # videos need torchcodec
     if format == "webdataset":
         assert row["__key__"] == "one--alex--00"
         assert row["json"]["glosses"] == ["A", "B"]
