@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import Parameter, Signature
@@ -58,7 +59,7 @@ MAX_UPLOAD_MB = 100
 MAX_WAITING = 64
 """Orders that wait; who comes then is told that too many do."""
 
-KEPT_S, SWEEP_S = 3600, 600
+KEPT_S, SWEEP_S = 3600, 60
 """Seconds after which uploads and results are deleted, and between two looks for them."""
 
 LOOK_S, PREVIEW_S = 0.5, 2.0
@@ -123,7 +124,7 @@ def build_demo(tools: Tools) -> gr.Blocks:
     desk = Desk(tools)
     for folder in (desk.results, desk.uploads):
         folder.mkdir()
-    threading.Thread(target=sweep, args=(desk.uploads,), daemon=True).start()
+    threading.Thread(target=sweep, args=(Path(desk.folder.name),), daemon=True).start()
     os.environ["GRADIO_TEMP_DIR"] = str(desk.uploads)  # read by every field as it is made
     gr.set_static_paths([desk.results])
     tabs = {
@@ -147,15 +148,17 @@ def build_demo(tools: Tools) -> gr.Blocks:
 
 
 def sweep(folder: Path) -> None:
-    """Deletes uploads when their time is over, for as long as the folder is there.
+    """Deletes what was handed over and made when its time is over, for as long as the folder is there.
 
-    Gradio does so with those that arrived whole under a good name, and forgets the others.
+    Gradio does so with uploads that arrived whole under a good name, and forgets the others.
     """
     while folder.exists():
         too_old = time.time() - KEPT_S
-        for path in folder.rglob("*"):
-            if path.is_file() and path.stat().st_mtime < too_old:
-                path.unlink(missing_ok=True)
+        for inside, _, names in os.walk(folder):
+            for path in (Path(inside, name) for name in names):
+                with suppress(FileNotFoundError):  # others delete, too
+                    if path.stat().st_mtime < too_old:
+                        path.unlink()
         time.sleep(SWEEP_S)
 
 
