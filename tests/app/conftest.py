@@ -19,6 +19,7 @@ from pipelines.orders import Tools
 from poses.draw import draw_poses
 from poses.fingerspelling import spell
 from poses.sequence import PoseSequence
+from poses.video import read_picture
 from recognizer.reading import load_recognizer
 
 
@@ -107,6 +108,8 @@ def build_page(renderer: SkeletonRenderer, folder: Path, patch: pytest.MonkeyPat
     def load_signer(image: str, consent: str | None = None) -> SignerPicture:
         if image == "broken":
             raise RuntimeError("a bug")
+        if Path(image).exists():
+            read_picture(image)
         name = image.rpartition("/")[2]
         return SignerPicture(np.zeros((16, 16, 3), np.uint8), spell("A", "ase")[:1], name, consent)
 
