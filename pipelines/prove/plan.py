@@ -23,8 +23,8 @@ class Filming:
 
     train_session: str = "session0"
     glosses: int | None = None
-    train_clips: int = 6
-    test_clips: int = 8
+    train_clips: int = 20
+    test_clips: int = 10
     train_signers: int = 6
     test_signers: int = 6
     source_fps: float = 16.0
@@ -75,7 +75,7 @@ class Comparison:
         seeds: Runs of each way, with other weights, batches and, where not all are used, clips.
     """
 
-    fractions: tuple[float, ...] = (0.17, 0.5, 1.0)
+    fractions: tuple[float, ...] = (0.05, 0.1, 0.25, 1.0)
     ratios: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
     seeds: int = FEWEST_SEEDS
 
@@ -103,8 +103,8 @@ class Training:
         image_size: Pixels to a side that the network sees.
     """
 
-    num_steps: int = 120
-    pose_steps: int = 60
+    num_steps: int = 300
+    pose_steps: int = 200
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
