@@ -7,9 +7,11 @@ neighbours; intervals resample languages and letters, since there is one clip a 
 
 import argparse
 import json
+import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from recognizer.training import TRAINING_LANGUAGES
 WORDS = Path(__file__).parent / "words.txt"
 SEED = 2026
 WORDS_PER_LANGUAGE = 50
+NUM_TOGETHER = 1000
 LENGTHS = {3: 0.2, 4: 0.25, 5: 0.2, 6: 0.15, 7: 0.1, 8: 0.1}
 
 
@@ -84,21 +87,48 @@ def letter_figures(recognizer: Recognizer) -> dict:
     return figures
 
 
-def milliseconds_per_clip(recognizer: Recognizer) -> float:
-    """Median time of reading a clip of 5 s, processing and decoding included."""
-    clip = spell("SIGNLOOPS", "ase")
+def speed(recognizer: Recognizer) -> dict:
+    """Milliseconds for a clip of 5 s, processing and decoding included, and how much sooner many are read together.
+
+    Times are of the processor, so that what else runs on the machine does not count; with one thread they are the same.
+    """
+    clip = spell("SIGNLOOPSFAST", "ase")
     clip = clip[: 5 * 24]
+    assert len(clip) == 5 * 24
+    alone = _seconds(lambda: read_glosses(clip, recognizer), 11)
+    together = _seconds(lambda: read_glosses([clip] * NUM_TOGETHER, recognizer), 1) / NUM_TOGETHER
+    return {"ms_per_5s_clip": 1000 * alone, "times_as_fast_together": alone / together, "together": NUM_TOGETHER}
+
+
+def long_clip(recognizer: Recognizer) -> dict:
+    """Time and most memory while a clip of half an hour is read."""
+    clip = spell("SIGNLOOPS", "ase")
+    times = -(-30 * 60 * 24 // len(clip))
+    keypoints, confidence = np.tile(clip.keypoints, (times, 1, 1)), np.tile(clip.confidence, (times, 1))
+    long = replace(clip, keypoints=keypoints, confidence=confidence, glosses=())
+    before = _peak_mib()
+    seconds = _seconds(lambda: read_glosses(long, recognizer), 1)
+    return {"minutes": long.duration_s / 60, "cpu_s": seconds, "mib_more": _peak_mib() - before}
+
+
+def _seconds(call: Callable[[], object], repeats: int) -> float:
+    """Median processor time of a call, after one that warms up where there are several."""
     times = []
-    for _ in range(11):
-        start = time.perf_counter()
-        read_glosses(clip, recognizer)
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times)) * 5 / clip.duration_s
+    for _ in range(repeats):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return float(np.median(times[min(repeats - 1, 1) :]))
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write-words", action="store_true", help="draw the word list again and end")
+    parser.add_argument("--speed", action="store_true", help="measure nothing but speed and memory")
     parser.add_argument("--recognizer", type=Path, help="folder of another recognizer than the package's")
     arguments = parser.parse_args()
     if arguments.write_words:
@@ -107,12 +137,15 @@ def main() -> None:
         WORDS.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return
     recognizer = load_recognizer(arguments.recognizer)
-    words = read_words()
-    readings = read_glosses([spell(word, language) for language, word in words], recognizer)
-    result = {
-        "words": word_figures(words, [[item.gloss for item in reading.glosses] for reading in readings]),
-        "isolated_letters": letter_figures(recognizer),
-        "ms_per_5s_clip": milliseconds_per_clip(recognizer),
+    result: dict = {}
+    if not arguments.speed:
+        words = read_words()
+        readings = read_glosses([spell(word, language) for language, word in words], recognizer)
+        result["words"] = word_figures(words, [[item.gloss for item in reading.glosses] for reading in readings])
+        result["isolated_letters"] = letter_figures(recognizer)
+    result |= {
+        "speed": {"letters": speed(recognizer), "words": speed(load_recognizer(vocabulary="words"))},
+        "half_an_hour": long_clip(recognizer),
         "threads": torch.get_num_threads(),
     }
     json.dump(result, sys.stdout)
