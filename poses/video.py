@@ -41,8 +41,6 @@ _H264 = {
     "color_primaries": "smpte170m",
     "color_trc": "smpte170m",
     "color_range": "tv",
-    # With several, which give the same bytes nine times in ten, a set made again from its seed would not be the same.
-    "threads": "1",
 }
 # A palette for each frame: one for the whole clip would need the whole clip first.
 _PALETTE_PER_FRAME = (
