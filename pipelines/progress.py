@@ -11,7 +11,7 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item]], Iterator[Item]]
 OnProgress = Callable[[str, float | int, int | None, object], None]
-"""Called with the stage, how many frames are done, how many there are where that is known, and the last that was done."""
+"""Called with the stage, how many frames are done and, where known, how many there are, and the last one done."""
 
 
 class Stages:
