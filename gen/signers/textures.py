@@ -87,9 +87,13 @@ def paint_decal(cloth: Texture, fabric: Fabric, seed: int) -> Texture:
         top = rng.uniform(0.13, 0.2)
         if rng.random() < 0.5:
             cv2.circle(
-                front, at(0, top + 0.05), round(rng.uniform(0.03, 0.07) * per_m), to_linear(fabric.second).tolist(), -1
+                front,
+                at(0.0, top + 0.05),
+                round(rng.uniform(0.03, 0.07) * per_m),
+                to_linear(fabric.second).tolist(),
+                -1,
             )
-            cv2.circle(front, at(0, top + 0.05), round(0.025 * per_m), contrast, -1)
+            cv2.circle(front, at(0.0, top + 0.05), round(0.025 * per_m), contrast, -1)
         else:
             corners = rng.uniform(-0.07, 0.07, (5, 2)) + np.array([0, top + 0.06])
             cv2.fillPoly(
@@ -99,7 +103,7 @@ def paint_decal(cloth: Texture, fabric: Fabric, seed: int) -> Texture:
         word = "".join(rng.choice(list("ABDEGHKLMNORSTUVZ"), rng.integers(2, 6)))
         scale, thick = rng.uniform(1.0, 1.8), int(rng.integers(2, 6))
         (wide, high), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_DUPLEX, scale, thick)
-        x, y = at(0, rng.uniform(0.16, 0.22))
+        x, y = at(0.0, rng.uniform(0.16, 0.22))
         letters = np.zeros((SIZE, SIZE), np.uint8)
         cv2.putText(
             letters, word, (x - wide // 2, y + high // 2), cv2.FONT_HERSHEY_DUPLEX, scale, 255, thick, cv2.LINE_AA
@@ -110,12 +114,12 @@ def paint_decal(cloth: Texture, fabric: Fabric, seed: int) -> Texture:
         cv2.line(front, at(0.055, 0.185), at(0.125, 0.185), seam, 1)
     elif fabric.decal == "buttons":
         for right in (-0.018, 0.018):
-            cv2.line(front, at(right, 0), at(right, 0.9), seam, 1)
+            cv2.line(front, at(right, 0.0), at(right, 0.9), seam, 1)
         for down in np.arange(0.06, 0.7, 0.085):
-            cv2.circle(front, at(0, down), round(0.0055 * per_m), contrast, -1, cv2.LINE_AA)
+            cv2.circle(front, at(0.0, down), round(0.0055 * per_m), contrast, -1, cv2.LINE_AA)
     elif fabric.decal == "zip":
-        cv2.line(front, at(0, 0), at(0, 0.9), to_linear((0.75, 0.75, 0.77)).tolist(), 4)
-        cv2.line(front, at(0, 0), at(0, 0.9), seam, 1)
+        cv2.line(front, at(0.0, 0.0), at(0.0, 0.9), to_linear((0.75, 0.75, 0.77)).tolist(), 4)
+        cv2.line(front, at(0.0, 0.0), at(0.0, 0.9), seam, 1)
     return front
 
 
