@@ -120,6 +120,11 @@ def select(arm: Arm, pool: Pool, *, seed: int) -> tuple[Stage, ...]:
     return (Stage(samples),)
 
 
+def can_be_trained(arm: Arm, pool: Pool, seeds: Sequence[int]) -> bool:
+    """Whether there is something to train on in every stage: the gate may keep nothing."""
+    return all(stage.samples for seed in seeds for stage in select(arm, pool, seed=seed))
+
+
 def real_share(real: Sequence[Sample], fraction: float, *, seed: int) -> list[Sample]:
     """The same share of every gloss, at least one clip; a smaller share is part of a larger one."""
     rng = np.random.default_rng([seed, 0x9E])

@@ -16,7 +16,7 @@ from pipelines.environment import machine, package_versions
 from pipelines.evaluate import load_judges
 from pipelines.gate import Gate
 from pipelines.inputs import CONSENTS
-from pipelines.prove.arms import CEILING, Arm, list_arms
+from pipelines.prove.arms import CEILING, Arm, can_be_trained, list_arms
 from pipelines.prove.clips import COLUMNS
 from pipelines.prove.comparison import Readings, compare, estimate_ratio
 from pipelines.prove.plan import Plan
@@ -67,8 +67,11 @@ def run_proof(
     for reads, wording in wordings.items():
         seen = pool if reads == PIXELS else pool.with_poses()
         folder = output / f"runs-{reads}"
-        results = run_arms(reads, arms, seen, folder, plan.training, seeds=seeds, workers=workers, show=show)
-        experiments.append(sum_up(wording, seen, arms, results, by_signer=reads == PIXELS or not pool.stand_in))
+        able = [arm for arm in arms if can_be_trained(arm, seen, seeds)]
+        results = run_arms(reads, able, seen, folder, plan.training, seeds=seeds, workers=workers, show=show)
+        left_out = tuple(arm.name for arm in arms if arm not in able)
+        by_signer = reads == PIXELS or not pool.stand_in
+        experiments.append(sum_up(wording, seen, able, results, by_signer=by_signer, left_out=left_out))
     kept, reasons, seconds = gate_facts(pool, gate)
     proof = Proof(
         signloop=version("signloop"),
@@ -116,7 +119,13 @@ def checked_data(data: Path | None, consent: str | None) -> Path:
 
 
 def sum_up(
-    wording: Wording, pool: Pool, arms: Sequence[Arm], results: Sequence[RunResult], *, by_signer: bool
+    wording: Wording,
+    pool: Pool,
+    arms: Sequence[Arm],
+    results: Sequence[RunResult],
+    *,
+    by_signer: bool,
+    left_out: tuple[str, ...],
 ) -> Experiment:
     """What the runs of one experiment come to."""
     readings = Readings(results, {"test": pool.test, "synthetic-test": pool.synthetic_test}, by_signer=by_signer)
@@ -140,6 +149,7 @@ def sum_up(
         signers=num_signers if by_signer else None,
         chance=float(max(np.mean(glosses == gloss) for gloss in set(glosses))),
         rows=tuple(compare(readings, arms, real=wording.real)),
+        left_out=left_out,
         ratio=estimate_ratio(synthetic, ceiling, causes),
         by_gloss={
             gloss: (float(ceiling[:, glosses == gloss].mean()), float(both[:, glosses == gloss].mean()))

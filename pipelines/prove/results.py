@@ -60,7 +60,8 @@ class Experiment:
         counts: Clips and renders that there were, by kind.
         signers: How many sign the clips to train on, and those of the test; None where nobody knows.
         chance: Accuracy of always saying the gloss that is most frequent in the test.
-        rows: Every arm.
+        rows: Every arm that could be trained.
+        left_out: Those that could not, since the gate kept nothing.
         ratio: Accuracy with synthetic clips alone, as a share of the ceiling's: the classification accuracy score of
             https://arxiv.org/abs/1905.10887, relative.
         by_gloss: Of each gloss, accuracy of the ceiling and with as many synthetic clips.
@@ -74,6 +75,7 @@ class Experiment:
     signers: tuple[int, int] | None
     chance: float
     rows: tuple[Row, ...]
+    left_out: tuple[str, ...]
     ratio: Estimate | None
     by_gloss: dict[str, tuple[float, float]]
     seconds_per_run: float

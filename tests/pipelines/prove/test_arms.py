@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.prove.arms import CEILING, Arm, list_arms, real_share, select, synthetic_share
+from pipelines.prove.arms import CEILING, Arm, can_be_trained, list_arms, real_share, select, synthetic_share
 from pipelines.prove.plan import Comparison, Training
 from pipelines.prove.pool import Pool, Sample
 from pipelines.prove.runs import share_steps
@@ -113,6 +113,13 @@ def test_no_arm_sees_a_clip_of_the_test(pool, arms):
     unseen = {sample.clip for sample in pool.test}
     for arm in arms.values():
         assert not unseen & {sample.clip for stage in select(arm, pool, seed=1) for sample, _ in stage.samples}
+
+
+def test_an_arm_without_clips_cannot_be_trained(pool, arms):
+    rejected = replace(pool, synthetic=tuple(replace(render, kept=False) for render in pool.synthetic))
+    assert can_be_trained(arms["synthetic-gated"], pool, [0, 1])
+    assert not can_be_trained(arms["synthetic-gated"], rejected, [0, 1])
+    assert can_be_trained(arms["synthetic"], rejected, [0, 1])
 
 
 def test_a_pool_for_poses_leaves_out_renders_without_poses(pool):

@@ -50,6 +50,7 @@ def experiment(wording: Wording) -> Experiment:
         signers=(6, 5),
         chance=0.0556,
         rows=rows,
+        left_out=("synthetic-gated",),
         ratio=None,
         by_gloss={"HOUSE & HOME": (0.5, 0.75)},
         seconds_per_run=1.0,
@@ -83,6 +84,7 @@ def test_the_page_names_the_experiments_for_what_they_are_and_holds_every_figure
     assert '<span class="less">-0.100</span> <small>[-0.150, -0.050]</small>' in page
     assert '<span class="more">+0.020</span>' in page
     assert "HOUSE &amp; HOME" in page
+    assert "<dd>synthetic-gated</dd>" in page
     assert "99.6\u202f%" in page
     assert "a-clip: nobody is in it" in page
     assert "http" not in page.replace('lang="en"', "")
@@ -97,7 +99,7 @@ def test_a_stand_in_is_proved_and_goes_on_and_so_are_a_users_own_videos(shared_d
     first = prove(stand_in, output, QUICK)
     assert [found.name for found in first.experiments] == ["stand-in", "pose chain"]
     arms = {arm.name for arm in list_arms(COMPARISON)}
-    assert all({row.arm for row in found.rows} == arms for found in first.experiments)
+    assert all({row.arm for row in found.rows} | set(found.left_out) == arms for found in first.experiments)
     assert not first.failed
     assert json.loads((output / "prove.json").read_text(encoding="utf-8"))["experiments"][0]["name"] == "stand-in"
 
