@@ -37,7 +37,7 @@ PARTS = ("speed", "memory", "kills")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--clips", type=int, default=400, help="for speed")
+    parser.add_argument("--clips", type=int, default=1600, help="for speed")
     parser.add_argument("--frames", type=int, default=480, help="of each clip, for speed")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--few", type=int, default=100)
