@@ -41,7 +41,7 @@ _H264 = {
     "color_primaries": "smpte170m",
     "color_trc": "smpte170m",
     "color_range": "tv",
-    # x264's macroblock tree is not repeatable: with it, one file in eight of the same frames had other bytes under load.
+    # x264's macroblock tree is not repeatable: with it, one file in eight of the same frames had other bytes.
     "x264-params": "mbtree=0",
 }
 # A palette for each frame: one for the whole clip would need the whole clip first.
