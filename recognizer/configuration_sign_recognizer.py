@@ -24,6 +24,7 @@ class GlossConfig(PreTrainedConfig):
     @property
     def glosses(self) -> tuple[str, ...]:
         """The gloss of every label, special labels at their places; JSON may have made strings of the numbers."""
+        assert self.id2label is not None, "`__post_init__` has filled it in"
         return tuple(gloss for _, gloss in sorted((int(label), gloss) for label, gloss in self.id2label.items()))
 
 

@@ -54,7 +54,7 @@ def train(config: TrainConfig, model_config: SignRecognizerConfig | None = None)
 
     Raises:
         ValueError: `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true;
-            `config.start_from` is no recognizer, or `model_config` is given beside it.
+            `config.start_from` is no recognizer of continuous signing, or `model_config` is given beside it.
     """
     if config.start_from and model_config:
         raise ValueError(f"`model_config` must be None where `start_from` is given, got {str(config.start_from)!r}.")
@@ -62,6 +62,11 @@ def train(config: TrainConfig, model_config: SignRecognizerConfig | None = None)
     set_seed(config.seed)
     if config.start_from:
         model = load_recognizer(config.start_from).model.train()
+        if not isinstance(model, SignRecognizerForCTC):
+            raise ValueError(
+                f"`start_from` must be a recognizer of continuous signing, got {str(config.start_from)!r}, which reads "
+                "clips of one sign."
+            )
     else:
         model = SignRecognizerForCTC(model_config or SignRecognizerConfig())
     processor = SignRecognizerProcessor()

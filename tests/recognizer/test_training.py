@@ -6,7 +6,7 @@ import torch
 from poses.fingerspelling import HELD_OUT_LANGUAGES
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.data import word_batches
-from recognizer.reading import WEIGHTS, load_recognizer
+from recognizer.reading import VOCABULARIES, WEIGHTS, load_recognizer
 from recognizer.training import TRAINING_LANGUAGES, TrainConfig, train
 
 TINY = SignRecognizerConfig(hidden_size=8, num_attention_heads=2, intermediate_size=8, conv_kernel_size=3)
@@ -61,6 +61,11 @@ def test_training_goes_on_from_given_weights(config, tmp_path):
 def test_given_weights_bring_their_own_network(config):
     with pytest.raises(ValueError, match=r"`model_config` must be None where `start_from` is given, got '.*weights'"):
         train(replace(config, start_from=WEIGHTS), TINY)
+
+
+def test_a_recognizer_of_single_signs_does_not_go_on_with_words(config):
+    with pytest.raises(ValueError, match=r"`start_from` must be a recognizer of continuous signing, got '.*words'"):
+        train(replace(config, start_from=VOCABULARIES["words"]))
 
 
 def test_resuming_needs_a_checkpoint(config):
