@@ -671,6 +671,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             commands[group] |= {name: _printing(command, as_json) for name, command in members.items()}
         if args[:1] and args[0] in GROUPS:
             commands[args[0]] |= _configurations(args[0])
+        if args[:1] and args[0] in commands:
+            commands = {args[0]: commands[args[0]]}  # a parser of all takes longer to make than most commands to run
         set_parsing_settings(add_print_completion_argument=True)
         config = auto_cli(
             commands,
