@@ -35,7 +35,19 @@ from pipelines.evaluate import load_judges
 from pipelines.examples import WORD, example_poses, example_shard
 from pipelines.inputs import CONSENTS, load_signer
 from pipelines.jobs import RENDERING, Job, Line
-from pipelines.orders import BROUGHT, MAX_FRAMES, OWN_PICTURE, RECORDED, SPELLED, UPLOADED, Done, Order, Tools
+from pipelines.orders import (
+    BROUGHT,
+    MAX_FRAMES,
+    MAX_LETTERS,
+    MAX_LETTERS_OF_WORDS,
+    OWN_PICTURE,
+    RECORDED,
+    SPELLED,
+    UPLOADED,
+    Done,
+    Order,
+    Tools,
+)
 from pipelines.progress import Stages
 from pipelines.report.live import (
     explain,
@@ -316,7 +328,7 @@ def render_form(desk: Desk) -> Form:
     with gr.Group():
         source = gr.Radio([SPELLED, BROUGHT], value=SPELLED, label="What is signed", elem_id="source")
         with gr.Column(elem_id="spelled") as spelled:
-            word = gr.Textbox(EXAMPLES[0][0], label="Word", max_lines=1, max_length=40, elem_id="word")
+            word = gr.Textbox(EXAMPLES[0][0], label="Word", max_lines=1, max_length=MAX_LETTERS, elem_id="word")
             language = language_field("language")
             with gr.Row(elem_classes="examples"):
                 gr.HTML("Examples", elem_classes="note")
@@ -403,7 +415,13 @@ def augment_form(desk: Desk) -> Form:
     with gr.Group():
         source = gr.Radio([SPELLED, BROUGHT], value=SPELLED, label="What is varied", elem_id="set-source")
         with gr.Column() as spelled:
-            words = gr.Textbox("HANDS OK", label="Words, parted by spaces", max_lines=1, max_length=80, elem_id="words")
+            words = gr.Textbox(
+                "HANDS OK",
+                label="Words, parted by spaces",
+                max_lines=1,
+                max_length=MAX_LETTERS_OF_WORDS,
+                elem_id="words",
+            )
             language = language_field("set-language")
         clip = gr.File(label=f"Pose file: up to {MAX_UPLOAD_MB} MB", height=140, visible=False, elem_id="set-clip")
     with gr.Group():

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from pipelines.augment import Plan, run_augmentation
-from pipelines.orders import SPELLED, Done, Tools, command, whole
+from pipelines.orders import MAX_LETTERS_OF_WORDS, SPELLED, Done, Tools, check_letters, command, whole
 from pipelines.progress import Stages
 from poses.fingerspelling import spell
 from poses.io import load_poses, save_poses
@@ -85,6 +85,8 @@ class AugmentOrder:
     def _check(self, tools: Tools) -> None:
         if self.source == SPELLED and not self.words.strip():
             raise ValueError("Write the words to spell, such as HANDS OK.")
+        if self.source == SPELLED:
+            check_letters(self.words, MAX_LETTERS_OF_WORDS)
         if self.source != SPELLED and not self.clip:
             raise ValueError("Choose a pose file to vary.")
         if not self.signers or not set(self.signers) <= set(BUILT_IN_SIGNERS):

@@ -30,6 +30,9 @@ from recognizer.reading import GlossReading, Recognizer
 MAX_FRAMES = 600
 """Longest clip that the page takes, 25 s at 24 frames per second; the command line has no limit."""
 
+MAX_LETTERS, MAX_LETTERS_OF_WORDS = 40, 80
+"""Of a word, and of words with the spaces between them. Forms hold no more, but orders need not come from forms."""
+
 SPELLED, BROUGHT = "Spell a word", "Use my own clip"
 OWN_PICTURE = "My own picture"
 UPLOADED, RECORDED = "A file", "My camera"
@@ -154,6 +157,8 @@ class RenderOrder:
     def _check(self, renderers: Container[str]) -> None:
         if self.source == SPELLED and not self.word.strip():
             raise ValueError("Write the word to spell, such as HANDS.")
+        if self.source == SPELLED:
+            check_letters(self.word, MAX_LETTERS)
         if self.source == BROUGHT and not self.clip:
             raise ValueError("Choose a pose file or a video to render.")
         if self.signer == OWN_PICTURE and not self.picture:
@@ -337,6 +342,16 @@ def check_clip(path: Path) -> None:
     if next(itertools.islice(read_frames(path), MAX_FRAMES, None), None) is not None:
         raise too_long(path.name, "more")
     return None
+
+
+def check_letters(words: str, most: int) -> None:
+    """Refuses more than `most` letters, before they take any memory.
+
+    Raises:
+        ValueError: There are more.
+    """
+    if len(words.strip()) > most:
+        raise ValueError(f"Expected at most {most} letters, found {len(words.strip()):,}.")
 
 
 def check_length(name: str, num_frames: int) -> None:
