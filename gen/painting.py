@@ -1,13 +1,13 @@
 """Paints a frame's maps from what the rasterizer found, pixel by pixel, as Warp kernels."""
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import cv2
 import numpy as np
 import warp as wp
 from jaxtyping import Float32, Int32, UInt8
 
-from gen.signers.raster import Raster
+from gen.signers.raster import Raster, share
 
 wp.set_module_options({"enable_backward": False})
 
@@ -179,10 +179,10 @@ class Painter:
         part: Int32[np.ndarray, " faces"],
         group: Int32[np.ndarray, " faces"],
     ):
-        self._sight = [_share(vertex_xy, wp.vec2), _share(vertex_seen, wp.float32)]
-        self._looks = [*(_share(picture, wp.uint8) for picture in (image, plate, background)), _share(colours, wp.vec3)]
+        self._sight = [share(vertex_xy, wp.vec2), share(vertex_seen, wp.float32)]
+        self._looks = [*(share(picture, wp.uint8) for picture in (image, plate, background)), share(colours, wp.vec3)]
         self._looks.append(wp.vec4(*light.tolist()))
-        self._faces, self._part, self._group = (_share(array, wp.int32) for array in (faces, part, group))
+        self._faces, self._part, self._group = (share(array, wp.int32) for array in (faces, part, group))
 
     def paint(
         self, raster: Raster, normals: Float32[np.ndarray, "vertices 3"], middle: float, out: UInt8[np.ndarray, "h w _"]
@@ -198,9 +198,9 @@ class Painter:
         height, width = raster.face.shape
         source = np.zeros((height, width, 3), np.float32)
         far = np.ones((height, width), np.uint8)
-        seen = [_share(raster.face, wp.int32), _share(raster.barycentric, wp.vec2)]
-        shared_source = _share(source, wp.vec3)
-        inputs = [*seen, self._faces, self._group, *self._sight, shared_source, _share(far, wp.uint8)]
+        seen = [share(raster.face, wp.int32), share(raster.barycentric, wp.vec2)]
+        shared_source = share(source, wp.vec3)
+        inputs = [*seen, self._faces, self._group, *self._sight, shared_source, share(far, wp.uint8)]
         wp.launch(_find_sources, dim=far.shape, inputs=inputs, device="cpu")
         distance, label = cv2.distanceTransformWithLabels(far, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
         core = np.flatnonzero(far == 0)
@@ -208,24 +208,18 @@ class Painter:
         nearest[label.ravel()[core]] = core
         inputs = [
             *seen,
-            _share(raster.depth, wp.float32),
+            share(raster.depth, wp.float32),
             self._faces,
             self._part,
             self._group,
-            _share(normals, wp.vec3),
+            share(normals, wp.vec3),
             *self._looks,
             shared_source,
-            _share(distance, wp.float32),
-            _share(label, wp.int32),
-            _share(nearest, wp.int32),
+            share(distance, wp.float32),
+            share(label, wp.int32),
+            share(nearest, wp.int32),
             BAND * width if len(core) else 0.0,
             middle,
-            _share(out, wp.uint8),
+            share(out, wp.uint8),
         ]
         wp.launch(_paint, dim=far.shape, inputs=inputs, device="cpu")
-
-
-def _share(array: np.ndarray, dtype: Any) -> wp.array:
-    """Shows a NumPy array to the kernels without copying it; it must be contiguous."""
-    assert array.flags.c_contiguous
-    return wp.array(array, dtype=dtype, device="cpu", copy=False)

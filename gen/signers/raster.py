@@ -213,9 +213,17 @@ def claim_pixels(
     if (screen.size and not np.abs(screen[:, 2]).max() <= MAX_DEPTH) or not np.isfinite(screen).all():
         raise ValueError(f"`screen` must be finite with depths within ±{MAX_DEPTH:g}.")
     start_warp()
-    field = _share(np.zeros(1, np.float32) if cut is None else cut, wp.float32)
+    field = share(np.zeros(1, np.float32) if cut is None else np.ascontiguousarray(cut), wp.float32)
     nearest = wp.full((height, width), value=_EMPTY, dtype=wp.int64, device="cpu")
-    inputs = [_share(screen, wp.vec3), _share(faces, wp.int32), field, cut is not None, width, height, nearest]
+    inputs = [
+        share(np.ascontiguousarray(screen), wp.vec3),
+        share(np.ascontiguousarray(faces), wp.int32),
+        field,
+        cut is not None,
+        width,
+        height,
+        nearest,
+    ]
     wp.launch(_claim_pixels, dim=len(faces), inputs=inputs, device="cpu")
     return nearest
 
@@ -241,13 +249,13 @@ def rasterize(
         ValueError: The corners aren't finite, or are deeper than `MAX_DEPTH`.
     """
     nearest = claim_pixels(screen, faces, height=height, width=width, cut=cut)
-    corners, triangles = _share(screen, wp.vec3), _share(faces, wp.int32)
+    corners, triangles = share(np.ascontiguousarray(screen), wp.vec3), share(np.ascontiguousarray(faces), wp.int32)
     raster = Raster(
         np.empty((height, width), np.int32),
         np.empty((height, width, 2), np.float32),
         np.empty((height, width), np.float32),
     )
-    outputs = [_share(raster.face, wp.int32), _share(raster.barycentric, wp.vec2), _share(raster.depth, wp.float32)]
+    outputs = [share(raster.face, wp.int32), share(raster.barycentric, wp.vec2), share(raster.depth, wp.float32)]
     wp.launch(_locate_pixels, dim=(height, width), inputs=[corners, triangles, nearest, *outputs], device="cpu")
     return raster
 
@@ -258,16 +266,17 @@ def interpolate(
     """Carries values from the vertices to the pixels that see them; pixels that see nothing hold zero."""
     values = np.zeros((*raster.face.shape, attributes.shape[1]), np.float32)
     inputs = [
-        _share(raster.face, wp.int32),
-        _share(raster.barycentric, wp.vec2),
-        _share(faces, wp.int32),
-        _share(attributes, wp.float32),
-        _share(values, wp.float32),
+        share(raster.face, wp.int32),
+        share(raster.barycentric, wp.vec2),
+        share(np.ascontiguousarray(faces), wp.int32),
+        share(np.ascontiguousarray(attributes), wp.float32),
+        share(values, wp.float32),
     ]
     wp.launch(_interpolate, dim=raster.face.shape, inputs=inputs, device="cpu")
     return values
 
 
-def _share(array: np.ndarray, dtype: Any) -> wp.array:
-    """Shows a NumPy array to the kernels without copying it, if it is contiguous already."""
-    return wp.array(np.ascontiguousarray(array), dtype=dtype, device="cpu", copy=False)
+def share(array: np.ndarray, dtype: Any) -> wp.array:
+    """Shows a NumPy array to the kernels without copying it; it must be contiguous."""
+    assert array.flags.c_contiguous
+    return wp.array(array, dtype=dtype, device="cpu", copy=False)

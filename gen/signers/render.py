@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 from gen.signers.appearance import Light
 from gen.signers.dress import SHINE, Figure
 from gen.signers.pieces import SURFACES
-from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels, start_warp
+from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels, share, start_warp
 from gen.signers.scenery import paint_scene
 from gen.signers.textures import to_linear
 
@@ -341,19 +341,19 @@ def render_layers(
     start_warp()
     frames = np.empty((len(vertices), height, width, 3), np.uint8)
     alpha = np.empty((len(vertices), height, width), np.uint8)
-    background = _share(paint_scene(figure.appearance.scene, height, width).copy(), wp.vec3)
-    encoded_background = _share(encode(paint_scene(figure.appearance.scene, height, width)), wp.uint8)
+    background = share(paint_scene(figure.appearance.scene, height, width).copy(), wp.vec3)
+    encoded_background = share(encode(paint_scene(figure.appearance.scene, height, width)), wp.uint8)
     shared = [
-        _share(figure.faces, wp.int32),
-        _share(figure.surface, wp.int32),
-        _share(figure.colour, wp.vec3),
-        _share(figure.uv, wp.vec2),
-        _share(figure.textures, wp.uint8),
-        _share(SHINE, wp.vec3),
-        _share(_OFFSETS, wp.vec2),
+        share(figure.faces, wp.int32),
+        share(figure.surface, wp.int32),
+        share(figure.colour, wp.vec3),
+        share(figure.uv, wp.vec2),
+        share(figure.textures, wp.uint8),
+        share(SHINE, wp.vec3),
+        share(_OFFSETS, wp.vec2),
     ]
     faces, surface, colour, uv, textures, shine, offsets = shared
-    offset, weld = _share(figure.offset, wp.float32), _share(figure.weld, wp.int32)
+    offset, weld = share(figure.offset, wp.float32), share(figure.weld, wp.int32)
     metre = _pixels_per_metre(camera, height, width) * supersample
     for body, frame, mask in zip(vertices, frames, alpha, strict=True):
         posed = camera.project(figure.binding @ body)
@@ -361,7 +361,7 @@ def render_layers(
         points = np.ascontiguousarray(
             posed * (width * supersample / metre, height * supersample / metre, 1), np.float32
         )
-        shared_points = _share(points, wp.vec3)
+        shared_points = share(points, wp.vec3)
         wp.launch(
             _move_out,
             dim=len(points),
@@ -376,7 +376,7 @@ def render_layers(
         lighting.metres_per_pixel = 1 / metre
         inputs = [
             nearest,
-            _share(screen, wp.vec3),
+            share(screen, wp.vec3),
             faces,
             surface,
             normals,
@@ -390,8 +390,8 @@ def render_layers(
             background,
             encoded_background,
             supersample,
-            _share(frame, wp.uint8),
-            _share(mask, wp.uint8),
+            share(frame, wp.uint8),
+            share(mask, wp.uint8),
         ]
         wp.launch(_shade, dim=(height, width), inputs=inputs, device="cpu")
     return frames, alpha
@@ -439,9 +439,3 @@ def _cast_shadows(figure: Figure, points: np.ndarray, high: float, wide: float) 
         np.float32
     )
     return lighting, claim_pixels(screen, figure.faces, height=SHADOW_SIZE, width=SHADOW_SIZE, cut=figure.cut)
-
-
-def _share(array: np.ndarray, dtype: Any) -> wp.array:
-    """Shows a NumPy array to the kernels without copying it; it must be contiguous."""
-    assert array.flags.c_contiguous
-    return wp.array(array, dtype=dtype, device="cpu", copy=False)
