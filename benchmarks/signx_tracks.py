@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float32
 
 from benchmarks.signx import preset, trained
-from poses.fingerspelling import _index, letter_clips
+from poses.fingerspelling import letter_clips, letter_files
 from poses.formats.mediapipe import POSE_NAMES
 from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.metrics import bootstrap_interval, errors_by_gloss
@@ -78,7 +78,7 @@ def real_letters() -> list[TrackClip]:
                 if letter in ALPHABET:
                     tracks = {
                         "dwpose": signer_track(poses, SignRecognizerProcessor(frame_rate=poses.fps)),
-                        "mediapipe_pose": mediapipe_of(_index()[language][letter], mirrored=leads_with_left(poses)),
+                        "mediapipe_pose": mediapipe_of(letter_files(language)[letter], mirrored=leads_with_left(poses)),
                     }
                     clips.append(TrackClip(f"{language}-{letter}", join_tracks(tracks), (letter,), split))
     return clips

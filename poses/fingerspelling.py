@@ -67,9 +67,18 @@ def letter_clips(language: str) -> dict[str, PoseSequence]:
     Raises:
         ValueError: `language` is not one of `LANGUAGES`.
     """
+    return {letter: _clip(path, letter, language) for letter, path in letter_files(language).items()}
+
+
+def letter_files(language: str) -> dict[str, Path]:
+    """The `.pose` file of each letter, in upper case, as the package `spoken-to-signed` has it.
+
+    Raises:
+        ValueError: `language` is not one of `LANGUAGES`.
+    """
     if language not in LANGUAGES:
         raise ValueError(f"`language` must be one of {', '.join(LANGUAGES)}, got {language!r}.")
-    return {letter: _clip(path, letter, language) for letter, path in _index()[language].items()}
+    return _index()[language]
 
 
 def hand_depths(language: str) -> dict[str, Float32[np.ndarray, "frames 42"]]:
@@ -85,7 +94,7 @@ def hand_depths(language: str) -> dict[str, Float32[np.ndarray, "frames 42"]]:
         ValueError: `language` is not one of `LANGUAGES`.
     """
     clips = letter_clips(language)
-    hands = {letter: _hands_in_space(_index()[language][letter]) for letter in clips}
+    hands = {letter: _hands_in_space(path) for letter, path in letter_files(language).items()}
     for letter, points in hands.items():
         points[..., :2] = clips[letter].pixels()[:, _HANDS].reshape(-1, 2, len(HAND), 2)
     both = np.concatenate([points.reshape(-1, len(HAND), 3) for points in hands.values()])
@@ -122,12 +131,10 @@ def spell(word: str | Sequence[str], language: str, *, fps: float = 24.0) -> Pos
         ValueError: `language` is unknown, `word` is empty or has a letter that the language lacks, `fps` is not
             between 5 and 120.
     """
-    if language not in LANGUAGES:
-        raise ValueError(f"`language` must be one of {', '.join(LANGUAGES)}, got {language!r}.")
+    paths = letter_files(language)
     if not 5 <= fps <= 120:
         raise ValueError(f"`fps` must be between 5 and 120, got {fps!r}.")
     letters = [_upper(letter, language) for letter in word]
-    paths = _index()[language]
     unknown = [letter for letter in letters if letter not in paths]
     if not letters or unknown:
         found = f"letter {unknown[0]!r}" if unknown else "no letter"
