@@ -174,11 +174,14 @@ class RenderOrder:
     def _driving(self, estimator: Estimator, stages: Stages) -> PoseSequence:
         if self.source == SPELLED:
             driving = spell(self.word.strip(), self.language)
-        else:
-            path = Path(str(self.clip))
+            check_length(driving.source, len(driving))
+            return driving
+        path = Path(str(self.clip))
+        if is_video(path):
             check_clip(path)
-            driving = extract_from_video(path, estimator, stages) if is_video(path) else load_poses(path)
-        check_length(driving.source, len(driving))
+            return extract_from_video(path, estimator, stages)
+        driving = load_poses(path)
+        check_length(path.name, len(driving))
         return driving
 
     def _commands(self, steps: int | None, seed: int, size_px: int) -> tuple[str, ...]:
@@ -253,12 +256,11 @@ class EvaluateOrder:
         if not self.driving or not self.video:
             raise ValueError("Choose a driving pose and a video of it.")
         driving, video = Path(self.driving), Path(self.video)
-        check_clip(driving)
+        check_length(driving.name, len(load_poses(driving)))
         check_clip(video)
         pairs = folder.parent / "pairs.csv"
         with pairs.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("driving", "video"), (driving, video)])
-        load_poses(driving)  # says better than a list of failed clips what is wrong
         with stages.stage("evaluate", read_info(video).num_frames) as track:
             followed = FollowedEstimator(tools.estimator, track(itertools.repeat(None)))
             found = run_evaluation(pairs, folder, judges=Judges(followed, tools.recognizer, OrientedFilters()))
