@@ -237,7 +237,6 @@ def test_clips_read_together_are_read_as_alone(word):
         assert together.candidates[0].confidence == pytest.approx(alone.candidates[0].confidence, abs=1e-5)
 
 
-@pytest.mark.skipif(not VOCABULARIES["words"].exists(), reason="the weights of the words are not there")
 def test_the_package_knows_words_of_two_languages():
     words = load_recognizer(vocabulary="words")
     glosses = words.model.config.glosses
