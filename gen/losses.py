@@ -1,8 +1,11 @@
 """Losses of the renderer: pure functions of arrays."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from gen.models.patch_critic import PatchCritic
 
 STRUCTURE_WINDOW = 7
 """Side of the windows that `structure_loss` compares, pixels."""
@@ -79,3 +82,45 @@ def structure_loss(
     edge = STRUCTURE_WINDOW // 2
     weight = weight[..., edge:-edge, edge:-edge]
     return ((1 - like) * weight).sum() / weight.sum().clamp(min=1)
+
+
+def critic_loss(
+    critic: PatchCritic,
+    clean: Float[Tensor, "b 3 f h w"],
+    target: Float[Tensor, "b 3 f h w"],
+    maps: Float[Tensor, "b p f h w"],
+    weight: Float[Tensor, "b f h w"],
+) -> Float[Tensor, ""]:
+    """What the critic learns from: true patches above 1, made ones below -1 (https://arxiv.org/abs/1705.02894)."""
+    true, made = critic(target, maps)[0].float(), critic(clean.detach(), maps)[0].float()
+    return _patch_mean(F.relu(1 - true) + F.relu(1 + made), weight)
+
+
+def persuasion_loss(
+    critic: PatchCritic,
+    clean: Float[Tensor, "b 3 f h w"],
+    target: Float[Tensor, "b 3 f h w"],
+    maps: Float[Tensor, "b p f h w"],
+    weight: Float[Tensor, "b f h w"],
+    *,
+    feature_weight: float = 10.0,
+) -> Float[Tensor, ""]:
+    """What the critic has against predicted frames: its judgement, and how its features differ from the true frames'.
+
+    Features are matched as in https://arxiv.org/abs/1711.11585, equation 4, which has their weight, too.
+    """
+    judgement, features = critic(clean, maps)
+    with torch.no_grad():
+        true_features = critic(target, maps)[1]
+    distances = [
+        _patch_mean((one - other).abs().mean(dim=1).float(), weight)
+        for one, other in zip(features, true_features, strict=True)
+    ]
+    return feature_weight * torch.stack(distances).mean() - _patch_mean(judgement.float(), weight)
+
+
+def _patch_mean(value: Float[Tensor, "bf y x"], weight: Float[Tensor, "b f h w"]) -> Float[Tensor, ""]:
+    """Mean over patches, each of which counts for what its pixels do."""
+    height, width = value.shape[1:]
+    patch_weight = F.adaptive_avg_pool2d(weight.flatten(0, 1)[:, None], (height, width))[:, 0]
+    return (value * patch_weight).sum() / patch_weight.sum().clamp(min=1e-6)

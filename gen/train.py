@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from gen.conditioning import HEAD, IS_HAND, to_pose_maps, to_reference
+from gen.conditioning import HEAD, IS_HAND, POSE_CHANNELS, to_pose_maps, to_reference
 from gen.data import WindowDataset
-from gen.losses import STRUCTURE_WINDOW, add_noise, frame_loss, structure_loss
+from gen.losses import STRUCTURE_WINDOW, add_noise, critic_loss, frame_loss, persuasion_loss, structure_loss
+from gen.models.patch_critic import PatchCritic
 from gen.models.signer_unet import SignerUNet
 from gen.pipeline_signer import SignerVideoPipeline, denoise, to_pixels
 
@@ -57,7 +58,10 @@ class RendererTrainConfig:
     face_weight: float = 2.0
     """What a pixel of the head counts for beside one elsewhere."""
     structure_weight: float = 0.0
-    """What `structure_loss`, which asks for contrast, counts for beside `frame_loss`; the bundled weights had none."""
+    """What `structure_loss`, which asks for contrast, counts for beside `frame_loss`."""
+    adversarial_weight: float = 0.0
+    """How long the gradient of `persuasion_loss`, which asks for sharpness, is beside the other losses' where it meets
+    the network's last layer; 0 trains without a critic."""
     block_channels: tuple[int, ...] = (48, 96, 192, 256)
     num_blocks: tuple[int, ...] = (1, 2, 2, 2)
     bf16: bool = True
@@ -74,8 +78,9 @@ class RendererTrainConfig:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
         if self.crop_size < STRUCTURE_WINDOW:
             raise ValueError(f"`crop_size` must be at least {STRUCTURE_WINDOW}, got {self.crop_size}.")
-        if self.structure_weight < 0:
-            raise ValueError(f"`structure_weight` must be at least 0, got {self.structure_weight}.")
+        for name in ("structure_weight", "adversarial_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)}.")
         for name in ("full_noise", "known_frame", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
@@ -103,10 +108,27 @@ def pixel_weights(
     return torch.maximum(weight, 1 + (hand_weight - 1) * hand)
 
 
-def training_loss(
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Frames predicted for a batch, and what they are judged by.
+
+    Attributes:
+        clean: The clean frames that the predicted velocity points to, in [-1, 1].
+        target: The true frames.
+        maps: The driving pose's maps.
+        weight: What each pixel counts for: hands most, frames that were given nothing.
+    """
+
+    clean: Float[Tensor, "b 3 f h w"]
+    target: Float[Tensor, "b 3 f h w"]
+    maps: Float[Tensor, "b p f h w"]
+    weight: Float[Tensor, "b f h w"]
+
+
+def predict(
     unet: SignerUNet, batch: dict[str, Tensor], config: RendererTrainConfig, generator: torch.Generator
-) -> Float[Tensor, ""]:
-    """Flow matching on a batch, with the error measured on the clean frames that the velocity points to.
+) -> Prediction:
+    """Adds noise to a batch and takes it away again, in one step.
 
     Everything is drawn on the CPU, where `generator` is, so that a seed means the same on every device.
     """
@@ -127,13 +149,29 @@ def training_loss(
         batch["maps"], batch["reference"], hand_weight=config.hand_weight, face_weight=config.face_weight
     )
     weight[known, 0] = 0
-    clean = unet(
-        add_noise(frames, noise, sigma), 1000 * sigma, to_pose_maps(batch["maps"]), to_reference(batch["reference"])
-    ).clean
-    loss = frame_loss(clean, frames, weight)
-    if config.structure_weight:
-        loss = loss + config.structure_weight * structure_loss(clean, frames, weight)
-    return loss
+    maps = to_pose_maps(batch["maps"])
+    clean = unet(add_noise(frames, noise, sigma), 1000 * sigma, maps, to_reference(batch["reference"])).clean
+    return Prediction(clean, frames, maps, weight)
+
+
+def regression_loss(prediction: Prediction, config: RendererTrainConfig) -> Float[Tensor, ""]:
+    """How far the predicted frames are from the true ones."""
+    given = prediction.clean, prediction.target, prediction.weight
+    loss = frame_loss(*given)
+    return loss + config.structure_weight * structure_loss(*given) if config.structure_weight else loss
+
+
+def persuade(
+    loss: Float[Tensor, ""], prediction: Prediction, critic: PatchCritic, last_layer: Tensor, share: float
+) -> Float[Tensor, ""]:
+    """Adds `persuasion_loss` in the proportion that `adversarial_weight` states.
+
+    Weighed by gradients at the last layer, as in https://arxiv.org/abs/2012.09841, equation 7: whatever the critic's
+    scale becomes, neither side drowns the other.
+    """
+    against = persuasion_loss(critic, prediction.clean, prediction.target, prediction.maps, prediction.weight)
+    lengths = [torch.autograd.grad(of, last_layer, retain_graph=True)[0].norm() for of in (loss, against)]
+    return loss + share * (lengths[0] / lengths[1].clamp(min=1e-8)) * against
 
 
 def train(config: RendererTrainConfig) -> Path:
@@ -155,6 +193,7 @@ def train(config: RendererTrainConfig) -> Path:
         seed=config.seed,
     )
     unet = _start(config)
+    last_layer = unet.conv_out.weight
     torch.nn.Module.to(unet, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, config.warmup_steps, config.steps)
@@ -162,6 +201,12 @@ def train(config: RendererTrainConfig) -> Path:
     unet, optimizer, schedule = accelerator.prepare(unet, optimizer, schedule)
     ema.to(accelerator.device)
     accelerator.register_for_checkpointing(ema)
+    critic = critic_optimizer = None
+    if config.adversarial_weight:
+        critic = PatchCritic(3 + POSE_CHANNELS)
+        torch.nn.Module.to(critic, memory_format=torch.channels_last)
+        critic_optimizer = torch.optim.AdamW(critic.parameters(), lr=config.learning_rate, betas=(0.5, 0.99))
+        critic, critic_optimizer = accelerator.prepare(critic, critic_optimizer)
     step = _resume(accelerator, config)
 
     loader = DataLoader(
@@ -175,15 +220,24 @@ def train(config: RendererTrainConfig) -> Path:
     for batch in progress:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bf16):
-            loss = training_loss(unet, batch, config, generator)
+            prediction = predict(unet, batch, config, generator)
+            loss = regression_loss(prediction, config)
+            recent.append(loss.item())
+            if critic is not None and step >= config.warmup_steps:  # a critic that knows nothing has nothing to say
+                loss = persuade(loss, prediction, critic, last_layer, config.adversarial_weight)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         ema.step(unet.parameters())
+        if critic is not None and critic_optimizer is not None:
+            critic_optimizer.zero_grad()  # of what it was asked by the network
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bf16):
+                loss = critic_loss(critic, prediction.clean, prediction.target, prediction.maps, prediction.weight)
+            accelerator.backward(loss)
+            critic_optimizer.step()
         step += 1
-        recent.append(loss.item())
         if not math.isfinite(recent[-1]):
             raise FloatingPointError(f"the loss is {recent[-1]} at step {step}; lower `learning_rate`.")
         if step % 20 == 0:

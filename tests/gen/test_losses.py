@@ -2,7 +2,8 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from gen.losses import add_noise, charbonnier, frame_loss, structure_loss
+from gen.losses import add_noise, charbonnier, critic_loss, frame_loss, persuasion_loss, structure_loss
+from gen.models.patch_critic import PatchCritic
 
 
 def test_noise_level_zero_is_data_and_one_is_noise():
@@ -52,3 +53,48 @@ def test_structure_wants_contrast_where_it_cannot_be_sure():
     amplitudes = torch.linspace(0.3, 1.5, 25)
     losses = [structure_loss(a * (known + unknown) / 2**0.5, known, torch.ones(1, 1, 64, 64)) for a in amplitudes]
     assert 0.85 < amplitudes[torch.stack(losses).argmin()] < 1.15
+
+
+@pytest.fixture
+def critic():
+    torch.manual_seed(0)
+    return PatchCritic(in_channels=4, channels=4, num_layers=2)
+
+
+def videos() -> list[torch.Tensor]:
+    """Made frames, true ones and maps."""
+    torch.manual_seed(1)
+    return [torch.rand(2, channels, 3, 16, 24) for channels in (3, 3, 1)]
+
+
+def test_a_critic_judges_patches_of_every_frame(critic):
+    clean, _, maps = videos()
+    critic.eval()
+    judgement, features = critic(clean, maps)
+    assert judgement.shape == (2 * 3, 4, 6)
+    assert [tuple(layer.shape) for layer in features] == [(6, 4, 8, 12), (6, 8, 4, 6)]
+    moved, _ = critic(clean.roll(1, dims=2), maps.roll(1, dims=2))  # each frame by itself
+    torch.testing.assert_close(moved.view(2, 3, 4, 6).roll(-1, dims=1).flatten(0, 1), judgement)
+
+
+def test_a_critic_learns_to_tell_frames_apart_and_teaches_it(critic):
+    """It learns from what is weighed only, and leaves the made frames as they are."""
+    clean, target, maps = videos()
+    clean.requires_grad_(True)
+    weight = torch.ones(2, 3, 16, 24)
+    weight[0] = 0
+    optimizer = torch.optim.Adam(critic.parameters(), lr=0.04)
+    losses = []
+    for _ in range(20):
+        loss = critic_loss(critic, clean, target, maps, weight)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(2, abs=0.3)
+    assert losses[-1] < 0.9 * losses[0]
+    assert clean.grad is None
+    assert persuasion_loss(critic, target, target, maps, weight) < persuasion_loss(critic, clean, target, maps, weight)
+    persuasion_loss(critic, clean, target, maps, weight).backward()
+    assert clean.grad[0].abs().max() == 0
+    assert clean.grad[1].abs().max() > 0

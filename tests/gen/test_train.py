@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 import gen.train
 from gen.conditioning import HEAD, IS_HAND
 from gen.data import WindowDataset
-from gen.train import RendererTrainConfig, pixel_weights, sample_grid, train, training_loss
+from gen.models.patch_critic import PatchCritic
+from gen.train import RendererTrainConfig, persuade, pixel_weights, predict, regression_loss, sample_grid, train
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -47,6 +48,10 @@ def weights(config) -> dict[str, torch.Tensor]:
     return load_file(config.output / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors")
 
 
+def loss_of(unet, batch, config, seed=0) -> torch.Tensor:
+    return regression_loss(predict(unet, batch, config, torch.Generator().manual_seed(seed)), config)
+
+
 def no_grid(*_) -> np.ndarray:
     """Instead of samples, where they are not what is looked at."""
     return np.zeros((1, 1, 3), np.uint8)
@@ -60,7 +65,7 @@ def assert_same(first, second):
 
 def test_the_loss_is_finite_and_its_gradient_reaches_every_parameter(unet, batch, config):
     unet = copy.deepcopy(unet).train()
-    loss = training_loss(unet, batch, config, torch.Generator().manual_seed(0))
+    loss = loss_of(unet, batch, config)
     assert loss.isfinite()
     assert loss > 0
     loss.backward()
@@ -71,17 +76,12 @@ def test_the_loss_is_finite_and_its_gradient_reaches_every_parameter(unet, batch
 
 
 def test_the_generator_decides_the_loss(unet, batch, config):
-    first, second, third = (
-        training_loss(unet, batch, config, torch.Generator().manual_seed(seed)).item() for seed in (0, 0, 1)
-    )
+    first, second, third = (loss_of(unet, batch, config, seed).item() for seed in (0, 0, 1))
     assert first == second != third
 
 
 def test_contrast_counts_as_much_as_asked(unet, batch, config):
-    losses = [
-        training_loss(unet, batch, replace(config, structure_weight=weight), torch.Generator().manual_seed(0)).item()
-        for weight in (0.0, 0.5, 1.0)
-    ]
+    losses = [loss_of(unet, batch, replace(config, structure_weight=weight)).item() for weight in (0.0, 0.5, 1.0)]
     assert losses[0] < losses[1]
     assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-3)
 
@@ -90,7 +90,7 @@ def test_the_loss_is_computed_where_the_network_and_the_batch_are(unet, batch, c
     """The meta device refuses to be mixed with others, as an accelerator would, and computes nothing."""
     unet = copy.deepcopy(unet).to("meta")
     batch = {name: value.to("meta") for name, value in batch.items()}
-    assert training_loss(unet, batch, config, torch.Generator().manual_seed(0)).device.type == "meta"
+    assert loss_of(unet, batch, config).device.type == "meta"
 
 
 def test_hands_count_most_then_faces_and_where_the_pictures_hands_were():
@@ -107,8 +107,26 @@ def test_hands_count_most_then_faces_and_where_the_pictures_hands_were():
     torch.testing.assert_close(weight, expected)
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(config, tmp_path, monkeypatch):
+def test_a_critic_weighs_what_is_asked_beside_the_regression(unet, batch, config):
+    """At the last layer, its gradient is half as long, whatever the scale of its judgement."""
+    unet = copy.deepcopy(unet).train()
+    last_layer = unet.conv_out.weight
+    prediction = predict(unet, batch, config, torch.Generator().manual_seed(0))
+    loss = regression_loss(prediction, config)
+    (alone,) = torch.autograd.grad(loss, last_layer, retain_graph=True)
+    for scale in (1.0, 100.0):
+        torch.manual_seed(0)
+        critic = PatchCritic(channels=4)
+        critic.out.register_forward_hook(lambda *of, scale=scale: scale * of[-1])
+        both = persuade(loss, prediction, critic, last_layer, 0.5)
+        (together,) = torch.autograd.grad(both, last_layer, retain_graph=True)
+        assert ((together - alone).norm() / alone.norm()).item() == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("adversarial_weight", [0.0, 0.5])
+def test_a_stopped_run_goes_on_to_the_same_weights(adversarial_weight, config, tmp_path, monkeypatch):
     monkeypatch.setattr(gen.train, "sample_grid", no_grid)
+    config = replace(config, adversarial_weight=adversarial_weight)
     train(config)
     parted = replace(config, output=tmp_path / "parted")
     step = 0
@@ -118,10 +136,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(config, tmp_path, monkeypatch
         step += 1
         if step == 4:
             raise KeyboardInterrupt
-        return training_loss(*args)
+        return predict(*args)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(gen.train, "training_loss", interrupted)
+        patched.setattr(gen.train, "predict", interrupted)
         train(parted)
     train(parted)
     assert step == 4
@@ -129,7 +147,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(config, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed_in", ["training_loss", "sample_grid"])
+@pytest.mark.parametrize("killed_in", ["predict", "sample_grid"])
 def test_a_killed_run_goes_on_to_the_same_weights(killed_in, config, tmp_path):
     """Killed between checkpoints, and while one is written."""
     train(config)
@@ -142,7 +160,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(killed_in, config, tmp_path):
         f"called, do = [], trainer.{killed_in}\n"
         "def killed(*args):\n"
         "    called.append(args)\n"
-        f"    if len(called) == {3 if killed_in == 'training_loss' else 2}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"    if len(called) == {3 if killed_in == 'predict' else 2}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return do(*args)\n"
         f"trainer.{killed_in} = killed\n"
         "trainer.train(trainer.RendererTrainConfig(**given))"
@@ -187,6 +205,7 @@ def test_samples_show_a_column_for_each_window(unet, config):
         ({"crop_size": -16}, "`crop_size` must be at least 1, got -16"),
         ({"crop_size": 6}, "`crop_size` must be at least 7, got 6"),
         ({"structure_weight": -1.0}, r"`structure_weight` must be at least 0, got -1\.0"),
+        ({"adversarial_weight": -0.5}, r"`adversarial_weight` must be at least 0, got -0\.5"),
         ({"full_noise": 1.5}, r"`full_noise` must be in \[0, 1\], got 1.5"),
         ({"ema_decay": -0.1}, r"`ema_decay` must be in \[0, 1\], got -0.1"),
     ],
