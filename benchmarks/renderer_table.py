@@ -1,10 +1,15 @@
 """The table of `benchmarks.renderer`: figures of a row over all clips, each with its interval by clip."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from benchmarks.renderer_measures import FACE_ACTIONS
 from recognizer.metrics import bootstrap_interval
+
+NUM_KNOWN = 20
+"""Signers among whom the right one is to be told."""
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
@@ -63,6 +68,8 @@ def frame_figures(results: dict[str, dict]) -> dict:
     for name in ("psnr", "foreground_psnr"):
         values = np.array([frame[name] for _, frame in of_clips])
         figures[name] = with_interval(lambda w, values=values: float(w @ values / w.sum()), clips, 2)
+    if any("face" in frame for _, frame in of_clips):
+        figures |= face_figures(results)
     turned = [(clip, frame["face_found"]) for clip, frame in of_clips if frame["turned"] and "face_found" in frame]
     if turned:
         found = np.array([is_found for _, is_found in turned], float)
@@ -71,3 +78,57 @@ def frame_figures(results: dict[str, dict]) -> dict:
             lambda w: float(w @ found / w.sum()), [clip for clip, _ in turned], 3
         )
     return figures
+
+
+def face_figures(results: dict[str, dict]) -> dict:
+    """Correlation of mouth and brows with those of the driving face and the true one, each clip about its own mean."""
+    figures = {}
+    for number, name in enumerate(FACE_ACTIONS):
+        clips, values = [], []
+        for clip, result in results.items():
+            faces = [[of[number] for of in frame["face"]] for frame in result["frames"] if frame.get("face_found")]
+            if len(faces) > 1:
+                clips += [clip] * len(faces)
+                values += (np.array(faces) - np.mean(faces, axis=0)).tolist()
+        if values:
+            shown, *known = np.array(values).T
+            for to, of in zip(("driving", "true"), known, strict=True):
+                statistic = partial(_correlation, shown, of)
+                figures[f"{name}_as_{to}"] = with_interval(statistic, clips, 3)
+    return figures
+
+
+def _correlation(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> float:
+    """Pearson's, of values about 0."""
+    return float(weights @ (first * second) / np.sqrt((weights @ first**2) * (weights @ second**2)))
+
+
+def identity_figures(results: dict[str, dict], ceiling: dict[str, dict]) -> dict:
+    """How often the nearest of `NUM_KNOWN` signers' pictures, by colours of face, hair and clothes, is the right one.
+
+    The others are those who come next in the split. A signer's picture is that of their first clip.
+    """
+    pictures: dict[int, list] = {}
+    for result in ceiling.values():
+        pictures.setdefault(result["signer"], result["picture"])
+    signers = list(pictures)
+    clips, right = [], []
+    for clip, result in results.items():
+        if "colours" not in result:
+            return {}
+        own = signers.index(ceiling[clip]["signer"])
+        others = [signers[(own + step) % len(signers)] for step in range(min(NUM_KNOWN, len(signers)))]
+        nearest = min(others, key=lambda signer: _colour_distance(result["colours"], pictures[signer]))
+        clips.append(clip)
+        right.append(nearest == signers[own])
+    found = np.array(right, float)
+    return {
+        "signers": min(NUM_KNOWN, len(signers)),
+        "right": with_interval(lambda w: float(w @ found / w.sum()), clips, 3),
+    }
+
+
+def _colour_distance(shown: list[list[float]], known: list[list[float]]) -> float:
+    """Mean over the regions that both show; infinite where there is none."""
+    both = [np.linalg.norm(np.subtract(a, b)) for a, b in zip(shown, known, strict=True) if a and b]
+    return float(np.mean(both)) if both else np.inf
