@@ -109,7 +109,7 @@ class Job(Generic[Outcome]):
         self.outcome: Future[Outcome] = Future()
         line.join(self)
         # A daemon, since a render that nobody waits for must not hold up Ctrl-C.
-        threading.Thread(target=self._run, daemon=True).start()
+        threading.Thread(target=self._run, name="job", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
         """Waits, and tells whether the work is over."""

@@ -1,9 +1,11 @@
 import asyncio
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -29,9 +31,13 @@ class SkeletonRenderer:
     version = "1"
 
     def __init__(self, name: str, steps: int):
-        self.name = name
-        self.default_num_inference_steps = steps
+        self.name, self._steps = name, steps
         self.gate = threading.Event()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets everything, and opens the gate."""
+        self.default_num_inference_steps = self._steps
         self.gate.set()
         self.num_frames = 0
         self.placed: PoseSequence | None = None
@@ -79,14 +85,38 @@ class KnowingEstimator:
         pass
 
 
-@pytest.fixture
-def renderer() -> SkeletonRenderer:
-    return SkeletonRenderer("diffusing", steps=2)
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Iterator[SimpleNamespace]:
+    """A page for all tests of a file, since laying it out takes longer than most of them."""
+    renderer, folder = SkeletonRenderer("diffusing", steps=2), tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        demo = build_page(renderer, folder, patch)
+        (results,) = folder.glob("signloop-*/results")
+        yield SimpleNamespace(demo=demo, renderer=renderer, results=results)
 
 
 @pytest.fixture
-def demo(renderer, tmp_path, monkeypatch) -> gr.Blocks:
-    return build_page(renderer, tmp_path, monkeypatch)
+def renderer(page) -> Iterator[SkeletonRenderer]:
+    """The page's renderer as it was at first; afterwards nothing runs, and no result is left."""
+    page.renderer.begin()
+    yield page.renderer
+    page.renderer.gate.set()
+    for thread in threading.enumerate():
+        if thread.name == "job":
+            thread.join(20)
+    for left in page.results.iterdir():
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@pytest.fixture
+def demo(page, renderer) -> gr.Blocks:
+    return page.demo
+
+
+@pytest.fixture
+def results(page, renderer) -> Path:
+    """Where the page puts what it makes, empty."""
+    return page.results
 
 
 @pytest.fixture(scope="module")

@@ -108,12 +108,12 @@ def test_progress_is_shown_stage_by_stage(demo, renderer):
     assert len(spoken) == len(set(spoken))  # once a stage, so that a screen reader is not flooded
 
 
-def test_closing_the_page_or_cancelling_stops_the_work(demo, renderer, tmp_path):
+def test_closing_the_page_or_cancelling_stops_the_work(demo, renderer, results):
     renderer.gate.clear()
     shown = press(demo, word="ABC")
     while renderer.num_frames < 4:
         next(shown)
-    (folder,) = tmp_path.glob("signloop-*/results/*")
+    (folder,) = results.iterdir()
     shown.close()
     renderer.gate.set()
     deadline = time.monotonic() + 60
@@ -171,14 +171,14 @@ def test_wrong_input_is_refused_in_one_line_that_names_the_upload(demo, tmp_path
     assert refusal(demo, source=orders.BROUGHT, clip=str(tmp_path / "gone.npz")) == "gone.npz: no such file or folder."
 
 
-def test_uploads_are_handed_over_unopened(demo, tmp_path):
+def test_uploads_are_handed_over_unopened(demo, results, tmp_path):
     upload = tmp_path / "me.png"
     upload.write_text("no picture")
-    before = sorted(tmp_path.rglob("*"))
+    before = sorted(results.parent.rglob("*"))
     fields = [block for block in demo.blocks.values() if isinstance(block, gr.File | gr.Image | gr.Video)]
     assert len(fields) == 8
     assert {field.preprocess(gr.FileData(path=str(upload))) for field in fields} == {str(upload)}
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(results.parent.rglob("*")) == before
 
 
 def test_clips_that_are_too_long_are_refused(demo, clip, tmp_path, monkeypatch):
@@ -358,14 +358,14 @@ def test_a_training_set_is_made_and_the_shown_command_line_makes_the_same(demo, 
         assert {"index.html", "dataset/README.md", "rejects.jsonl"} <= set(archive.namelist())
 
 
-def test_a_training_set_is_cancelled_at_a_frame(demo, renderer, tmp_path):
+def test_a_training_set_is_cancelled_at_a_frame(demo, renderer, results):
     renderer.gate.clear()
     shown = press(demo, "augment", words="A")
     steps = ""
     while "0 of 2 clips" not in steps or renderer.num_frames < 4:
         steps = next(shown).get("steps", "")
     assert 0 < float(re.findall(r'value="([\d.]+)"', steps)[0]) < 1
-    (folder,) = tmp_path.glob("signloop-*/results/*")
+    (folder,) = results.iterdir()
     shown.close()
     renderer.gate.set()
     deadline = time.monotonic() + 20
