@@ -119,7 +119,8 @@ class StoredClip:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is amiss though the poses are whole."""
-        return tuple(self._value("problems"))
+        with self._true():
+            return tuple(self._value("problems"))
 
     @property
     def keypoints(self) -> Float16[np.ndarray, "frames 128 2"]:
@@ -139,11 +140,11 @@ class StoredClip:
             PoseFileError: They cannot be true, so the file is damaged.
         """
         tracks: dict[tuple[str, Provenance], list[Caption]] = {}
-        for row in self._value("captions"):
-            with self._true():
+        with self._true():
+            for row in self._value("captions"):
                 caption = Caption(row["start_s"], row["end_s"], row["text"])
-            tracks.setdefault((row["language"], row["provenance"]), []).append(caption)
-        return tuple(CaptionTrack(*key, tuple(captions)) for key, captions in tracks.items())
+                tracks.setdefault((row["language"], row["provenance"]), []).append(caption)
+            return tuple(CaptionTrack(*key, tuple(captions)) for key, captions in tracks.items())
 
     @property
     def repaired(self) -> tuple[Repair, ...]:
@@ -184,7 +185,15 @@ class StoredClip:
         return MainSigner(slots, tracks, *flags)
 
     def people(self) -> People:
-        """Everybody, in the detector's order."""
+        """Everybody, in the detector's order.
+
+        Raises:
+            PoseFileError: The clip cannot be true, so the file is damaged.
+        """
+        with self._true():
+            return self._people()
+
+    def _people(self) -> People:
         signer = self.signer()
         frames, slots = self._array("other_frames"), self._array("other_slots")
         seen = np.flatnonzero(signer.slots >= 0)
@@ -219,7 +228,9 @@ class StoredClip:
     def _true(self) -> Generator[None]:
         try:
             yield
-        except ValueError as error:
+        except PoseFileError:
+            raise
+        except (ValueError, TypeError, IndexError) as error:
             raise PoseFileError(f"{self._path}: {self.video_id}: {error}") from None
 
     def _value(self, name: str):
@@ -278,6 +289,10 @@ class ClipStore(Sequence[StoredClip]):
         self.ids: list[str] = self.table.column("video_id").to_pylist()
         self._parts = self.table.column("part").to_pylist()
         self._offsets = self.table.column("offset").to_pylist()
+        if None in self.ids or None in self._offsets:
+            raise PoseFileError(f"{path}: must say of every clip which it is and where, but leaves it out.")
+        if wrong := [part for part in set(self._parts) if part in (None, "", ".", "..") or {*"/\\\0"} & {*part}]:
+            raise PoseFileError(f"{path}: must name parts of this store, found {wrong[0]!r}.")
         self._mapped: dict[str, pa.Buffer] = {}
 
     def __reduce__(self):

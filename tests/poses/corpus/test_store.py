@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from poses.captions import Caption
@@ -21,7 +22,7 @@ from poses.corpus.batches import (
 from poses.corpus.convert import encode_clip, find_repeats, rewrite_part, write_index, write_part
 from poses.corpus.shards import CorpusClip, Reject, read_shard
 from poses.corpus.splits import bone_ratios
-from poses.corpus.store import SCHEMA, ClipStore, singles
+from poses.corpus.store import INDEX_SCHEMA, SCHEMA, ClipStore, StoredClip, singles
 from poses.formats.signverse_published import publish_video, write_shard
 from poses.people import People
 from poses.sequence import GlossSpan, PoseFileError
@@ -269,6 +270,40 @@ def test_what_cannot_be_true_names_the_file(store, tmp_path):
     stored = damaged_copy(store[0], tmp_path / "more", *(struct.pack("<d", fps) for fps in (24, -24)))
     with pytest.raises(PoseFileError, match=r"first.clips\.arrow: two________: `fps` must be a positive number"):
         stored[1].poses()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("part", "../second", r"must name parts of this store, found '\.\./second'"),
+        ("part", "/etc", "must name parts of this store, found '/etc'"),
+        ("part", None, "must name parts of this store, found None"),
+        ("video_id", None, "must say of every clip which it is and where"),
+        ("offset", None, "must say of every clip which it is and where"),
+        ("offset", -8, "must hold one________, but is damaged or missing"),
+        ("offset", 8, "must hold one________, but is damaged or missing"),
+        ("offset", 2**62, "must hold one________, but is damaged or missing"),
+    ],
+)
+def test_an_index_that_lies(store, tmp_path, column, value, reason):
+    rows = store[0].table.to_pylist()
+    rows[0][column] = value
+    lying = shutil.copytree(store[0].folder / "parts", tmp_path / "lying" / "parts").parent
+    pq.write_table(pa.Table.from_pylist(rows, schema=INDEX_SCHEMA), lying / "index.parquet")
+    with pytest.raises(PoseFileError, match=reason):
+        ClipStore(lying)[0]
+
+
+@pytest.mark.parametrize("column", ["confidence", "slots", "other_frames", "captions", "problems", "repairs"])
+def test_rows_that_do_not_fit_together(store, tmp_path, column):
+    row = store[0]["two________"]._row
+    at = SCHEMA.get_field_index(column)
+    short = pa.array([row.column(at).to_pylist()[0][:-1] or None], SCHEMA.field(at).type)
+    clip = StoredClip(row.set_column(at, SCHEMA.field(at), short), tmp_path / "clips.arrow")
+    if column in ("captions", "problems", "repairs") and short.null_count == 0:
+        return
+    with pytest.raises(PoseFileError, match=r"clips\.arrow: two________: "):
+        (clip.people(), clip.captions, clip.problems)
 
 
 def test_arrow_files_are_plain_streams(store):
