@@ -131,7 +131,11 @@ def test_loss_is_the_weighted_sum(changes, expected):
     torch.testing.assert_close(output.loss, total)
 
 
-@pytest.mark.parametrize("decoder_type", DECODERS)
+@pytest.mark.parametrize(
+    "decoder_type",
+    # The autoregressive one learns from clips in test_training_signx.py, each time the tests are run.
+    [pytest.param(kind, marks=pytest.mark.slow if kind == "autoregressive" else ()) for kind in DECODERS],
+)
 def test_two_clips_are_learned_and_read_whichever_tracks_there_are(decoder_type):
     model = build(decoder_type=decoder_type, dropout=0.0, hidden_size=32, codebook_size=32)
     features = clip(8, batch=2)
