@@ -24,19 +24,13 @@ from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.configuration_signx import DECODERS
 from recognizer.metrics import bootstrap_interval
 from recognizer.modeling_signx import SignXForPose2Gloss
+from recognizer.optimization import Batches
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import dwpose_features
 from recognizer.reading import load_recognizer, read_glosses
 from recognizer.track_clips import TrackClip
 from recognizer.training import TrainConfig, train
-from recognizer.training_signx import (
-    Batches,
-    Pose2GlossTrainConfig,
-    read_clips,
-    spelled_clips,
-    train_on,
-    word_source,
-)
+from recognizer.training_signx import Pose2GlossTrainConfig, read_clips, spelled_clips, train_on, word_source
 from recognizer.word_clips import NormalizedClips, clip_batches, normalize_clips, read_word_set
 
 PRESETS = Path(__file__).parents[1] / "configs"

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from gen.renderers import Renderer, create_renderer
+from pipelines.estimators import create_estimator
 from pipelines.inputs import extract_from_video, is_video, load_signer
 from pipelines.loop import run_loop
 from pipelines.output import LoopReport
 from pipelines.progress import Stages
 from pipelines.render import render_video
-from poses.estimators import Estimator, create_estimator
+from poses.estimators import Estimator
 from poses.fingerspelling import spell
 from poses.io import load_poses
 from poses.sequence import PoseSequence
@@ -22,7 +23,7 @@ class SignLoop:
 
     Args:
         renderer: A name of `gen.renderers.RENDERERS`, or a renderer of your own.
-        estimator: A name of `poses.estimators.ESTIMATORS`, or an estimator of your own.
+        estimator: A name of `pipelines.estimators.ESTIMATORS`, or an estimator of your own.
         recognizer: A folder that training wrote; None for the package's own.
         show: Whether to show progress on standard error.
 

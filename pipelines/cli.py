@@ -149,7 +149,8 @@ def extract(
     Args:
         video: A video file, or a folder of them; that of a folder, killed, goes on when it is started again.
         output: A SignVerse-2M file (.npz) or a .pose file; for a folder of videos, a folder, whose poses/ has them.
-        estimator: mediapipe works offline; dwpose and openpose fetch their weights when first used.
+        estimator: mediapipe works offline; dwpose and openpose fetch their weights when first used; video2pose or
+            video2pose=FOLDER is one that you trained.
         workers: Processes, for a folder of videos.
         overwrite: Replace the file if it is there.
     """
@@ -157,9 +158,9 @@ def extract(
         return _extract_all(video, output, estimator=estimator, workers=workers, overwrite=overwrite)
     if workers != 1:
         raise ValueError(f"`workers` must be 1 for one video, whose frames follow each other, got {workers}.")
+    from pipelines.estimators import create_estimator
     from pipelines.inputs import extract_from_video
     from pipelines.progress import Stages
-    from poses.estimators import create_estimator
     from poses.io import save_poses
 
     poses = extract_from_video(video, create_estimator(estimator), Stages(show=True))
@@ -198,9 +199,9 @@ def tracks(
         estimator: Who finds the poses of the track dwpose.
         overwrite: Replace the file if it is there.
     """
+    from pipelines.estimators import create_estimator
     from pipelines.progress import Stages
     from pipelines.video_tracks import extract_tracks
-    from poses.estimators import create_estimator
     from poses.files import new_file
     from recognizer.track_clips import save_tracks
     from recognizer.tracks import split_tracks
@@ -304,10 +305,10 @@ def recognize(
         output: A new directory for a page with the clip under its skeleton, reading.json and the poses.
         estimator: Who finds the poses in a video.
     """
+    from pipelines.estimators import create_estimator
     from pipelines.inputs import extract_from_video, is_video
     from pipelines.progress import Stages
     from pipelines.recognize import run_recognition
-    from poses.estimators import create_estimator
     from poses.io import load_poses
     from recognizer.reading import load_recognizer, read_glosses
 
@@ -356,10 +357,10 @@ def loop(
         width: Pixels of the render.
     """
     from gen.renderers import create_renderer
+    from pipelines.estimators import create_estimator
     from pipelines.inputs import is_video, load_signer
     from pipelines.loop import run_loop
     from pipelines.progress import Stages
-    from poses.estimators import create_estimator
     from poses.io import load_poses
     from recognizer.reading import load_recognizer
 
@@ -601,6 +602,25 @@ def train_pose2gloss(config: Any) -> Result:
     return facts, f"{config.output_dir}: trained.{read}"
 
 
+def train_cslr(config: Any) -> Result:
+    """Trains SignX's continuous recognition on the latents of a trained Pose2Gloss."""
+    from recognizer.training_cslr import train
+
+    _, errors = train(config)
+    read = "" if errors is None else f" Word error rate {errors.rate:.3f} on {errors.reference_length} glosses."
+    facts = {"output": str(config.output_dir), "wer": errors and errors.rate}
+    return facts, f"{config.output_dir}: trained.{read}"
+
+
+def train_video2pose(config: Any) -> Result:
+    """Trains SignX's Video2Pose on films of synthetic signers, which `signloop signers make` makes."""
+    from recognizer.training_video2pose import train
+
+    _, seen = train(config)
+    told = "" if seen is None else f" Right within 0.2 shoulder widths: body {seen.body:.3f}, hands {seen.hands:.3f}."
+    return {"output": str(config.output_dir)} | (asdict(seen) if seen else {}), f"{config.output_dir}: trained.{told}"
+
+
 def make_signers(config: Any) -> Result:
     """Renders synthetic signers, the renderer's training data."""
     from gen.data import condition_clip
@@ -648,6 +668,8 @@ CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
     ("train", "recognizer"): ("recognizer.training", "TrainConfig", train_recognizer),
     ("train", "words"): ("recognizer.word_training", "WordTrainConfig", train_words),
     ("train", "pose2gloss"): ("recognizer.training_signx", "Pose2GlossTrainConfig", train_pose2gloss),
+    ("train", "cslr"): ("recognizer.training_cslr", "CSLRTrainConfig", train_cslr),
+    ("train", "video2pose"): ("recognizer.training_video2pose", "Video2PoseTrainConfig", train_video2pose),
     ("signers", "make"): ("gen.signers.make", "MakeConfig", make_signers),
     ("signers", "tracks"): ("pipelines.synthetic_tracks", "SyntheticTracksConfig", make_tracks),
 }

@@ -14,10 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from recognizer.optional_weights import OPTIONAL_WEIGHTS  # which imports nothing that may be broken
+
 
 @dataclass(frozen=True)
 class Weights:
-    """Files that an estimator, a renderer or the recognizer cannot work without.
+    """Files that a part cannot work without.
 
     Attributes:
         files: Their names.
@@ -38,10 +40,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Part:
-    """An estimator, a renderer or the recognizer, and whether it can run here.
+    """What poses, videos or readings are made with, and whether it can run here.
 
     Attributes:
-        kind: estimator, renderer or recognizer.
+        kind: estimator, renderer, recognizer, track (for `signloop tracks`) or backbone (for `signloop train`).
         name: As on the command line: of a recognizer, its vocabulary.
         can_run: Whether all packages and files are here.
         licence: Of its weights.
@@ -159,7 +161,7 @@ def summary(diagnosis: Diagnosis) -> str:
     for part in diagnosis.parts:
         state = "can run" if part.can_run else "cannot run"
         terms = f"{part.licence}; commercial use: {part.commercial}"
-        lines.append(f"{part.kind:<11}{part.name:<14}{state:<12}{terms}")
+        lines.append(f"{part.kind:<11}{part.name:<13} {state:<12}{terms}")
         lines += [f"{'':<11}missing {missing}" for missing in (*part.missing_packages, *part.missing_files)]
         if part.get:
             lines.append(f"{'':<11}from {part.source}; to get them: {part.get}")
@@ -213,6 +215,18 @@ def _in_hub_cache(repository: str) -> Callable[[str], Path]:
     return find
 
 
+def _optional(name: str, command: str) -> tuple[tuple[str, ...], Weights]:
+    weights = OPTIONAL_WEIGHTS[name]
+    return ("torch", "transformers"), Weights(
+        (weights.file,),
+        f"https://huggingface.co/{weights.repository}",
+        weights.licence,
+        weights.commercial,
+        _in_hub_cache(weights.repository),
+        f"with a network, `{command}` fetches them when it is first used",
+    )
+
+
 _REINSTALL = "install SignLoop anew; a checkout has them in git"
 _FETCHES = "with a network, `signloop extract VIDEO OUT.npz --estimator {}` fetches them when it is first used"
 _OURS = "Apache-2.0"
@@ -258,6 +272,17 @@ PARTS: dict[tuple[str, str], tuple[tuple[str, ...], Weights]] = {
             _FETCHES.format("openpose"),
         ),
     ),
+    ("estimator", "video2pose"): (
+        ("torch", "transformers"),
+        Weights(
+            ("config.json", "model.safetensors", "preprocessor_config.json"),
+            "your own training",
+            "yours",
+            "yes, where trained on synthetic signers alone",
+            lambda file: Path("runs/video2pose/model") / file,
+            "`signloop train video2pose --config video2pose-quick` makes them",
+        ),
+    ),
     ("renderer", "signer-small"): (
         ("torch", "diffusers"),
         Weights(
@@ -289,5 +314,21 @@ PARTS: dict[tuple[str, str], tuple[tuple[str, ...], Weights]] = {
         )
         for vocabulary, folder in (("letters", "weights"), ("words", "weights/words"))
     },
+    **{
+        ("track", name): _optional(name, f"signloop tracks VIDEO OUT.npz --tracks dwpose {name}")
+        for name in ("primedepth_depth", "sapiens_segmentation")
+    },
+    ("backbone", "vit"): _optional("vit", f"signloop train video2pose --backbone {OPTIONAL_WEIGHTS['vit'].repository}"),
+    ("track", "smplerx"): (
+        (),
+        Weights(
+            (),
+            "https://github.com/caizhongang/SMPLer-X, whose results are read and which you run yourself",
+            "S-Lab License 1.0, and SMPL-X's own",
+            "no",
+            Path,
+            "",
+        ),
+    ),
 }
 """The packages and the files of each part, by kind and name."""

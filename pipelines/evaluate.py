@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 from pipelines.bulk import Part, Tell, run_bulk
 from pipelines.clip_evaluation import ClipEvaluation, Judges, Read, evaluate_clip
 from pipelines.environment import machine, package_versions
+from pipelines.estimators import create_estimator
 from pipelines.measures.features import OrientedFilters
 from pipelines.pairs import Pair, read_pairs
 from pipelines.report.evaluation import write_evaluation_page
 from pipelines.set_figures import ClipSet
 from pipelines.summary import Evaluation, Summary, summarise, with_faithfulness
-from poses.estimators import create_estimator
 from poses.files import new_file
 from poses.io import save_poses
 from recognizer.reading import load_recognizer

@@ -13,7 +13,8 @@ from functools import cache, partial
 from pathlib import Path
 
 from pipelines.bulk import BulkResult, Part, Tell, run_bulk
-from poses.estimators import Estimator, create_estimator, extract_poses
+from pipelines.estimators import create_estimator
+from poses.estimators import Estimator, extract_poses
 from poses.files import new_directory
 from poses.io import save_poses
 from poses.video import read_frames, read_info
@@ -38,7 +39,7 @@ def run_extraction(
     Args:
         source: A folder; what is no video in it is left alone.
         output: A new folder, or one that the same call began.
-        estimator: A name of `poses.estimators`.
+        estimator: A name of `pipelines.estimators.ESTIMATORS`.
         workers: Processes.
         show: Whether to show a progress bar on standard error.
 

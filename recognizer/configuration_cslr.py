@@ -15,6 +15,10 @@ class SignXCSLRConfig(GlossConfig):
         Width of both branches where they are mixed.
     latent_size (`int`, *optional*, defaults to 2048):
         Width of the latents that Pose2Gloss or Video2Pose gives.
+    whitening (`float`, *optional*, defaults to 0.1):
+        How much of what a latent shares with the one before is taken away: algorithm 1's gamma.
+    frame_drop (`float`, *optional*, defaults to 0.1):
+        How often a latent is dropped in training: algorithm 1's rho.
     temporal_size (`int`, *optional*, defaults to 1024):
         Width after temporal convolution, and of the recurrent layers.
     num_recurrent_layers (`int`, *optional*, defaults to 2):
@@ -53,6 +57,8 @@ class SignXCSLRConfig(GlossConfig):
 
     feature_size: int = 512
     latent_size: int = 2048
+    whitening: float | int = 0.1
+    frame_drop: float | int = 0.1
     temporal_size: int = 1024
     num_recurrent_layers: int = 2
     hidden_size: int = 256
@@ -80,5 +86,7 @@ class SignXCSLRConfig(GlossConfig):
         for name in ("hidden_size", "temporal_size"):
             if getattr(self, name) % 2:
                 raise ValueError(f"`{name}` must be even, got {getattr(self, name)}.")
+        if not 0 <= self.frame_drop < 1:
+            raise ValueError(f"`frame_drop` must be in [0, 1), got {self.frame_drop}.")
         if not self.distillation_temperature > 0:
             raise ValueError(f"`distillation_temperature` must be positive, got {self.distillation_temperature}.")

@@ -2,10 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 
 from poses.files import new_file
@@ -16,25 +14,21 @@ _COLOURS = ("black", "crimson", "royalblue", "seagreen", "darkorange", "purple")
 
 
 class LossCurve:
-    """Keeps the losses of a network while it is trained, as a forward hook: `model.register_forward_hook(curve)`.
+    """The losses of a network while it is trained.
+
+    Attributes:
+        rows: Each loss by name, a row a step; add to it.
 
     Args:
         path: Of the `.jsonl` file; the picture is beside it, with the suffix `.png`.
-        save_every: Steps between two times that both are written.
+        steps: Where a run that was stopped goes on: what the file holds beyond is forgotten.
     """
 
-    def __init__(self, path: Path, save_every: int):
+    def __init__(self, path: Path, *, steps: int = 0):
         self.path = path
-        self.save_every = save_every
         self.rows: list[dict[str, float]] = []
-
-    def __call__(self, model: torch.nn.Module, args: tuple, output: Any) -> None:
-        """Keeps `output.loss` and each of `output.losses`, where the network is being trained."""
-        if model.training and output.loss is not None:
-            losses = {"loss": output.loss} | output.losses
-            self.rows.append({name: loss.item() for name, loss in losses.items()})
-            if len(self.rows) % self.save_every == 0:
-                self.save()
+        if steps and path.exists():
+            self.rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:steps]]
 
     def save(self) -> None:
         """Writes both files anew."""
@@ -44,24 +38,17 @@ class LossCurve:
         with new_file(self.path.with_suffix(".png"), overwrite=True) as path:
             draw_curves(self.rows).save(path)
 
-    def restart(self, step: int) -> None:
-        """Goes on after `step` steps: what lies beyond, of a run that was stopped, is forgotten."""
-        if len(self.rows) < step and self.path.exists():
-            self.rows = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
-        del self.rows[step:]
-
 
 def draw_curves(rows: list[dict[str, float]]) -> Image.Image:
-    """One line a loss, as means over a hundredth of the steps, on a logarithmic scale."""
+    """One line a loss, as means over a hundredth of the steps that have it, on a logarithmic scale."""
     picture = Image.new("RGB", _SIZE, "white")
     draw = ImageDraw.Draw(picture)
     if not rows:
         return picture
-    width = max(len(rows) // 100, 1)
     curves = {}
-    for name in rows[0]:
-        values = np.array([row[name] for row in rows])
-        parts = np.array_split(values, -(-len(values) // width))
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = np.array([row[name] for row in rows if name in row])
+        parts = np.array_split(values, -(-len(values) // max(len(values) // 100, 1)))
         curves[name] = np.log10(np.maximum([part.mean() for part in parts], 1e-6))
     low = np.floor(min(curve.min() for curve in curves.values()))
     high = np.ceil(max(curve.max() for curve in curves.values()) + 1e-9)

@@ -48,11 +48,7 @@ def compile_latents(
         frame_drop: The paper's rho, the probability that a frame is dropped; 0 outside training.
         generator: For dropping.
     """
-    size = latents.shape[-1]
-    normed = F.layer_norm(latents, (size,)) * mask[..., None]
-    before = F.pad(normed, (0, 0, 1, 0))[:, :-1]
-    shared = normed * before if covariance is None else before @ covariance.T
-    whitened = (normed - whitening * shared) * mask[..., None]
+    whitened = whiten_latents(latents, mask, whitening=whitening, covariance=covariance)
     dropped = torch.rand(mask.shape, generator=generator).to(mask.device) < frame_drop
     if log_probs is None:
         alignment = [
@@ -67,6 +63,27 @@ def compile_latents(
         padded[row, : len(found)] = found
     kept = mask & ~dropped
     return CompiledLatents(whitened * kept[..., None], padded, kept)
+
+
+def whiten_latents(
+    latents: Float[torch.Tensor, "batch frames latent"],
+    mask: Bool[torch.Tensor, "batch frames"],
+    *,
+    whitening: float,
+    covariance: Float[torch.Tensor, "latent latent"] | None = None,
+) -> Float[torch.Tensor, "batch frames latent"]:
+    """Algorithm 1's first two lines: each frame normalised, and less of what it shares with the one before.
+
+    Args:
+        latents: Of Pose2Gloss or Video2Pose.
+        mask: False where a clip was padded, which becomes zero.
+        whitening: See `compile_latents`.
+        covariance: See `compile_latents`.
+    """
+    normed = F.layer_norm(latents, latents.shape[-1:]) * mask[..., None]
+    before = F.pad(normed, (0, 0, 1, 0))[:, :-1]
+    shared = normed * before if covariance is None else before @ covariance.T
+    return (normed - whitening * shared) * mask[..., None]
 
 
 def cross_covariance(

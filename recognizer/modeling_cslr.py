@@ -16,7 +16,7 @@ from transformers.utils.generic import ModelOutput
 
 from recognizer.beam_search import GlossSequences
 from recognizer.configuration_cslr import SignXCSLRConfig
-from recognizer.latents import distillation_loss, pruning_mask
+from recognizer.latents import CompiledLatents, compile_latents, distillation_loss, pruning_mask, whiten_latents
 from recognizer.modeling_signx_decoders import (
     AutoregressiveDecoder,
     DecoderLayer,
@@ -25,6 +25,8 @@ from recognizer.modeling_signx_decoders import (
     frame_mask,
     run_encoder,
 )
+
+FRAMES_PER_STEP = 4
 
 
 @dataclass
@@ -46,7 +48,7 @@ class SignXCSLROutput(ModelOutput):
 
 def out_length(num_frames: int) -> int:
     """Latent steps of a clip: one for every four frames, the last ones perhaps fewer."""
-    return -(-num_frames // 4)
+    return -(-num_frames // FRAMES_PER_STEP)
 
 
 class TemporalConv(nn.Module):
@@ -63,7 +65,8 @@ class TemporalConv(nn.Module):
         self, hidden_states: Float[torch.Tensor, "batch frames features"]
     ) -> Float[torch.Tensor, "batch steps temporal"]:
         frames = hidden_states.shape[1]
-        hidden_states = F.pad(hidden_states, (0, 0, 6, 4 * out_length(frames) - frames + 6)).transpose(1, 2)
+        behind = FRAMES_PER_STEP * out_length(frames) - frames + 6
+        hidden_states = F.pad(hidden_states, (0, 0, 6, behind)).transpose(1, 2)
         for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
             hidden_states = F.relu(norm(conv(hidden_states).transpose(1, 2))).transpose(1, 2)
             hidden_states = F.max_pool1d(hidden_states, 2)
@@ -126,19 +129,25 @@ class SignXForCSLR(PreTrainedModel):
 
     def _latent_steps(
         self,
-        features: Float[torch.Tensor, "batch frames features"],
         latents: Float[torch.Tensor, "batch frames latent"],
         mask: Bool[torch.Tensor, "batch frames"],
+        features: Float[torch.Tensor, "batch frames features"] | None,
     ) -> tuple[
         Float[torch.Tensor, "batch steps temporal"],
         Float[torch.Tensor, "batch steps temporal"],
         Bool[torch.Tensor, "batch steps"],
     ]:
         """The temporal convolution's and the recurrent layers' outputs, and which of their steps are of the clip."""
-        share = self.mix.sigmoid()
-        mixed = share * features + (1 - share) * self.latent_projection(latents * self.latent_mask)
+        whitened = whiten_latents(latents, mask, whitening=self.config.whitening) * self.latent_mask
+        if self.training:
+            kept = torch.rand(mask.shape, device=mask.device) >= self.config.frame_drop
+            whitened = whitened * kept[..., None]
+        mixed = self.latent_projection(whitened)
+        if features is not None:
+            share = self.mix.sigmoid()
+            mixed = share * features + (1 - share) * mixed
         convolved = self.conv(torch.where(mask[..., None], mixed, 0))
-        steps = -(-mask.sum(dim=1) // 4)
+        steps = -(-mask.sum(dim=1) // FRAMES_PER_STEP)
         step_mask = torch.arange(convolved.shape[1], device=mask.device) < steps[:, None]
         packed = pack_padded_sequence(convolved, steps.cpu(), batch_first=True, enforce_sorted=False)
         recurrent, _ = pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=len(step_mask[0]))
@@ -151,23 +160,24 @@ class SignXForCSLR(PreTrainedModel):
 
     def forward(
         self,
-        features: Float[torch.Tensor, "batch frames features"],
         latents: Float[torch.Tensor, "batch frames latent"],
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
         labels: Int[torch.Tensor, "batch glosses"] | None = None,
-        teacher_forcing: float | int = 1.0,
+        features: Float[torch.Tensor, "batch frames features"] | None = None,
+        teacher_forcing: float | int | Float[torch.Tensor, ""] = 1.0,
     ) -> SignXCSLROutput:
         """Encodes clips, and with `labels` gives the losses.
 
         Args:
-            features: Of a network on the pixels, such as ResNet34's before its classifier.
             latents: Of Pose2Gloss or Video2Pose.
             attention_mask: 1 for frames of the clip, 0 for padding.
             labels: Gloss numbers in order, padded with -100.
+            features: Of a network on the pixels, such as ResNet34's before its classifier, to be mixed with latents;
+                without them, latents alone are read.
             teacher_forcing: See `AutoregressiveDecoder.forward`.
         """
-        mask = frame_mask(features, attention_mask)
-        convolved, recurrent, step_mask = self._latent_steps(features, latents, mask)
+        mask = frame_mask(latents, attention_mask)
+        convolved, recurrent, step_mask = self._latent_steps(latents, mask, features)
         conv_logits, logits = self.classifier(convolved), self.classifier(recurrent)
         if labels is None:
             return SignXCSLROutput(latents=recurrent, logits=logits)
@@ -186,11 +196,29 @@ class SignXForCSLR(PreTrainedModel):
         return SignXCSLROutput(torch.stack(weighted).sum(), losses, recurrent, logits)
 
     @torch.no_grad()
+    def align(
+        self,
+        latents: Float[torch.Tensor, "batch frames latent"],
+        labels: Int[torch.Tensor, "batch glosses"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+    ) -> CompiledLatents:
+        """Algorithm 1 on clips whose glosses are known: which gloss is signed when, as the recurrent layers find it."""
+        mask = frame_mask(latents, attention_mask)
+        log_probs = self(latents, attention_mask).logits.log_softmax(dim=-1)
+        per_frame = log_probs.repeat_interleave(FRAMES_PER_STEP, dim=1)[:, : mask.shape[1]]
+        return compile_latents(latents, mask, labels, per_frame, whitening=self.config.whitening)
+
+    def glosses(self, sequences: GlossSequences) -> list[tuple[str, ...]]:
+        """The names of what `generate` found."""
+        names = self.config.glosses
+        return [tuple(names[label] for label in row if label >= 0) for row in sequences.labels.tolist()]
+
+    @torch.no_grad()
     def generate(
         self,
-        features: Float[torch.Tensor, "batch frames features"],
         latents: Float[torch.Tensor, "batch frames latent"],
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+        features: Float[torch.Tensor, "batch frames features"] | None = None,
         *,
         num_beams: int = 5,
         length_penalty: float | int = 0.7,
@@ -198,8 +226,8 @@ class SignXForCSLR(PreTrainedModel):
         ctc_weight: float | int = 0.3,
     ) -> GlossSequences:
         """Reads clips by algorithm 3; see `AutoregressiveDecoder.generate`."""
-        mask = frame_mask(features, attention_mask)
-        _, recurrent, step_mask = self._latent_steps(features, latents, mask)
+        mask = frame_mask(latents, attention_mask)
+        _, recurrent, step_mask = self._latent_steps(latents, mask, features)
         return self.decoder.generate(
             self._encode(recurrent, step_mask),
             step_mask,

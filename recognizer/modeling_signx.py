@@ -200,6 +200,25 @@ class SignXForPose2Gloss(PreTrainedModel):
         latents = self.encode(features)
         if labels is None:
             return SignXOutput(latents=latents)
+        losses = self.losses(latents, mask, labels, teacher_forcing)
+        weighted = [getattr(self.config, f"{name}_loss_weight", 1) * loss for name, loss in losses.items()]
+        return SignXOutput(loss=torch.stack(weighted).sum(), losses=losses, latents=latents)
+
+    def losses(
+        self,
+        latents: Float[torch.Tensor, "batch frames latent"],
+        mask: Bool[torch.Tensor, "batch frames"],
+        labels: Int[torch.Tensor, "batch glosses"],
+        teacher_forcing: float | int | Float[torch.Tensor, ""] = 1.0,
+    ) -> dict[str, Float[torch.Tensor, ""]]:
+        """Each loss of reading glosses from latents, whoever made them; see `forward`.
+
+        Args:
+            latents: Of the frames that are read: every `config.frame_stride`th.
+            mask: False where a clip was padded.
+            labels: Gloss numbers in order, padded with -100.
+            teacher_forcing: See `forward`.
+        """
         self._check_labels(labels)
         described, losses = self.codebook(latents, mask)
         hidden_states = self._read(described, mask)
@@ -208,8 +227,7 @@ class SignXForPose2Gloss(PreTrainedModel):
         else:
             losses |= self.decoder(hidden_states, mask, labels)
         losses["contrastive"] = self._contrastive_loss(described, mask, labels)
-        weighted = [getattr(self.config, f"{name}_loss_weight", 1) * loss for name, loss in losses.items()]
-        return SignXOutput(loss=torch.stack(weighted).sum(), losses=losses, latents=latents)
+        return losses
 
     def _contrastive_loss(
         self,

@@ -31,7 +31,7 @@ def run_encoder(
     _, frames, size = hidden_states.shape
     hidden_states = hidden_states + sinusoidal_positions(frames, size, hidden_states.device)
     for layer in layers:
-        hidden_states = layer(hidden_states, mask)
+        hidden_states = layer(hidden_states, mask[:, None])
     return norm(hidden_states)
 
 
@@ -97,10 +97,10 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, hidden_states: Float[torch.Tensor, "batch frames hidden"], mask: Bool[torch.Tensor, "batch frames"]
+        self, hidden_states: Float[torch.Tensor, "batch frames hidden"], mask: Bool[torch.Tensor, "batch rows keys"]
     ) -> Float[torch.Tensor, "batch frames hidden"]:
         normed = self.norm(hidden_states)
-        hidden_states = hidden_states + self.dropout(self.attention(normed, normed, mask[:, None])[0])
+        hidden_states = hidden_states + self.dropout(self.attention(normed, normed, mask)[0])
         return hidden_states + self.dropout(self.feed_forward(hidden_states))
 
 
@@ -372,7 +372,7 @@ class CTCDecoder(nn.Module):
         self, hidden_states: Float[torch.Tensor, "batch frames hidden"], mask: Bool[torch.Tensor, "batch frames"]
     ) -> Float[torch.Tensor, "batch frames labels"]:
         for layer in self.layers:
-            hidden_states = layer(hidden_states, mask)
+            hidden_states = layer(hidden_states, mask[:, None])
         return self.classifier(self.norm(hidden_states))
 
     def forward(

@@ -1,24 +1,35 @@
 """The training loop of every recognizer: AdamW, a cosine schedule, averaged weights, checkpoints to go on from."""
 
 import copy
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
 from transformers.optimization import get_cosine_schedule_with_warmup
 
 from poses.files import new_file
+from recognizer.curves import LossCurve
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+
+Batch = dict[str, torch.Tensor]
+Batches = Callable[[int], Iterator[Batch]]
+"""Endless batches of a network's arguments, for a seed."""
+
+_PROCESS_SEED = 1_000_003
+"""What lies between the seeds of two processes that train together."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,9 @@ class LoopConfig:
     num_steps: int = 1500
     """Optimizer steps."""
     batch_size: int = 48
-    """Clips a step."""
+    """Clips a batch."""
+    gradient_accumulation: int = 1
+    """Batches a step."""
     learning_rate: float = 2e-3
     """Peak of a cosine schedule."""
     warmup_steps: int = 100
@@ -45,13 +58,15 @@ class LoopConfig:
     """Steps between checkpoints."""
     mixed_precision: str = "no"
     """no or bf16."""
+    trackio: str = ""
+    """Project in trackio where losses are shown too; `pip install trackio` first."""
     resume: bool = False
     """Go on from the last checkpoint of `output_dir`."""
     seed: int = 0
     """Of weights, data and augmentation."""
 
     def __post_init__(self):
-        for name in ("num_steps", "batch_size", "checkpoint_every"):
+        for name in ("num_steps", "batch_size", "gradient_accumulation", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
         if not 0 <= self.ema_decay < 1:
@@ -78,54 +93,105 @@ class LoopConfig:
 
 
 def optimize(
-    model: Network, batches: Callable[[int], Iterator[dict[str, torch.Tensor]]], config: LoopConfig, *, name: str
+    model: Network,
+    batches: Batches,
+    config: LoopConfig,
+    *,
+    name: str,
+    prepare: Callable[[Batch, int], Batch] = lambda batch, step: batch,
 ) -> Network:
     """Trains a network, whose output has a `loss`, and gives the averaged weights, in evaluation mode.
 
-    The same configuration gives the same weights on the same machine, resumed or not.
+    Writes `curve.jsonl` and `curve.png` to `config.output_dir`: the loss, and the output's `losses` where it has such.
+    The same configuration gives the same weights and curve on the same machine, resumed or not. Under
+    `accelerate launch`, each process trains on batches of its own.
 
     Args:
         model: The network, with the weights it starts from.
         batches: Endless batches of the network's arguments, for a seed.
         config: How; its `check_output_dir` has been called.
         name: Of the progress bar.
+        prepare: Changes a batch by the number of the step it is for.
+
+    Raises:
+        ValueError: A loss is no finite number, or `config.trackio` is given and the package is not installed.
     """
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        log_with=_tracker(config),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # not every batch has every label
+    )
+    average: Any = AveragedModel(model, device=accelerator.device, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     scheduler = get_cosine_schedule_with_warmup(optimizer, config.warmup_steps, config.num_steps)
-    model, average, optimizer, scheduler = accelerator.prepare(model, average, optimizer, scheduler)
     parts = {"model": model, "average": average, "optimizer": optimizer, "scheduler": scheduler}
-    first = 0
-    if config.resume:
-        state = torch.load(config.checkpoint, weights_only=True)
-        first = state.pop("step")
-        for part in parts:
-            parts[part].load_state_dict(state[part])
-    config.output_dir.mkdir(parents=True, exist_ok=True)
-    progress = tqdm(total=config.num_steps, initial=first, desc=name, unit="step")
-    model.train()
+    trained, optimizer = accelerator.prepare(model, optimizer)
+    first = _resume(config, parts) if config.resume else 0
+    curve = LossCurve(config.output_dir / "curve.jsonl", steps=first)
+    if config.trackio:
+        accelerator.init_trackers(config.trackio)
+    main = accelerator.is_main_process
+    progress = tqdm(total=config.num_steps, initial=first, desc=name, unit="step", disable=not main)
+    trained.train()
     while first < config.num_steps:
         stop = min(first + config.checkpoint_every, config.num_steps)
         # Every stretch between checkpoints has its own seed, so that a resumed run goes on with the same numbers.
-        set_seed(config.seed + first)
-        for batch in islice(batches(config.seed + first), stop - first):
-            batch = {key: tensor.to(accelerator.device) for key, tensor in batch.items()}
-            with accelerator.autocast():
-                loss = model(**batch).loss
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        seed = config.seed + first + _PROCESS_SEED * accelerator.process_index
+        set_seed(seed)
+        source = batches(seed)
+        for step in range(first, stop):
+            chosen = (prepare(batch, step) for batch in islice(source, config.gradient_accumulation))
+            losses = _accumulate(trained, chosen, accelerator, config.gradient_accumulation)
+            if not all(map(math.isfinite, losses.values())):
+                found = ", ".join(f"{loss} {value:g}" for loss, value in losses.items())
+                raise ValueError(f"`learning_rate` must be lower than {config.learning_rate:g}: step {step}, {found}.")
+            accelerator.clip_grad_norm_(trained.parameters(), config.max_grad_norm)
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
             average.update_parameters(model)
-            progress.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
+            curve.rows.append(losses)
+            accelerator.log(losses, step=step)
+            progress.set_postfix(loss=f"{losses['loss']:.2f}", refresh=False)
             progress.update()
         first = stop
-        with new_file(config.checkpoint, overwrite=True) as path:
-            torch.save({"step": first} | {part: parts[part].state_dict() for part in parts}, path)
+        if main:
+            # The curve ahead of the checkpoint, so that a resumed run finds it up to there.
+            curve.save()
+            with new_file(config.checkpoint, overwrite=True) as path:
+                torch.save({"step": first} | {part: parts[part].state_dict() for part in parts}, path)
     progress.close()
+    accelerator.end_training()
     return average.module.eval()
+
+
+def _accumulate(
+    model: torch.nn.Module, batches: Iterator[Batch], accelerator: Accelerator, count: int
+) -> dict[str, float]:
+    """Adds up the gradients of `count` batches, and gives the means of their losses."""
+    means: Counter[str] = Counter()
+    for batch in batches:
+        batch = {key: tensor.to(accelerator.device) for key, tensor in batch.items()}
+        with accelerator.autocast():
+            output = model(**batch)
+        accelerator.backward(output.loss / count)
+        losses = {"loss": output.loss} | (getattr(output, "losses", None) or {})
+        means.update({name: loss.item() / count for name, loss in losses.items()})
+    return dict(means)
+
+
+def _resume(config: LoopConfig, parts: dict[str, Any]) -> int:
+    """Loads the last checkpoint, and gives the number of its steps."""
+    state = torch.load(config.checkpoint, map_location="cpu", weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"]
+
+
+def _tracker(config: LoopConfig) -> str | None:
+    if config.trackio and find_spec("trackio") is None:
+        raise ValueError(f"`trackio` must be empty where the package is not installed, got {config.trackio!r}.")
+    return "trackio" if config.trackio else None
 
 
 def save_recognizer(model: PreTrainedModel, processor: SignRecognizerProcessor, path: Path) -> None:

@@ -18,6 +18,9 @@ TABLE = "glosses.csv"
 _COLUMNS = ["clip", "glosses", "split"]
 SPLITS = ("train", "validation")
 
+FASTEST, SLOWEST = 0.8, 1.25
+"""How many times its frames a clip has at another pace."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrackClip:
@@ -70,6 +73,18 @@ def read_track_clips(folder: Path) -> list[TrackClip]:
         ValueError: The table is missing, has other columns, or a line of it is wrong.
         PoseFileError: A clip is missing, damaged or holds something else.
     """
+    return [
+        TrackClip(name, _read_tracks(folder / f"{name}.npz"), glosses, split)
+        for name, glosses, split in read_table(folder)
+    ]
+
+
+def read_table(folder: Path) -> list[tuple[str, tuple[str, ...], str]]:
+    """Reads which clips a folder has, without suffix, their glosses and their split.
+
+    Raises:
+        ValueError: The table is missing, has other columns, or a line of it is wrong.
+    """
     path = folder / TABLE
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -88,7 +103,7 @@ def read_track_clips(folder: Path) -> list[TrackClip]:
                 f"{path}: line {number} must name a clip in its folder, its glosses and {' or '.join(SPLITS)}, "
                 f"found {name!r}, {glosses!r}, {split!r}."
             )
-        clips.append(TrackClip(name, _read_tracks(folder / f"{name}.npz"), tuple(glosses.split()), split))
+        clips.append((name, tuple(glosses.split()), split))
     return clips
 
 
@@ -135,7 +150,7 @@ def _at_pace(
     features: Float32[np.ndarray, "frames 1959"], rng: np.random.Generator
 ) -> Float32[np.ndarray, "other_frames 1959"]:
     """Repeats or leaves out frames, evenly."""
-    frames = max(round(len(features) * rng.uniform(0.8, 1.25)), 1)
+    frames = max(round(len(features) * rng.uniform(FASTEST, SLOWEST)), 1)
     return features[np.linspace(0, len(features) - 1, frames).round().astype(int)]
 
 

@@ -3,60 +3,15 @@
 import contextlib
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from poses.quiet import quiet_stderr
+from recognizer.optional_weights import OPTIONAL_WEIGHTS, announce_fetch
 from recognizer.tracks import MAP_SHAPE, depth_track, mediapipe_track, pool_labels, pool_map, segmentation_track
-
-
-@dataclass(frozen=True)
-class OptionalWeights:
-    """Weights that are not part of SignLoop, and what one may do with them.
-
-    Attributes:
-        repository: On https://huggingface.co.
-        file: What is fetched.
-        licence: Of the weights.
-        commercial_use: Whether the licence allows it.
-        note: What else to know.
-    """
-
-    repository: str
-    file: str
-    licence: str
-    commercial_use: bool
-    note: str
-
-    def __str__(self) -> str:
-        use = "allowed" if self.commercial_use else "not allowed"
-        return f"{self.repository} ({self.file}; {self.licence}, commercial use {use}; {self.note})"
-
-
-OPTIONAL_WEIGHTS = MappingProxyType(
-    {
-        "primedepth_depth": OptionalWeights(
-            "depth-anything/Depth-Anything-V2-Small-hf",
-            "model.safetensors",
-            "Apache-2.0",
-            commercial_use=True,
-            note="a stand-in for PrimeDepth, which transformers cannot run",
-        ),
-        "sapiens_segmentation": OptionalWeights(
-            "facebook/sapiens2-seg-0.4b",
-            "model.safetensors",
-            "Sapiens2 License",
-            commercial_use=True,
-            note="neither surveillance nor biometric processing; a stand-in for Sapiens, which is CC-BY-NC-4.0",
-        ),
-    }
-)
-"""What the depth and the segmentation track are made with unless told otherwise."""
 
 
 def extract_depth(
@@ -114,6 +69,8 @@ def _load_pipeline(task: str, track: str, model: str | Path | None) -> Any:
 
     create: Any = transformers.pipeline  # its overloads know tasks one by one
     weights = OPTIONAL_WEIGHTS[track]
+    if model is None:
+        announce_fetch(weights)
     try:
         return create(task, model=str(model or weights.repository), device="cpu")
     except OSError as error:

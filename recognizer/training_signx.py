@@ -1,11 +1,11 @@
 """Training Pose2Gloss: `signloop train pose2gloss --config NAME`."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,21 +14,17 @@ from jaxtyping import Float32
 
 from poses.files import new_file
 from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED, letter_clips, spell
-from recognizer.configuration_sign_recognizer import ALPHABET
+from recognizer.configuration_sign_recognizer import ALPHABET, GlossConfig
 from recognizer.configuration_signx import SignXConfig
-from recognizer.curves import LossCurve
 from recognizer.data import compose_words, load_letters, word_batches
 from recognizer.metrics import WordErrors, word_error_rate
 from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.modeling_signx_decoders import teacher_forcing_ratio
-from recognizer.optimization import LoopConfig, optimize
+from recognizer.optimization import Batch, Batches, LoopConfig, optimize
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import dwpose_features, signer_track
-from recognizer.track_clips import TrackClip, drop_tracks, read_track_clips, track_batches
+from recognizer.track_clips import FASTEST, TrackClip, drop_tracks, read_track_clips, track_batches
 from recognizer.tracks import collate_tracks, join_tracks, track_statistics
-
-Batches = Callable[[int], Iterator[dict[str, torch.Tensor]]]
-"""Endless batches of `features`, `attention_mask` and `labels`, for a seed."""
 
 ONE_HANDED = tuple(code for code in LANGUAGES if code not in (*HELD_OUT_LANGUAGES, *TWO_HANDED))
 
@@ -37,48 +33,116 @@ VALIDATION_LANGUAGES = ONE_HANDED[::4]
 
 
 @dataclass(frozen=True)
-class Pose2GlossTrainConfig(LoopConfig):
-    """One training run of Pose2Gloss; what it learned is read back on clips that it was not trained on."""
+class GlossTrainConfig(LoopConfig):
+    """A training run on clips of pose tracks, or on words composed from letters."""
 
-    output_dir: Path = Path("runs/pose2gloss")
-    """Where checkpoints, curves and, at the end, the model and its validation go."""
     data: Path | None = None
     """Folder of clips of pose tracks with a table of glosses; words composed from letters if left out."""
-    decoder_type: str = "diffusion"
-    """diffusion, autoregressive or ctc."""
     network: dict[str, Any] = field(default_factory=dict)
-    """Fields of `SignXConfig` that differ from the published ones, such as latent_size."""
+    """Fields of the network's configuration that differ from the published ones, such as hidden_size."""
     validation_languages: tuple[str, ...] = VALIDATION_LANGUAGES
     """Sign languages whose letters validate; all others but the held-out ones train."""
     num_words: int = 4000
     """Words composed once; every use of one is augmented anew."""
     max_letters: int = 4
     """Letters of the longest word."""
-    track_dropout: float = 0.2
-    """How often each track of a clip is taken away where it has several."""
     teacher_forcing: tuple[float, float] = (0.5, 0.0)
-    """Share of true glosses fed back, at the first and the last step; autoregressive only."""
+    """Share of true glosses fed back, at the first and the last step; autoregressive decoders only."""
+
+    network_config: ClassVar[type[GlossConfig]]
 
     def __post_init__(self):
         super().__post_init__()
         for name in ("num_words", "max_letters"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
-        for name, values in (("track_dropout", [self.track_dropout]), ("teacher_forcing", self.teacher_forcing)):
-            if not all(0 <= value <= 1 for value in values):
-                raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
+        if not all(0 <= value <= 1 for value in self.teacher_forcing):
+            raise ValueError(f"`teacher_forcing` must be in [0, 1], got {self.teacher_forcing}.")
         allowed = [code for code in LANGUAGES if code not in HELD_OUT_LANGUAGES]
         if unknown := [code for code in self.validation_languages if code not in allowed]:
             raise ValueError(f"`validation_languages` must be among {', '.join(allowed)}, got {unknown[0]!r}.")
         if not set(allowed) - set(self.validation_languages):
             raise ValueError("`validation_languages` must leave a language to train on, got all of them.")
-        if unknown := [name for name in self.network if name not in SignXConfig.__annotations__]:
-            raise ValueError(f"`network` must hold fields of SignXConfig, got {unknown[0]!r}.")
+        if unknown := [name for name in self.network if name not in self.network_config.__annotations__]:
+            raise ValueError(f"`network` must hold fields of {self.network_config.__name__}, got {unknown[0]!r}.")
 
     @property
     def training_languages(self) -> tuple[str, ...]:
         unseen = (*HELD_OUT_LANGUAGES, *self.validation_languages)
         return tuple(code for code in LANGUAGES if code not in unseen)
+
+    def forcing_at(self, step: int) -> torch.Tensor:
+        """The share of true glosses fed back at a step."""
+        start, end = self.teacher_forcing
+        return torch.tensor(teacher_forcing_ratio(step, self.num_steps, start=start, end=end))
+
+
+@dataclass(frozen=True)
+class Pose2GlossTrainConfig(GlossTrainConfig):
+    """One training run of Pose2Gloss; what it learned is read back on clips that it was not trained on."""
+
+    output_dir: Path = Path("runs/pose2gloss")
+    """Where checkpoints, curves and, at the end, the model and its validation go."""
+    decoder_type: str = "diffusion"
+    """diffusion, autoregressive or ctc."""
+    track_dropout: float = 0.2
+    """How often each track of a clip is taken away where it has several."""
+
+    network_config = SignXConfig
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.track_dropout <= 1:
+            raise ValueError(f"`track_dropout` must be in [0, 1], got {self.track_dropout}.")
+
+
+@dataclass(frozen=True)
+class GlossClips:
+    """What a network is trained and validated on.
+
+    Attributes:
+        batches: Of the clips that train.
+        glosses: All that are signed, in the order of labels.
+        validation: Clips that don't train.
+    """
+
+    batches: Batches
+    glosses: tuple[str, ...]
+    validation: list[TrackClip]
+
+
+def gloss_clips(config: GlossTrainConfig, *, frames_per_step: int = 1) -> GlossClips:
+    """The clips of `config.data`, or words composed from letters.
+
+    Args:
+        config: What to train on.
+        frames_per_step: How many frames become one step of the network's: words too short for CTC are left out.
+
+    Raises:
+        ValueError: There is no clip to train on, or one is too short for CTC.
+        PoseFileError: A clip of `config.data` is damaged.
+    """
+    if config.data is None:
+        validation = spelled_clips(config.validation_languages, max_letters=config.max_letters)
+        return GlossClips(word_source(config, frames_per_step=frames_per_step), ALPHABET, validation)
+    clips = read_track_clips(config.data)
+    glosses = tuple(sorted({gloss for clip in clips for gloss in clip.glosses}))
+    training, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
+    if not training:
+        raise ValueError(f"{config.data}: must hold clips of the split train, found none.")
+    for clip in training:
+        if not fits(clip.glosses, int(FASTEST * len(clip.features)), frames_per_step):
+            raise ValueError(
+                f"{config.data}: {clip.name} must have more frames for its {len(clip.glosses)} glosses, "
+                f"found {len(clip.features)}."
+            )
+    return GlossClips(clip_source(training, glosses, batch_size=config.batch_size), glosses, validation)
+
+
+def fits(glosses: Sequence[Any], num_frames: int, frames_per_step: int) -> bool:
+    """Whether there is a step for every gloss and, for CTC, one between repeated ones."""
+    needed = len(glosses) + sum(before == after for before, after in pairwise(glosses))
+    return num_frames >= (needed - 1) * frames_per_step + 1
 
 
 def train(config: Pose2GlossTrainConfig) -> tuple[SignXForPose2Gloss, WordErrors | None]:
@@ -96,25 +160,23 @@ def train(config: Pose2GlossTrainConfig) -> tuple[SignXForPose2Gloss, WordErrors
         PoseFileError: A clip of `config.data` is damaged.
     """
     config.check_output_dir()
-    if config.data:
-        clips = read_track_clips(config.data)
-        glosses = tuple(sorted({gloss for clip in clips for gloss in clip.glosses}))
-        training, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
-        if not training:
-            raise ValueError(f"{config.data}: must hold clips of the split train, found none.")
-        batches = clip_source(training, glosses, batch_size=config.batch_size)
-    else:
-        glosses, validation = ALPHABET, spelled_clips(config.validation_languages, max_letters=config.max_letters)
-        batches = word_source(config)
-    model = train_on(batches, glosses, config)
-    if not validation:
+    clips = gloss_clips(config)
+    model = train_on(clips.batches, clips.glosses, config)
+    if not clips.validation:
         return model, None
-    errors = word_error_rate(
-        [clip.glosses for clip in validation], read_clips(model, [clip.features for clip in validation])
-    )
-    with new_file(config.output_dir / "validation.json", overwrite=True) as path:
-        path.write_text(json.dumps({"wer": errors.rate, **asdict(errors), "clips": len(validation)}), encoding="utf-8")
-    return model, errors
+    readings = read_clips(model, [clip.features for clip in clips.validation])
+    return model, write_validation(clips.validation, readings, config.output_dir)
+
+
+def write_validation(
+    clips: Sequence[TrackClip], readings: Sequence[Sequence[str]], output_dir: Path, **others: Any
+) -> WordErrors:
+    """Counts the errors in readings of clips, and writes them, with other figures, to `validation.json`."""
+    errors = word_error_rate([clip.glosses for clip in clips], readings)
+    facts = {"wer": errors.rate, **asdict(errors), "clips": len(clips), **others}
+    with new_file(output_dir / "validation.json", overwrite=True) as path:
+        path.write_text(json.dumps(facts), encoding="utf-8")
+    return errors
 
 
 def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainConfig) -> SignXForPose2Gloss:
@@ -123,30 +185,18 @@ def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainCo
     names = dict(enumerate(glosses))
     model = SignXForPose2Gloss(SignXConfig(decoder_type=config.decoder_type, id2label=names, **config.network))
     model.set_statistics(*batch_statistics(batches(config.seed)))
-    # Saved ahead of each checkpoint, so that a resumed run finds the curve up to there.
-    curve = LossCurve(config.output_dir / "curve.jsonl", save_every=config.checkpoint_every)
-    hook = model.register_forward_hook(curve)
 
-    def stretch(seed: int) -> Iterator[dict[str, torch.Tensor]]:
-        """The batches from one checkpoint to the next."""
-        first = seed - config.seed
-        curve.restart(first)
-        start, end = config.teacher_forcing
-        for step, batch in enumerate(batches(seed), start=first):
-            ratio = teacher_forcing_ratio(step, config.num_steps, start=start, end=end)
-            features = drop_tracks(batch["features"], config.track_dropout)
-            yield batch | {"features": features, "teacher_forcing": torch.tensor(ratio)}
+    def prepare(batch: Batch, step: int) -> Batch:
+        features = drop_tracks(batch["features"], config.track_dropout)
+        return batch | {"features": features, "teacher_forcing": config.forcing_at(step)}
 
-    trained = optimize(model, stretch, config, name=f"pose2gloss {config.decoder_type}")
-    hook.remove()
-    trained._forward_hooks.clear()  # the averaged copy has one of its own
-    curve.save()
+    trained = optimize(model, batches, config, name=f"pose2gloss {config.decoder_type}", prepare=prepare)
     trained.save_pretrained(config.output_dir / "model")
     return trained
 
 
 def batch_statistics(
-    batches: Iterator[dict[str, torch.Tensor]], num_batches: int = 16
+    batches: Iterator[Batch], num_batches: int = 16
 ) -> tuple[Float32[np.ndarray, " 1959"], Float32[np.ndarray, " 1959"]]:
     """Mean and deviation of every number over some batches; see `track_statistics`."""
     return track_statistics(
@@ -156,17 +206,23 @@ def batch_statistics(
     )
 
 
-def word_source(config: Pose2GlossTrainConfig) -> Batches:
-    """Batches of words composed from the letters of `config.training_languages`."""
-    words = compose_words(
+def word_source(config: GlossTrainConfig, *, frames_per_step: int = 1) -> Batches:
+    """Batches of words composed from the letters of `config.training_languages`; see `gloss_clips`."""
+    composed = compose_words(
         load_letters(config.training_languages),
         SignRecognizerProcessor(),
         num_words=config.num_words,
         max_letters=config.max_letters,
         seed=config.seed,
     )
+    words = [
+        word for word in composed if fits([label for label, _, _ in word.spans], len(word.keypoints), frames_per_step)
+    ]
 
-    def batches(seed: int) -> Iterator[dict[str, torch.Tensor]]:
+    if not words:
+        raise ValueError(f"`num_words` must be higher: of {config.num_words} words none is long enough for CTC.")
+
+    def batches(seed: int) -> Iterator[Batch]:
         for batch in word_batches(words, batch_size=config.batch_size, conv_stride=1, seed=seed):
             labels = torch.where(batch["labels"] > 0, batch["labels"] - 1, -100)  # there, 0 is the blank
             features = dwpose_features(batch["keypoints"], batch["confidence"])

@@ -9,8 +9,11 @@ from gen.renderers import RENDERERS
 from pipelines import doctor
 from pipelines.cli import main
 from pipelines.doctor import PARTS, Diagnosis, SelfTest, diagnose, examine, installed_versions, run_self_test, summary
-from poses.estimators import ESTIMATORS, dwpose, openpose
+from pipelines.estimators import ESTIMATORS
+from poses.estimators import dwpose, openpose
+from recognizer.optional_weights import OPTIONAL_WEIGHTS
 from recognizer.reading import VOCABULARIES
+from recognizer.video2pose_estimator import FILES, WEIGHTS
 
 PASSED = SelfTest(True, {"load": 1.5, "render": 0.2}, "")
 
@@ -22,6 +25,20 @@ def test_every_estimator_and_renderer_is_examined():
         name: weights.find("config.json").parent for (kind, name), (_, weights) in PARTS.items() if kind == "recognizer"
     }
     assert recognizers == VOCABULARIES
+
+
+def test_every_optional_weight_is_examined(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name, weights in OPTIONAL_WEIGHTS.items():
+        part = examine("backbone" if name == "vit" else "track", name)
+        assert (part.licence, part.commercial) == (weights.licence, weights.commercial)
+        assert part.missing_files[0].endswith(weights.file)
+        assert part.source.endswith(weights.repository)
+        assert "--backbone google/vit" in part.get or f"--tracks dwpose {name}" in part.get
+    video2pose = examine("estimator", "video2pose")
+    assert [Path(file) for file in video2pose.missing_files] == [WEIGHTS / file for file in FILES]
+    assert examine("track", "smplerx").commercial == "no"
 
 
 def test_the_files_are_those_that_estimators_fetch():

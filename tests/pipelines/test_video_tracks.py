@@ -38,7 +38,7 @@ def video(tmp_path, monkeypatch):
     """Twelve frames at half the rate, of which each is as bright as it is late."""
     poses = spell("ABC", "ase", fps=12)[:12]
     write_video(tmp_path / "a.mp4", (np.full((64, 64, 3), 20 * number, np.uint8) for number in range(12)), fps=12)
-    monkeypatch.setattr("poses.estimators.create_estimator", lambda name: KnowingEstimator(poses))
+    monkeypatch.setattr("pipelines.estimators.create_estimator", lambda name: KnowingEstimator(poses))
     monkeypatch.setattr("pipelines.video_tracks.EXTRACTORS", dict(EXTRACTORS, mediapipe_pose=brightness))
     return tmp_path / "a.mp4", poses
 

@@ -1,34 +1,17 @@
 import json
-from types import SimpleNamespace
-
-import torch
 
 from recognizer.curves import LossCurve, draw_curves
 
 
-class Network(torch.nn.Module):
-    """Its loss is what it is given, and half of that as one part of it."""
-
-    def forward(self, value):
-        return SimpleNamespace(loss=torch.tensor(value), losses={"half": torch.tensor(value / 2)})
-
-
-def test_losses_of_training_are_kept_and_written_in_time(tmp_path):
-    network, curve = Network(), LossCurve(tmp_path / "run" / "curve.jsonl", save_every=2)
-    network.register_forward_hook(curve)
-    network(4.0)
-    assert not curve.path.exists()
-    network.eval()(8.0)
-    network.train()(2.0)
-    network(1.0)
-    rows = [json.loads(line) for line in curve.path.read_text().splitlines()]
-    assert rows == [{"loss": 4.0, "half": 2.0}, {"loss": 2.0, "half": 1.0}]
+def test_losses_are_written_and_gone_on_with(tmp_path):
+    curve = LossCurve(tmp_path / "run" / "curve.jsonl")
+    rows = [{"loss": 4.0, "half": 2.0}, {"loss": 2.0, "half": 1.0}]
+    curve.rows += rows
+    curve.save()
+    assert [json.loads(line) for line in curve.path.read_text().splitlines()] == rows
     assert curve.path.with_suffix(".png").exists()
-    again = LossCurve(curve.path, save_every=2)
-    again.restart(1)
-    assert again.rows == rows[:1]
-    again.restart(0)
-    assert again.rows == []
+    assert LossCurve(curve.path, steps=1).rows == rows[:1]
+    assert LossCurve(curve.path).rows == []
 
 
 def test_every_loss_is_a_line_in_its_colour():

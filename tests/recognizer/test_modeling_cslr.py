@@ -28,7 +28,8 @@ def model():
 
 def clip(frames, *, batch=1, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, frames, 6, generator=generator), torch.randn(batch, frames, 10, generator=generator)
+    features = torch.randn(batch, frames, 6, generator=generator)
+    return {"features": features, "latents": torch.randn(batch, frames, 10, generator=generator)}
 
 
 @pytest.mark.parametrize(("frames", "steps"), [(1, 1), (4, 1), (5, 2), (106, 27), (116, 29), (136, 34)])
@@ -48,37 +49,56 @@ def test_published_sizes_build_without_memory():
 @pytest.mark.parametrize("shorter", [1, 4, 6])
 def test_batch_of_two_equals_two_of_one(model, shorter):
     long, short = clip(9), clip(shorter, seed=1)
-    features, latents = torch.full((2, 9, 6), 7.0), torch.full((2, 9, 10), 7.0)
+    padded = {"features": torch.full((2, 9, 6), 7.0), "latents": torch.full((2, 9, 10), 7.0)}
     mask = torch.zeros(2, 9, dtype=torch.long)
-    for row, (pixels, poses) in enumerate((long, short)):
-        features[row, : pixels.shape[1]], latents[row, : pixels.shape[1]] = pixels[0], poses[0]
-        mask[row, : pixels.shape[1]] = 1
-    together = model(features, latents, mask).logits
-    torch.testing.assert_close(together[:1], model(*long).logits)
-    torch.testing.assert_close(together[1:, : out_length(shorter)], model(*short).logits)
-    found = model.generate(features, latents, mask)
-    torch.testing.assert_close(found.scores[1:], model.generate(*short).scores, rtol=1e-3, atol=1e-4)
+    for row, one in enumerate((long, short)):
+        for name, values in one.items():
+            padded[name][row, : values.shape[1]] = values[0]
+        mask[row, : one["latents"].shape[1]] = 1
+    together = model(**padded, attention_mask=mask).logits
+    torch.testing.assert_close(together[:1], model(**long).logits)
+    torch.testing.assert_close(together[1:, : out_length(shorter)], model(**short).logits)
+    found = model.generate(**padded, attention_mask=mask)
+    torch.testing.assert_close(found.scores[1:], model.generate(**short).scores, rtol=1e-3, atol=1e-4)
 
 
 def test_saved_model_loads_equal_and_stays_pruned(model, tmp_path):
-    values = clip(20, seed=2)[1]
+    values = clip(20, seed=2)["latents"]
     values[..., 3] = 1
     model.prune(values, torch.ones(1, 20, dtype=torch.long))
     assert model.latent_mask.tolist() == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
-    features, latents = clip(8)
-    other = latents.clone()
-    other[..., 3] += 5
-    torch.testing.assert_close(model(features, other).logits, model(features, latents).logits, rtol=0, atol=0)
+    inputs = clip(8)
     model.save_pretrained(tmp_path)
     loaded = SignXForCSLR.from_pretrained(tmp_path)
-    torch.testing.assert_close(loaded(features, latents).logits, model(features, latents).logits, rtol=0, atol=0)
-    torch.testing.assert_close(loaded.generate(features, latents).scores, model.generate(features, latents).scores)
+    torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, rtol=0, atol=0)
+    torch.testing.assert_close(loaded.generate(**inputs).scores, model.generate(**inputs).scores)
+    with torch.no_grad():
+        model.latent_projection.weight[:, 3] += 5
+    torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, rtol=0, atol=0)
+
+
+def test_latents_alone_are_read_where_there_are_no_features(model):
+    inputs = clip(8)
+    with torch.no_grad():
+        model.mix.fill_(-1e3)  # no share for features
+    alone = model(inputs["latents"]).logits
+    torch.testing.assert_close(model(**inputs).logits, alone)
+    with torch.no_grad():
+        model.mix.fill_(0)
+    assert not torch.allclose(model(**inputs).logits, alone)
+
+
+def test_known_glosses_are_found_in_time(model):
+    compiled = model.align(clip(8)["latents"], torch.tensor([[0, 1]]))
+    assert compiled.mask.all()
+    spoken = [label for label in compiled.alignment[0].tolist() if label < 2]
+    assert [label for before, label in zip([None, *spoken], spoken, strict=False) if label != before] == [0, 1]
 
 
 def test_loss_is_the_weighted_sum_and_reaches_every_parameter(model):
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
-    output = model(*clip(16, batch=2), labels=LABELS)
+    output = model(**clip(16, batch=2), labels=LABELS)
     assert set(output.losses) == {"conv_ctc", "sequence_ctc", "distillation", "text", "ctc"}
     total = sum((0.3 if name == "ctc" else 1) * loss for name, loss in output.losses.items())
     torch.testing.assert_close(output.loss, total)
@@ -91,14 +111,16 @@ def test_loss_is_the_weighted_sum_and_reaches_every_parameter(model):
 
 def test_two_clips_are_learned_and_read():
     torch.manual_seed(0)
-    model = SignXForCSLR(SignXCSLRConfig(**TINY | {"dropout": 0.0, "hidden_size": 32, "temporal_size": 32}))
-    features, latents = clip(16, batch=2)
+    model = SignXForCSLR(
+        SignXCSLRConfig(**TINY | {"dropout": 0.0, "frame_drop": 0.0, "hidden_size": 32, "temporal_size": 32})
+    )
+    inputs = clip(16, batch=2)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(60):
         optimizer.zero_grad()
-        model(features, latents, labels=LABELS).loss.backward()
+        model(**inputs, labels=LABELS).loss.backward()
         optimizer.step()
-    assert model.eval().generate(features, latents).labels.tolist() == [[0, 1], [1, -100]]
+    assert model.eval().generate(**inputs).labels.tolist() == [[0, 1], [1, -100]]
 
 
 def test_classifier_rows_have_length_one():
@@ -110,15 +132,16 @@ def test_classifier_rows_have_length_one():
 
 def test_clips_too_short_for_their_glosses_are_refused(model):
     with pytest.raises(ValueError, match="got 2 glosses and blanks for 1 steps in clip 0"):
-        model(*clip(4, batch=2), labels=LABELS)
+        model(**clip(4, batch=2), labels=LABELS)
     with pytest.raises(ValueError, match="`attention_mask` must keep at least one frame"):
-        model(*clip(4), torch.zeros(1, 4, dtype=torch.long))
+        model(**clip(4), attention_mask=torch.zeros(1, 4, dtype=torch.long))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"hidden_size": 9}, "`hidden_size` must be a multiple of `num_attention_heads`, got 9 and 2"),
+        ({"frame_drop": 1}, r"`frame_drop` must be in \[0, 1\), got 1"),
         ({"temporal_size": 9}, "`temporal_size` must be even, got 9"),
         ({"distillation_temperature": 0}, "`distillation_temperature` must be positive, got 0"),
     ],

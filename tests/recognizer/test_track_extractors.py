@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,8 @@ from transformers import (
     SegformerImageProcessor,
 )
 
-from recognizer.track_extractors import OPTIONAL_WEIGHTS, extract_depth, extract_mediapipe, extract_segmentation
+from recognizer.optional_weights import OPTIONAL_WEIGHTS
+from recognizer.track_extractors import extract_depth, extract_mediapipe, extract_segmentation
 from recognizer.tracks import TRACKS
 
 
@@ -71,13 +74,13 @@ def test_segmentation_goes_through_the_pipeline(segmentation_model):
 @pytest.mark.parametrize(
     ("extract", "track"), [(extract_depth, "primedepth_depth"), (extract_segmentation, "sapiens_segmentation")]
 )
-def test_missing_weights_are_named_with_their_licence(extract, track):
+def test_missing_weights_are_named_with_their_licence(extract, track, capsys):
     assert track in TRACKS
     weights = OPTIONAL_WEIGHTS[track]
-    with pytest.raises(
-        ValueError, match=rf"{weights.repository} \(model.safetensors; {weights.licence}, commercial use allowed"
-    ):
+    named = f"{weights.repository} (model.safetensors; {weights.licence}; commercial use: yes"
+    with pytest.raises(ValueError, match=re.escape(named)):
         extract(pictures())
+    assert f"Fetching {named}" in capsys.readouterr().err
 
 
 def test_mediapipe_sees_nobody_in_noise():

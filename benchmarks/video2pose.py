@@ -1,0 +1,127 @@
+"""Video2Pose, trained on synthetic signers alone, on real clips: PCK@0.2 against MediaPipe, beside the mean pose.
+
+`python -m benchmarks.video2pose VIDEOS... --model FOLDER --data FOLDER --output FOLDER` prints one JSON line. What
+MediaPipe is sure of and lies in the frame counts; both look at the same frames. The mean pose is that of the training
+clips, once as it lay in their frames and once brought to where MediaPipe sees the shoulders, which no estimator is
+told. What estimators saw is kept in OUTPUT, so that a run that was stopped goes on.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.measures.pose import VISIBLE_CONFIDENCE, visible_points
+from poses.estimators import Estimator, create_estimator, extract_poses
+from poses.io import load_poses, save_poses
+from poses.keypoints import PARTS, index
+from poses.sequence import PoseSequence
+from poses.video import read_frames, read_info
+from recognizer.metrics import bootstrap_interval
+from recognizer.processing_video2pose import Video2PoseProcessor
+from recognizer.training_video2pose import NEAR, mean_pose
+from recognizer.video2pose_estimator import Video2PoseEstimator
+from recognizer.video_clips import read_signer_clips
+
+SHOULDERS = index("left_shoulder", "right_shoulder")
+OF = {"body": PARTS["body"], "hands": slice(PARTS["left_hand"].start, PARTS["right_hand"].stop)}
+
+
+def some_frames(video: Path, step: int) -> Iterator[np.ndarray]:
+    return (frame for number, frame in enumerate(read_frames(video)) if number % step == 0)
+
+
+def extracted(video: Path, output: Path, estimator: Estimator, step: int) -> PoseSequence | None:
+    """What an estimator sees in a video, found now or before; None where it sees nobody."""
+    path = output / f"{video.stem}-{estimator.version.replace(' ', '-')}.npz"
+    if path.exists():
+        return load_poses(path)
+    try:
+        poses = extract_poses(some_frames(video, step), fps=read_info(video).fps / step, estimator=estimator)
+    except ValueError as error:
+        print(f"{video.stem}: {error}", file=sys.stderr)
+        return None
+    save_poses(poses, path)
+    return poses
+
+
+def brought(mean: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The mean pose with its shoulders, in pixels, where a frame's are in the middle and as wide."""
+    own, theirs = mean[SHOULDERS], np.median(reference[:, SHOULDERS], axis=0)
+    scale = np.linalg.norm(theirs[0] - theirs[1]) / np.linalg.norm(own[0] - own[1])
+    return (mean - own.mean(axis=0)) * scale + theirs.mean(axis=0)
+
+
+def shares(reference: PoseSequence, found: PoseSequence | None, mean: np.ndarray) -> dict[str, dict[str, list[int]]]:
+    """For every way to place points: how many of MediaPipe's are right, and how many there are, by part."""
+    shown = visible_points(reference)
+    true, unit = reference.pixels(), reference.shoulder_width_px()
+    square = Video2PoseProcessor().to_frame(mean, reference.height, reference.width)
+    lying = square * np.array([reference.width, reference.height])
+    ways = {
+        "mean pose, as in training frames": np.broadcast_to(lying, true.shape),
+        "mean pose, told the shoulders": np.broadcast_to(brought(mean, true), true.shape),
+    }
+    right = {name: np.linalg.norm(points - true, axis=2) <= NEAR * unit for name, points in ways.items()}
+    right["video2pose"] = np.zeros_like(shown)
+    if found is not None:
+        near = np.linalg.norm(found.pixels() - true, axis=2) <= NEAR * unit
+        right["video2pose"] = near & (found.confidence >= VISIBLE_CONFIDENCE)
+    return {
+        name: {part: [int((of & shown)[:, where].sum()), int(shown[:, where].sum())] for part, where in OF.items()}
+        for name, of in right.items()
+    }
+
+
+def summed(counts: Sequence[dict[str, dict[str, list[int]]]]) -> list[dict]:
+    """One row for every way, over all points of all videos, with intervals that resample videos."""
+    rows = []
+    for name in counts[0]:
+        row: dict = {"points": name}
+        for part in OF:
+            right, number = np.array([of[name][part] for of in counts]).T
+            interval = bootstrap_interval(
+                lambda w, right=right, number=number: float((w * right).sum() / max((w * number).sum(), 1)),
+                [list(range(len(counts)))],
+            )
+            row[part] = {
+                "pck": float(right.sum() / max(number.sum(), 1)),
+                "interval": interval,
+                "of": int(number.sum()),
+            }
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", type=Path, nargs="+", help="folders of videos")
+    parser.add_argument("--model", type=Path, required=True, help="folder of a trained Video2Pose")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the films that it was trained on")
+    parser.add_argument("--output", type=Path, required=True, help="folder for what estimators see")
+    parser.add_argument("--step", type=int, default=3, help="every which frame is looked at")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    mean = mean_pose(read_signer_clips(arguments.data / "train", None))
+    mediapipe, video2pose = create_estimator("mediapipe"), Video2PoseEstimator(arguments.model)
+    result = {"model": video2pose.version, "step": arguments.step}
+    for folder in arguments.videos:
+        counts, unmeasured = [], 0
+        output = arguments.output / folder.parent.name
+        output.mkdir(exist_ok=True)
+        for video in sorted(folder.glob("*.mp4")):
+            reference, found = (extracted(video, output, of, arguments.step) for of in (mediapipe, video2pose))
+            if reference is None or not reference.shoulder_width_px() > 0:
+                unmeasured += 1
+                continue
+            counts.append(shares(reference, found, mean))
+        result[folder.parent.name] = {"videos": len(counts), "unmeasured": unmeasured, "rows": summed(counts)}
+    json.dump(result, sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Training SignX's third stage, continuous recognition: `signloop train cslr --config NAME`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+from jaxtyping import Float32
+
+from recognizer.configuration_cslr import SignXCSLRConfig
+from recognizer.metrics import WordErrors, word_error_rate
+from recognizer.modeling_cslr import FRAMES_PER_STEP, SignXForCSLR
+from recognizer.modeling_signx import SignXForPose2Gloss
+from recognizer.optimization import Batch, Batches, optimize
+from recognizer.tracks import collate_tracks
+from recognizer.training_signx import GlossTrainConfig, gloss_clips, read_clips, write_validation
+
+
+@dataclass(frozen=True)
+class CSLRTrainConfig(GlossTrainConfig):
+    """One training run of continuous recognition, on the latents of a frozen Pose2Gloss."""
+
+    pose2gloss: Path = Path("runs/signx-quick/model")
+    """Folder of a trained Pose2Gloss."""
+    output_dir: Path = Path("runs/cslr")
+    """Where checkpoints, curves and, at the end, the model and its validation go."""
+    max_letters: int = 8
+    """Letters of the longest sequence."""
+    prune_every: int = 0
+    """Steps after which latent dimensions that hardly vary are dropped, again and again; 0 for never."""
+
+    network_config = SignXCSLRConfig
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.prune_every < 0:
+            raise ValueError(f"`prune_every` must be at least 0, got {self.prune_every}.")
+
+
+def train(config: CSLRTrainConfig) -> tuple[SignXForCSLR, WordErrors | None]:
+    """Trains on `config.data`, or on sequences composed from letters, and validates.
+
+    Writes `model`, `curve.jsonl` and `curve.png`, and `validation.json` to `config.output_dir`; the latter says beside
+    its own errors those of the Pose2Gloss whose latents it reads. The same configuration gives the same weights on the
+    same machine, resumed or not.
+
+    Returns:
+        The averaged weights, in evaluation mode, and their errors on the validation clips; None where there are none.
+
+    Raises:
+        ValueError: `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true;
+            there is no clip to train on, or one too short for CTC; or `config.pose2gloss` holds no Pose2Gloss.
+        PoseFileError: A clip of `config.data` is damaged.
+    """
+    config.check_output_dir()
+    if not (config.pose2gloss / "config.json").is_file():
+        raise ValueError(f"`pose2gloss` must be a trained Pose2Gloss's folder, got {str(config.pose2gloss)!r}.")
+    reader = SignXForPose2Gloss.from_pretrained(config.pose2gloss, local_files_only=True).eval()
+    clips = gloss_clips(config, frames_per_step=FRAMES_PER_STEP)
+    set_seed(config.seed)
+    sizes = config.network | {"latent_size": reader.config.latent_size}
+    model = SignXForCSLR(SignXCSLRConfig(id2label=dict(enumerate(clips.glosses)), **sizes))
+
+    def prepare(batch: Batch, step: int) -> Batch:
+        if config.prune_every and step and step % config.prune_every == 0:
+            model.prune(batch["latents"], batch["attention_mask"])
+        return batch | {"teacher_forcing": config.forcing_at(step)}
+
+    trained = optimize(model, latent_batches(clips.batches, reader), config, name="cslr", prepare=prepare)
+    trained.save_pretrained(config.output_dir / "model")
+    if not clips.validation:
+        return trained, None
+    features = [clip.features for clip in clips.validation]
+    theirs = word_error_rate([clip.glosses for clip in clips.validation], read_clips(reader, features))
+    readings = read_latents(trained, reader, features)
+    return trained, write_validation(clips.validation, readings, config.output_dir, pose2gloss_wer=theirs.rate)
+
+
+def latent_batches(batches: Batches, reader: SignXForPose2Gloss) -> Batches:
+    """Batches of pose tracks as batches of the latents that `reader` makes of them."""
+
+    def latents(seed: int) -> Iterator[Batch]:
+        for batch in batches(seed):
+            with torch.no_grad():
+                found = reader.encode(batch["features"])
+            yield {"latents": found, "attention_mask": batch["attention_mask"], "labels": batch["labels"]}
+
+    return latents
+
+
+@torch.no_grad()
+def read_latents(
+    model: SignXForCSLR,
+    reader: SignXForPose2Gloss,
+    clips: Sequence[Float32[np.ndarray, "frames 1959"]],
+    *,
+    batch_size: int = 32,
+    **options: Any,
+) -> list[tuple[str, ...]]:
+    """The glosses of clips of tracks; `options` are those of `SignXForCSLR.generate`."""
+    read = []
+    for start in range(0, len(clips), batch_size):
+        features, mask = map(torch.from_numpy, collate_tracks(clips[start : start + batch_size]))
+        read += model.glosses(model.generate(reader.encode(features), mask, **options))
+    return read

@@ -1,0 +1,71 @@
+"""Video2Pose as a pose estimator: frames in, one after the other, the 128 DWPose points out."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+from recognizer.modeling_video2pose import SeenFrames, SignXForVideo2Pose
+from recognizer.processing_video2pose import Video2PoseProcessor
+
+WEIGHTS = Path("runs/video2pose/model")
+"""Where `signloop train video2pose --config video2pose-quick` puts them; none are part of SignLoop."""
+
+FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+
+LEAST_CONFIDENCE = 0.5
+"""A point less sure to be in the frame counts as not seen."""
+
+
+class Video2PoseEstimator:
+    """Finds one signer's points with a trained Video2Pose, by the frame and by those before it.
+
+    Confidence is the network's own. It was trained on pictures of one signer each and always looks for one.
+
+    Args:
+        folder: Of a trained Video2Pose.
+
+    Raises:
+        ValueError: `folder` holds none.
+    """
+
+    name = "video2pose"
+
+    def __init__(self, folder: Path = WEIGHTS):
+        if missing := [file for file in FILES if not (folder / file).is_file()]:
+            raise ValueError(
+                f"{folder / missing[0]}: this file of Video2Pose is missing, of which SignLoop ships no weights. "
+                "`signloop train video2pose --config video2pose-quick` makes some; `--estimator video2pose=FOLDER` "
+                "reads them from elsewhere."
+            )
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        self.version = f"video2pose {digest[:12]}"
+        self._model = SignXForVideo2Pose.from_pretrained(folder, local_files_only=True).eval()
+        self._processor = Video2PoseProcessor.from_pretrained(folder, local_files_only=True)
+        self._seen: SeenFrames | None = None
+
+    @torch.no_grad()
+    def estimate(
+        self, frame: UInt8[np.ndarray, "height width 3"]
+    ) -> tuple[Float32[np.ndarray, "128 2"], Float32[np.ndarray, " 128"]]:
+        """Gives keypoints (fractions of width and height) and confidence; all zero where nobody is seen."""
+        seen = self._model.see(**self._processor([frame]))
+        known = seen if self._seen is None else self._seen.followed_by(seen)
+        self._seen = known.last(self._model.config.temporal_reach + 1)
+        found = self._model.follow(self._seen)
+        assert found.keypoints is not None
+        assert found.confidence is not None
+        keypoints = self._processor.to_frame(found.keypoints[0, -1].numpy(), *frame.shape[:2])
+        confidence = found.confidence[0, -1].numpy()
+        shown = (confidence >= LEAST_CONFIDENCE) & (keypoints >= 0).all(axis=-1) & (keypoints < 1).all(axis=-1)
+        return np.where(shown[:, None], keypoints, np.float32(0)), np.where(shown, confidence, np.float32(0))
+
+    def reset(self) -> None:
+        """Forgets the video so far; the next frame starts another."""
+        self._seen = None
+
+    def close(self) -> None:
+        """Frees the network."""
+        del self._model

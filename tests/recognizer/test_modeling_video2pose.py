@@ -1,0 +1,146 @@
+import pytest
+import torch
+from torch import nn
+
+from recognizer.configuration_video2pose import Video2PoseConfig
+from recognizer.modeling_video2pose import KeypointHead, SignXForVideo2Pose
+
+TINY = {
+    "image_size": 16,
+    "patch_size": 8,
+    "stem_sizes": (4,),
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "num_temporal_layers": 2,
+    "temporal_window": 2,
+    "latent_size": 6,
+    "chunk_frames": 4,
+    "dropout": 0.0,
+}
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return SignXForVideo2Pose(Video2PoseConfig(**TINY)).eval()
+
+
+def clip(frames, *, batch=1, seed=0):
+    return torch.randn(batch, frames, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def learned(batch, frames):
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "latents": torch.randn(batch, frames, 6, generator=generator),
+        "keypoints": torch.rand(batch, frames, 128, 2, generator=generator),
+        "confidence": (torch.rand(batch, frames, 128, generator=generator) > 0.2).float(),
+    }
+
+
+def test_published_sizes_build_without_memory():
+    with torch.device("meta"):
+        model = SignXForVideo2Pose(Video2PoseConfig())
+    assert model.vit.embeddings.position_embeddings.shape == (1, 197, 768)
+    assert len(model.vit.layers) == 12
+    assert model.latent_head.weight.shape == (2048, 768)
+
+
+@pytest.mark.parametrize("size", [1, 3, 23])
+def test_streamed_clips_are_seen_as_whole_ones(model, size):
+    pixels = clip(23)
+    assert model.config.temporal_reach == 5
+    with torch.no_grad():
+        whole = model(pixels)
+    parts = list(model.stream(pixels[0].split(size)))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(torch.cat([part[name] for part in parts], dim=1), tensor)
+    assert list(model.stream([])) == []
+
+
+def test_frames_farther_than_the_reach_do_not_matter(model):
+    pixels = clip(12)
+    other = pixels.clone()
+    other[:, 11] += 1
+    apart = (model(pixels).latents - model(other).latents).abs().amax(dim=-1)[0] > 0
+    assert apart.tolist() == [False] * 6 + [True] * 6
+
+
+def test_batch_of_two_equals_two_of_one(model):
+    pixels = torch.cat([clip(8), clip(8, seed=1)])
+    mask = torch.ones(2, 8, dtype=torch.long)
+    mask[1, 3:] = 0
+    together = model(pixels, mask)
+    torch.testing.assert_close(together.latents[:1], model(pixels[:1]).latents)
+    torch.testing.assert_close(together.latents[1:, :3], model(pixels[1:, :3]).latents)
+
+
+def test_saved_model_loads_equal(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    loaded = SignXForVideo2Pose.from_pretrained(tmp_path)
+    for name, tensor in model(clip(3)).items():
+        torch.testing.assert_close(loaded(clip(3))[name], tensor, rtol=0, atol=0)
+
+
+def test_loss_is_the_weighted_sum_and_reaches_every_parameter(model):
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    output = model.train()(clip(8, batch=2), **learned(2, 8))  # more frames than a chunk: they are recomputed
+    weights = {"latent": 1, "direction": 0.5, "keypoint": 1, "patch": 0.1, "confidence": 0.1}
+    assert set(output.losses) == set(weights)
+    torch.testing.assert_close(output.loss, sum(weights[name] * loss for name, loss in output.losses.items()))
+    output.loss.backward()
+    assert [name for name, of in model.named_parameters() if of.grad is None or not of.grad.any()] == []
+
+
+def test_recomputed_chunks_give_the_same_gradients(model):
+    gradients = []
+    for chunk in (4, 16):
+        model.config.chunk_frames = chunk
+        model.zero_grad()
+        model.train()(clip(8), **learned(1, 8)).loss.backward()
+        gradients.append(model.latent_head.weight.grad.clone())
+    torch.testing.assert_close(*gradients)
+
+
+def test_points_are_found_where_patches_say():
+    head = KeypointHead(4, 2)
+    nn.init.zeros_(head.offsets.weight)
+    nn.init.zeros_(head.logits.bias)
+    with torch.no_grad():
+        head.offsets.bias.copy_(torch.tensor([0.5, -0.5]).repeat(128))
+        head.logits.weight.copy_(torch.tensor([100.0, 0, 0, 0]))
+    patches = torch.zeros(1, 4, 4)
+    patches[0, 2, 0] = 1  # the lower left one
+    torch.testing.assert_close(head(patches)[0], torch.tensor([0.5, 0.5]).expand(1, 128, 2))
+
+
+def test_a_clip_is_learned():
+    torch.manual_seed(0)
+    model = SignXForVideo2Pose(Video2PoseConfig(**TINY))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(25):
+        optimizer.zero_grad()
+        output = model(clip(4), **learned(1, 4))
+        output.loss.backward()
+        optimizer.step()
+        losses.append({name: loss.item() for name, loss in output.losses.items()})
+    assert losses[-1]["latent"] < 0.7 * losses[0]["latent"]
+    assert losses[-1]["keypoint"] < 0.7 * losses[0]["keypoint"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": 15}, "`hidden_size` must be a multiple of `num_attention_heads`, got 15 and 2"),
+        ({"image_size": 20}, "`image_size` must be a multiple of `patch_size`, got 20 and 8"),
+        ({"stem_sizes": (4, 4, 4, 4)}, "`stem_sizes` must halve a patch of 8 pixels to whole ones, got 4"),
+        ({"chunk_frames": 0}, "`chunk_frames` must be at least 1, got 0"),
+    ],
+)
+def test_wrong_configurations_are_refused(change, message):
+    with pytest.raises(Exception, match=message):
+        Video2PoseConfig(**TINY | change)

@@ -1,0 +1,65 @@
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from recognizer.optimization import LoopConfig, optimize
+
+
+class Scale(torch.nn.Module):
+    """One number, whose loss is its mean distance from the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, values):
+        loss = (self.scale - values).square().mean()
+        return SimpleNamespace(loss=loss, losses={"near": loss / 2})
+
+
+@pytest.fixture
+def config(tmp_path):
+    return LoopConfig(output_dir=tmp_path, num_steps=4, checkpoint_every=2, warmup_steps=1)
+
+
+def batches(size):
+    """The numbers 0, 1, ... in batches, from the seed on."""
+    return lambda seed: ({"values": torch.arange(i * size, (i + 1) * size) + seed + 0.0} for i in range(100))
+
+
+def test_batches_of_one_step_count_as_one_batch(config, tmp_path):
+    parted = replace(config, output_dir=tmp_path / "parted", gradient_accumulation=3)
+    whole = optimize(Scale(), batches(6), config, name="whole")
+    torch.testing.assert_close(optimize(Scale(), batches(2), parted, name="parted").scale, whole.scale)
+    curves = [
+        [json.loads(row) for row in (of.output_dir / "curve.jsonl").read_text().splitlines()] for of in (config, parted)
+    ]
+    assert curves[0] == [pytest.approx(row) for row in curves[1]]
+    assert len(curves[0]) == 4
+    assert set(curves[0][0]) == {"loss", "near"}
+
+
+def test_batches_are_prepared_for_their_step(config):
+    steps = []
+    prepared = replace(config, gradient_accumulation=2)
+    optimize(Scale(), batches(1), prepared, name="steps", prepare=lambda batch, step: steps.append(step) or batch)
+    assert steps == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_a_loss_that_is_no_number_is_named_with_its_step(config):
+    def broken(batch, step):
+        return {"values": batch["values"] * (float("nan") if step == 3 else 1)}
+
+    said = r"`learning_rate` must be lower than 0.002: step 3, loss nan, near nan"
+    with pytest.raises(ValueError, match=said):
+        optimize(Scale(), batches(2), config, name="broken", prepare=broken)
+    assert torch.load(config.checkpoint)["step"] == 2
+
+
+def test_trackio_is_asked_for_only_where_it_is(config, monkeypatch):
+    monkeypatch.setattr("recognizer.optimization.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="`trackio` must be empty where the package is not installed, got 'signs'"):
+        optimize(Scale(), batches(2), replace(config, trackio="signs"), name="tracked")
