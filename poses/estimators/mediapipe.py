@@ -1,12 +1,12 @@
 """MediaPipe Holistic: the estimator whose models come inside its package, so that it works offline."""
 
-import warnings
-from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from poses.estimators.holistic import HolisticGraph, import_mediapipe
 from poses.formats.mediapipe import holistic_to_dwpose
 from poses.keypoints import PARTS, index
 from poses.quiet import quiet_stderr
@@ -39,15 +39,9 @@ class MediaPipeEstimator:
     name = "mediapipe"
 
     def __init__(self):
-        import mediapipe
-
-        self.version = f"mediapipe {mediapipe.__version__}"
-        # Said by protobuf 4 about mediapipe's own call, once for every packet type.
-        warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype\(\) is deprecated")
+        self.version = f"mediapipe {version('mediapipe')}"
+        self._holistic: HolisticGraph | None = None
         # Its results are named tuples made at run time, which no type checker sees.
-        self._create: Callable[..., Any] = mediapipe.solutions.holistic.Holistic
-        self._create_hands: Callable[..., Any] = mediapipe.solutions.hands.Hands
-        self._holistic: Any = None
         self._hands: Any = None
 
     def estimate(
@@ -55,18 +49,10 @@ class MediaPipeEstimator:
     ) -> tuple[Float32[np.ndarray, "128 2"], Float32[np.ndarray, " 128"]]:
         """Gives keypoints (fractions of width and height) and confidence; all zero where nobody is seen."""
         if self._holistic is None:
-            # MediaPipe's C++ core logs before its logging has been set up, so that no log level holds it back.
-            with quiet_stderr():
-                # 1 is the only complexity whose model is inside the package; refined landmarks follow lips and eyes.
-                self._holistic = self._create(model_complexity=1, refine_face_landmarks=True)
-                found = self._holistic.process(frame)
-        else:
-            found = self._holistic.process(frame)
+            self._holistic = HolisticGraph(import_mediapipe())
+        pose, face, left_hand, right_hand = self._holistic.find(frame)
         keypoints, confidence = holistic_to_dwpose(
-            _array(found.pose_landmarks, 33, "visibility"),
-            _array(found.face_landmarks, 478),
-            _array(found.left_hand_landmarks, 21),
-            _array(found.right_hand_landmarks, 21),
+            _array(pose, 33, "visibility"), _array(face, 478), _array(left_hand, 21), _array(right_hand, 21)
         )
         for side, other in (("right", "left"), ("left", "right")):
             hand, other_hand = PARTS[f"{side}_hand"], PARTS[f"{other}_hand"]
@@ -90,7 +76,7 @@ class MediaPipeEstimator:
         cut = frame[np.clip(rows, 0, frame.shape[0] - 1)[:, None], np.clip(columns, 0, frame.shape[1] - 1)]
         if self._hands is None:
             with quiet_stderr():
-                self._hands = self._create_hands(
+                self._hands = import_mediapipe().solutions.hands.Hands(
                     static_image_mode=True, max_num_hands=1, min_detection_confidence=LEAST_PALM_SCORE
                 )
                 found = self._hands.process(cut)
@@ -104,7 +90,8 @@ class MediaPipeEstimator:
 
     def reset(self) -> None:
         """Forgets the video so far; the next frame starts another."""
-        self.close()
+        if self._holistic is not None:
+            self._holistic.forget()
 
     def close(self) -> None:
         """Frees the trackers."""
