@@ -19,10 +19,10 @@ from benchmarks.renderer_measures import typical_colours
 from gen.renderers import Renderer, SignerPicture, create_renderer
 from gen.renderers.pictures import built_in_picture
 from pipelines.environment import machine
-from pipelines.inputs import is_video
 from pipelines.measures.pose import measure_fidelity
 from poses.estimators import Estimator, create_estimator, extract_poses
 from poses.fingerspelling import spell
+from poses.io import is_video
 from poses.keypoints import HAND, index
 from poses.sequence import PoseSequence
 from poses.video import read_frames, read_picture

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from gen.renderers import Renderer, create_renderer
 from pipelines.estimators import create_estimator
-from pipelines.inputs import extract_from_video, is_video, load_signer
+from pipelines.inputs import extract_from_video, load_signer
 from pipelines.loop import run_loop
 from pipelines.output import LoopReport
 from pipelines.progress import Stages
 from pipelines.render import render_video
 from poses.estimators import Estimator
 from poses.fingerspelling import spell
-from poses.io import load_poses
+from poses.io import is_video, load_poses
 from poses.sequence import PoseSequence
 from recognizer.reading import Reading, load_recognizer, read_glosses
 

@@ -161,6 +161,7 @@ def run_bulk(
     failed: dict[str, str] = {}
     with _claimed(output, {"settings": dict(settings), "seed": seed}) as (parts, aside):
         todo = [name for name in sorted(items) if not (parts / name).exists()]
+        todo.sort(key=lambda name: -sizes[name])  # the longest first, lest one process works alone at the end
         calls = {name: (work, items[name], aside / name, item_seed(seed, name)) for name in todo}
         total, left = (sum(sizes[name] for name in names) for names in (items, todo))
         with (

@@ -10,7 +10,7 @@ from gen.renderers.base import SignerPicture
 from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from pipelines.inputs import load_signer
-from pipelines.pose_corpus import plain_name
+from poses.files import plain_name
 
 
 @dataclass(frozen=True)

@@ -306,10 +306,10 @@ def recognize(
         estimator: Who finds the poses in a video.
     """
     from pipelines.estimators import create_estimator
-    from pipelines.inputs import extract_from_video, is_video
+    from pipelines.inputs import extract_from_video
     from pipelines.progress import Stages
     from pipelines.recognize import run_recognition
-    from poses.io import load_poses
+    from poses.io import is_video, load_poses
     from recognizer.reading import load_recognizer, read_glosses
 
     stages, judge = Stages(show=True), load_recognizer(recognizer, vocabulary=vocabulary)
@@ -358,10 +358,10 @@ def loop(
     """
     from gen.renderers import create_renderer
     from pipelines.estimators import create_estimator
-    from pipelines.inputs import is_video, load_signer
+    from pipelines.inputs import load_signer
     from pipelines.loop import run_loop
     from pipelines.progress import Stages
-    from poses.io import load_poses
+    from poses.io import is_video, load_poses
     from recognizer.reading import load_recognizer
 
     stages = Stages(show=True)

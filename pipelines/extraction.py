@@ -15,8 +15,8 @@ from pathlib import Path
 from pipelines.bulk import BulkResult, Part, Tell, run_bulk
 from pipelines.estimators import create_estimator
 from poses.estimators import Estimator, extract_poses
-from poses.files import new_directory
-from poses.io import save_poses
+from poses.files import new_directory, plain_name
+from poses.io import is_video, save_poses
 from poses.video import read_frames, read_info
 
 
@@ -68,10 +68,6 @@ def find_videos(source: Path) -> Mapping[str, Path]:
     Raises:
         ValueError: It is no folder, holds none, or two have one name.
     """
-    # These bring what draws signers, which the processes need not wait for.
-    from pipelines.inputs import is_video
-    from pipelines.pose_corpus import plain_name
-
     if not source.is_dir():
         raise ValueError(f"{source}: must be a folder of videos.")
     found: dict[str, Path] = {}

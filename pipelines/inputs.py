@@ -9,7 +9,6 @@ from gen.renderers.pictures import built_in_picture
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from pipelines.progress import Stages
 from poses.estimators import Estimator, extract_poses
-from poses.io import sniff
 from poses.sequence import PoseSequence
 from poses.video import read_frames, read_info, read_picture
 
@@ -20,16 +19,6 @@ CONSENTS = {
     "public-domain": "Somebody in a picture that is in the public domain",
 }
 """Who may be in a signer's picture: the word that is recorded, and how a person says it."""
-
-
-def is_video(path: Path) -> bool:
-    """Tells by its first bytes whether a file is a video; all else is left to `load_poses`.
-
-    Raises:
-        ValueError: The file is missing or empty.
-    """
-    kind = sniff(path)
-    return "video" in kind or kind == "a GIF"
 
 
 def extract_from_video(path: Path, estimator: Estimator, stages: Stages) -> PoseSequence:

@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 from gen.renderers import Renderer, SignerPicture
 from pipelines.clip_evaluation import Judges
 from pipelines.evaluate import run_evaluation
-from pipelines.inputs import CONSENTS, extract_from_video, is_video
+from pipelines.inputs import CONSENTS, extract_from_video
 from pipelines.inspect import inspect_poses
 from pipelines.loop import run_loop
 from pipelines.measures.features import OrientedFilters
@@ -22,7 +22,7 @@ from pipelines.report.contents import write_contents_page
 from poses.estimators import Estimator
 from poses.files import new_directory
 from poses.fingerspelling import spell
-from poses.io import load_poses
+from poses.io import is_video, load_poses
 from poses.sequence import GlossSpan, PoseSequence
 from poses.video import read_frames, read_info
 from recognizer.reading import GlossReading, Recognizer

@@ -1,7 +1,6 @@
 """Clips of poses with what is signed in them: folders of pose files with a table of glosses, single files, stores."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,6 +10,7 @@ from pipelines.inputs import read_table
 from pipelines.pairs import POSE_SUFFIXES
 from poses.captions import tidied
 from poses.corpus.store import INDEX_FILE, ClipStore, StoredClip
+from poses.files import plain_name
 from poses.io import load_poses
 from poses.sequence import GlossSpan, PoseSequence
 
@@ -93,11 +93,6 @@ def read_corpus(sources: Sequence[Path]) -> tuple[SourceClip, ...]:
                 raise ValueError(f"{source}: every clip must have a name of its own, found {clip.name!r} twice.")
             clips[clip.name] = clip
     return tuple(clips[name] for name in sorted(clips))
-
-
-def plain_name(text: str) -> str:
-    """A name of letters, digits, _ and single - inside, as tar keys and folders can have it; -- may part two such."""
-    return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9_-]", "_", text)).strip("-")[:80]
 
 
 def _read_source(source: Path) -> Iterable[SourceClip]:

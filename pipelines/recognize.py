@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipelines.environment import fingerprint, package_versions
-from pipelines.inputs import extract_from_video, is_video
+from pipelines.inputs import extract_from_video
 from pipelines.measures.reading import error_rate
 from pipelines.output import ClipFacts, Model, RecognitionReport, to_json
 from pipelines.progress import Stages
@@ -17,7 +17,7 @@ from pipelines.report.reading import write_reading_page
 from poses.draw import draw_poses
 from poses.estimators import Estimator
 from poses.files import new_directory
-from poses.io import load_poses, save_poses
+from poses.io import is_video, load_poses, save_poses
 from poses.sequence import PoseSequence
 from poses.video import read_frames, write_video
 from recognizer.reading import Recognizer, read_glosses

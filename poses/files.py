@@ -1,6 +1,7 @@
 """Files and folders that appear under their final name whole, or not at all."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Generator
@@ -60,6 +61,11 @@ def new_directory(path: str | os.PathLike[str]) -> Generator[Path]:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def plain_name(text: str) -> str:
+    """A name of letters, digits, _ and single - inside, as tar keys and folders can have it; -- may part two such."""
+    return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9_-]", "_", text)).strip("-")[:80]
 
 
 def _aside(path: Path) -> Path:

@@ -163,6 +163,16 @@ def sniff(path: StrPath) -> str:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "something else")
 
 
+def is_video(path: StrPath) -> bool:
+    """Tells by its first bytes whether a file is a video; all else is left to `load_poses`.
+
+    Raises:
+        ValueError: The file is missing or empty.
+    """
+    kind = sniff(path)
+    return "video" in kind or kind == "a GIF"
+
+
 def _sniff_zip(path: StrPath) -> str:
     with open_npz(path, path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.inputs import read_table
-from pipelines.pose_corpus import plain_name
+from poses.files import plain_name
 
 SPLITS = ("train", "test")
 COLUMNS = ("video", "gloss", "signer", "split", "poses")
