@@ -11,6 +11,7 @@ from recognizer.modeling_video2pose import SignXForVideo2Pose
 from recognizer.processing_video2pose import Video2PoseProcessor
 
 
+@pytest.mark.slow
 def test_a_trained_video2pose_extracts_poses(tmp_path):
     torch.manual_seed(0)
     config = Video2PoseConfig(

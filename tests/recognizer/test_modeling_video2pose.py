@@ -40,6 +40,7 @@ def learned(batch, frames):
     }
 
 
+@pytest.mark.slow
 def test_published_sizes_build_without_memory():
     with torch.device("meta"):
         model = SignXForVideo2Pose(Video2PoseConfig())

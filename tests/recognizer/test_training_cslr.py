@@ -74,6 +74,7 @@ def test_glosses_of_clips_are_learned(config):
     assert read_latents(loaded, reader, features) == [("NO", "YES"), ("YES", "NO")]
 
 
+@pytest.mark.slow
 def test_resumed_training_gives_the_same_weights_curve_and_pruning(config, tmp_path, monkeypatch):
     config = replace(config, prune_every=3)
     whole, _ = train(config)
@@ -111,6 +112,7 @@ def test_every_gloss_needs_a_step_and_repeated_ones_another(glosses, frames):
     assert not fits(glosses, frames - 1, 4)
 
 
+@pytest.mark.slow
 def test_words_too_short_for_ctc_are_left_out(config, monkeypatch):
     others = tuple(code for code in TRAINING_LANGUAGES if code != "eso")
     words = replace(config, data=None, num_words=8, max_letters=3, batch_size=8, validation_languages=others)

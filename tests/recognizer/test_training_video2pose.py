@@ -88,6 +88,7 @@ def test_points_stay_where_the_picture_shows_them(config):
     assert (batch["confidence"] == 1).all()
 
 
+@pytest.mark.slow
 def test_resumed_training_gives_the_same_weights_and_learns_latents(config, reader, tmp_path, monkeypatch):
     config = replace(config, pose2gloss=reader, frozen_steps=1)
     whole, accuracy = train(config)
@@ -135,6 +136,7 @@ def test_training_starts_from_a_pretrained_vision_transformer(config, tmp_path):
         train(replace(again, backbone="no/where"))
 
 
+@pytest.mark.slow
 def test_glosses_of_videos_are_learned_through_the_frozen_reader(config, reader, tmp_path):
     videos = tmp_path / "videos"
     videos.mkdir()
