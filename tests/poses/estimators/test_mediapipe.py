@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from poses.estimators import create_estimator, extract_poses
-from poses.estimators.mediapipe import _same, _square
+from poses.estimators.holistic import import_mediapipe, without_hands_beyond
+from poses.estimators.mediapipe import _array, _same, _square
+from poses.formats.mediapipe import POSE_NAMES, holistic_to_dwpose
 from poses.keypoints import PARTS, index
 from poses.video import read_frames, read_info
 
 ROOT = Path(__file__).parents[3]
 VIDEOS = ROOT.parent / "shared" / "data"
-PROTOBUF = "ignore:SymbolDatabase.GetPrototype"  # its warning filter is set when the estimator is made
+PROTOBUF = "ignore:SymbolDatabase.GetPrototype"  # its warning filter is set when MediaPipe is imported
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,54 @@ def test_a_second_video_is_not_coloured_by_the_first(estimator, person):
     after = extract_poses([person[:, ::-1].copy(), person], fps=25, estimator=estimator)
     again = extract_poses([person], fps=25, estimator=estimator)
     np.testing.assert_array_equal(alone.keypoints, again.keypoints)
+    np.testing.assert_array_equal(alone.confidence, again.confidence)
     assert len(after) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(PROTOBUF)
+@pytest.mark.parametrize("video", ["in view", "lost for a while"])
+def test_it_finds_what_bare_holistic_finds_to_the_bit(estimator, person, video):
+    frames = [person, np.roll(person, 20, axis=1), np.roll(person, 40, axis=1)]
+    if video == "lost for a while":
+        frames[1:1] = [np.zeros_like(person)] * 2
+    estimator.reset()
+    found = [estimator.estimate(frame) for frame in frames]
+    holistic = import_mediapipe().solutions.holistic.Holistic(refine_face_landmarks=True)
+    for frame, (keypoints, confidence) in zip(frames, found, strict=True):
+        bare = holistic.process(frame)
+        lists = (bare.pose_landmarks, bare.face_landmarks, bare.left_hand_landmarks, bare.right_hand_landmarks)
+        expected, certain = holistic_to_dwpose(
+            *(_array(points, *of) for points, of in zip(lists, ((33, "visibility"), (478,), (21,), (21,)), strict=True))
+        )
+        again = (confidence > 0) & (certain == 0)  # hands that were looked for again
+        assert not again[[*range(18), *range(60, 128)]].any()
+        np.testing.assert_array_equal(keypoints[~again], expected[~again])
+        np.testing.assert_array_equal(confidence[~again], certain[~again])
+    holistic.close()
+
+
+def test_hands_beyond_the_picture_are_not_looked_for():
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmark, NormalizedLandmarkList
+
+    pose = NormalizedLandmarkList(landmark=[NormalizedLandmark(x=0.5, y=1.2, visibility=1)] * 33)
+    left, right = (POSE_NAMES.index(f"{side}_WRIST") for side in ("LEFT", "RIGHT"))
+    pose.landmark[POSE_NAMES.index("RIGHT_INDEX")].y = 0.9
+    lost = {"left_hand_landmarks", "right_hand_landmarks"}
+    looked_for = without_hands_beyond(pose, lost)
+    assert [looked_for.landmark[wrist].visibility for wrist in (left, right)] == [0, 1]
+    assert pose.landmark[left].visibility == 1
+    assert without_hands_beyond(pose, lost - {"left_hand_landmarks"}) == pose  # it is followed out
+
+
+@pytest.mark.slow
+def test_matplotlib_waits_until_it_is_called():
+    program = (
+        "import sys; from poses.estimators.holistic import import_mediapipe\n"
+        "drawing = import_mediapipe().solutions.drawing_utils; assert 'matplotlib' not in sys.modules\n"
+        "assert drawing.plt.figure is __import__('matplotlib.pyplot').pyplot.figure\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 @pytest.mark.filterwarnings(PROTOBUF)
