@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ListFiles
 
 from gen.renderers import Renderer
 from gen.renderers.pictures import DEFAULT_SIGNER
@@ -32,7 +33,9 @@ from pipelines import augment, orders
 from pipelines.augment_order import AugmentOrder
 from pipelines.dataset import FORMATS
 from pipelines.evaluate import load_judges
-from pipelines.examples import WORD, example_poses, example_shard
+from pipelines.evaluate_order import PAIR, SEVERAL, EvaluateOrder
+from pipelines.examples import WORD, example_poses, example_shard, example_store
+from pipelines.explore_order import ExploreOrder
 from pipelines.inputs import CONSENTS, load_signer
 from pipelines.jobs import RENDERING, Job, Line
 from pipelines.orders import (
@@ -40,6 +43,7 @@ from pipelines.orders import (
     MAX_FRAMES,
     MAX_LETTERS,
     MAX_LETTERS_OF_WORDS,
+    MAX_SET_FRAMES,
     OWN_PICTURE,
     RECORDED,
     SPELLED,
@@ -142,9 +146,9 @@ def build_demo(tools: Tools) -> gr.Blocks:
     tabs = {
         "Render": (orders.RenderOrder, render_form, "Renders a clip and reads the video back"),
         "Recognize": (orders.RecognizeOrder, recognize_form, "Reads the glosses in a clip"),
-        "Evaluate": (orders.EvaluateOrder, evaluate_form, "Compares a video with its driving pose"),
+        "Evaluate": (EvaluateOrder, evaluate_form, "Compares videos with their driving poses"),
         "Augment": (AugmentOrder, augment_form, "Makes a small training set"),
-        "Explore": (orders.ExploreOrder, explore_form, "Says what a file of poses holds"),
+        "Explore": (ExploreOrder, explore_form, "Says what a file or a store of poses holds"),
     }
     with gr.Blocks(title="SignLoop", fill_width=True, analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)) as demo:
         gr.HTML(text("header.html"), elem_id="header")
@@ -187,7 +191,9 @@ def take_only_files(field: gr.File | gr.Image | gr.Video) -> None:
             raise gr.Error("Hand over the file itself, not its address.")
         return await take(url_or_file_path)
 
-    def hand_over(payload: Any) -> str | None:
+    def hand_over(payload: Any) -> Any:
+        if isinstance(payload, ListFiles):
+            return [file.path for file in payload]
         return payload.path if payload else None
 
     field.async_move_resource_to_block_cache = take_file
@@ -399,15 +405,30 @@ def recognize_form(desk: Desk) -> Form:
 
 
 def evaluate_form(desk: Desk) -> Form:
-    """A driving pose and a video of it."""
+    """Driving poses and videos of them."""
     with gr.Group():
-        driving = gr.File(label=f"Driving pose: a pose file, {LIMITS}", height=140, elem_id="driving")
-        video = gr.File(label=f"Video of it, whoever made it: {LIMITS}", height=140, elem_id="video")
-        with gr.Row(elem_classes="examples"):
-            gr.HTML("Example", elem_classes="note")
-            example = gr.Button(f"{WORD}, drawn by avatar", size="sm")
-    example.click(lambda: (given(desk, example_poses), given(desk, example_video)), None, [driving, video], **AT_ONCE)
-    return [driving, video], []
+        source = gr.Radio([PAIR, SEVERAL], value=PAIR, label="What is compared", elem_id="pairs")
+        with gr.Column() as pair:
+            driving = gr.File(label=f"Driving pose: a pose file, {LIMITS}", height=140, elem_id="driving")
+            video = gr.File(label=f"Video of it, whoever made it: {LIMITS}", height=140, elem_id="video")
+            with gr.Row(elem_classes="examples"):
+                gr.HTML("Example", elem_classes="note")
+                one = gr.Button(f"{WORD}, drawn by avatar", size="sm")
+        with gr.Column(visible=False) as several:
+            label = f"Videos and poses, or a zip of them: up to {MAX_SET_FRAMES} frames and {MAX_UPLOAD_MB} MB"
+            files = gr.File(label=label, file_count="multiple", height=220, elem_id="files")
+            gr.HTML(text("pairs.html"), elem_classes="note")
+            with gr.Row(elem_classes="examples"):
+                gr.HTML("Example", elem_classes="note")
+                few = gr.Button(f"{WORD}, its files", size="sm")
+    switch(source, {PAIR: pair, SEVERAL: several})
+
+    def files_of_example() -> list[str]:
+        return [given(desk, example_poses), given(desk, example_video)]
+
+    one.click(files_of_example, None, [driving, video], **AT_ONCE)
+    few.click(lambda: [files_of_example()], None, [files], **AT_ONCE)
+    return [source, driving, video, files], []
 
 
 def augment_form(desk: Desk) -> Form:
@@ -439,11 +460,13 @@ def augment_form(desk: Desk) -> Form:
 def explore_form(desk: Desk) -> Form:
     """A file to look through."""
     with gr.Group():
-        label = f"Pose file, or a shard of SignVerse-2M (.tar): up to {MAX_UPLOAD_MB} MB"
+        label = f"Pose file, shard of SignVerse-2M (.tar), or zip of a store: up to {MAX_UPLOAD_MB} MB"
         file = gr.File(label=label, height=140, elem_id="file")
         with gr.Row(elem_classes="examples"):
             gr.HTML("Examples", elem_classes="note")
-            shard, poses = gr.Button("A small shard with defects", size="sm"), gr.Button(f"{WORD}, poses", size="sm")
+            shard, store = gr.Button("A small shard with defects", size="sm"), gr.Button("A store of it", size="sm")
+            poses = gr.Button(f"{WORD}, poses", size="sm")
+    store.click(lambda: given(desk, example_store), None, file, **AT_ONCE)
     shard.click(lambda: given(desk, example_shard), None, file, **AT_ONCE)
     poses.click(lambda: given(desk, example_poses), None, file, **AT_ONCE)
     return [file], []

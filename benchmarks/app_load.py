@@ -49,7 +49,8 @@ FORMS: dict[str, tuple[str, Callable[[Any], list[Any]]]] = {
     ),
     "file to read": ("recognize", lambda file: ["A file", file, None]),
     "recording": ("recognize", lambda file: ["My camera", None, file]),
-    "pair": ("evaluate", lambda file: [file, file]),
+    "pair": ("evaluate", lambda file: ["A pair", file, file, None]),
+    "set": ("evaluate", lambda file: ["Several pairs", None, None, [file]]),
     "file to explore": ("explore", lambda file: [file]),
 }
 """Every field of the page that takes a file, with its endpoint and the form around it."""

@@ -17,8 +17,11 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
+from pipelines.examples import example_store
 from poses.fingerspelling import spell
 from poses.io import save_poses
 from poses.video import write_video
@@ -144,6 +147,47 @@ def shard(random: Random, canary: Path) -> bytes:
     return bytes(data)
 
 
+def linked(canary: Path) -> bytes:
+    """A zip file of a pair of which one is a symbolic link."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("A.npz", clip(".npz"))
+        link = zipfile.ZipInfo("A.mp4")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, f"{canary}")
+    return stream.getvalue()
+
+
+def store(random: Random, canary: Path) -> bytes:
+    """A store whose index or clips are not what they say."""
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(example_store(Path(folder))) as archive:
+        members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+    clips = next(name for name in members if name.endswith("clips.arrow"))
+    kind = random.randrange(4)
+    if kind == 0:  # lies about where clips are
+        table = pq.read_table(io.BytesIO(members["index.parquet"]))
+        column, value = random.choice(
+            [("part", "../../.."), ("part", f"{canary}"), ("offset", -1), ("offset", 2**60), ("video_id", None)]
+        )
+        rows = [{**row, column: value} for row in table.to_pylist()]
+        stream = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), stream)
+        members["index.parquet"] = stream.getvalue()
+    elif kind == 1:
+        members[clips] = cut(members[clips], random)
+    elif kind == 2:
+        data = bytearray(members[clips])
+        at = random.randrange(len(data) - 64)
+        data[at : at + 64] = b"\xff" * 64
+        members[clips] = bytes(data)
+    else:  # far more clips than there is memory for, in a few bytes
+        many = pa.table({"video_id": pa.DictionaryArray.from_arrays(np.zeros(10**7, np.int8), ["x" * 1000])})
+        stream = io.BytesIO()
+        pq.write_table(many, stream, store_schema=False)  # so that every row is a string of its own
+        members["index.parquet"] = stream.getvalue()
+    return zipped(members)
+
+
 def png(random: Random) -> bytes:
     """A picture of a size that nobody has, or that unpacks to much more than it is, or with a damaged sum."""
     width, height = random.choice(((2**31 - 1, 2**31 - 1), (0, 64), (60_000, 60_000), (8192, 8192)))
@@ -216,6 +260,16 @@ FILES: dict[str, Callable[[Random, Path], bytes]] = {
     "zip bomb": lambda random, canary: bomb(random),
     "overlapping zip": lambda random, canary: overlapping(random),
     "zip with a way out": lambda random, canary: zipped({f"../../../..{canary}": b"x", f"{canary}.npy": b"x"}),
+    "set with a way out": lambda random, canary: zipped(
+        {f"{random.choice(('..', 'a/../..', '/', '//', 'C:'))}/A.{suffix}": b"x" for suffix in ("npz", "mp4")}
+    ),
+    "set with a link": lambda random, canary: linked(canary),
+    "set bomb": lambda random, canary: zipped(
+        {"A.npz": clip(".npz"), "A.mp4": bytes(random.randrange(30, 60) * 2**20)}
+    ),
+    "set of many": lambda random, canary: zipped({f"{n}.mp4": b"" for n in range(random.randrange(1001, 5000))}),
+    "set of pickles": lambda random, canary: zipped({"A.npz": pickled_npz(canary, 4), "A.mp4": film(random)}),
+    "store that lies": store,
     "zip cut short": lambda random, canary: cut(clip(".npz"), random),
     ".pose cut short": lambda random, canary: cut(clip(".pose"), random),
     ".pose that promises much": lambda random, canary: clip(".pose")[:10] + b"\xff" * random.randrange(8, 400),

@@ -7,13 +7,10 @@ from typing import ClassVar
 
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from pipelines.augment import Plan, run_augmentation
-from pipelines.orders import MAX_LETTERS_OF_WORDS, SPELLED, Done, Tools, check_letters, command, whole
+from pipelines.orders import MAX_LETTERS_OF_WORDS, MAX_SET_FRAMES, SPELLED, Done, Tools, check_letters, command, whole
 from pipelines.progress import Stages
 from poses.fingerspelling import spell
 from poses.io import load_poses, save_poses
-
-MAX_SET_FRAMES = 2400
-"""Most frames of all renders that the page takes, 100 s at 24 frames per second; the command line has no limit."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """Files to try the web page with, made on the spot from spelled words."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from pipelines.conversion import convert_shards
 from poses.captions import Caption
 from poses.files import new_file
 from poses.fingerspelling import spell
@@ -33,6 +36,15 @@ def example_shard(folder: Path) -> Path:
     path = folder / "example-shard.tar"
     with new_file(path, overwrite=True) as aside, aside.open("wb") as stream:
         write_shard(stream, _videos())
+    return path
+
+
+def example_store(folder: Path) -> Path:
+    """Writes a zip of the store that the example shard becomes."""
+    path = folder / "example-store.zip"
+    with TemporaryDirectory() as aside, new_file(path, overwrite=True) as archive:
+        convert_shards([str(example_shard(Path(aside)))], Path(aside, "store"))
+        shutil.make_archive(str(archive.with_suffix("")), "zip", Path(aside, "store"))
     return path
 
 

@@ -1,26 +1,19 @@
 """What the web page's forms ask for: an order is carried out into a folder and leaves a page to show there."""
 
-import csv
 import itertools
 import math
 import shlex
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from gen.renderers import Renderer, SignerPicture
-from pipelines.clip_evaluation import Judges
-from pipelines.evaluate import run_evaluation
 from pipelines.inputs import CONSENTS, extract_from_video
-from pipelines.inspect import inspect_poses
 from pipelines.loop import run_loop
-from pipelines.measures.features import OrientedFilters
 from pipelines.progress import Stages
 from pipelines.recognize import run_recognition
-from pipelines.report.contents import write_contents_page
 from poses.estimators import Estimator
-from poses.files import new_directory
 from poses.fingerspelling import spell
 from poses.io import is_video, load_poses
 from poses.sequence import GlossSpan, PoseSequence
@@ -29,6 +22,9 @@ from recognizer.reading import GlossReading, Recognizer
 
 MAX_FRAMES = 600
 """Longest clip that the page takes, 25 s at 24 frames per second; the command line has no limit."""
+
+MAX_SET_FRAMES = 2400
+"""Most frames of all clips of a set together, 100 s at 24 frames per second."""
 
 MAX_LETTERS, MAX_LETTERS_OF_WORDS = 40, 80
 """Of a word, and of words with the spaces between them. Forms hold no more, but orders need not come from forms."""
@@ -232,93 +228,6 @@ class RecognizeOrder:
             f"Done in {stages.total_seconds:.0f} s. Read: {_words(glosses)}{why}.",
             (command("recognize", path.name, **{"--output": "report"}),),
         )
-
-
-@dataclass(frozen=True)
-class EvaluateOrder:
-    """A video to be compared with what it should show.
-
-    Attributes:
-        driving: A pose file.
-        video: A video, whoever made it.
-    """
-
-    driving: str | None
-    video: str | None
-
-    stages: ClassVar[tuple[str, ...]] = ("evaluate",)
-
-    @property
-    def uploads(self) -> tuple[str | None, ...]:
-        return self.driving, self.video
-
-    def carry_out(self, folder: Path, tools: Tools, stages: Stages) -> Done:
-        if not self.driving or not self.video:
-            raise ValueError("Choose a driving pose and a video of it.")
-        driving, video = Path(self.driving), Path(self.video)
-        check_length(driving.name, len(load_poses(driving)))
-        check_clip(video)
-        pairs = folder.parent / "pairs.csv"
-        with pairs.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("driving", "video"), (driving, video)])
-        with stages.stage("evaluate", read_info(video).num_frames) as track:
-            followed = FollowedEstimator(tools.estimator, track(itertools.repeat(None)))
-            found = run_evaluation(pairs, folder, judges=Judges(followed, tools.recognizer, OrientedFilters()))
-        (clip,) = found.clips
-        right = clip.figures["pck_0.2/hands"]
-        hands = "could not be measured" if right is None else f"{right:.0%} of their points"
-        table = shlex.join(["driving,video", f"{driving.name},{video.name}"])
-        return Done(
-            f"Done in {stages.total_seconds:.0f} s. Hands in place: {hands}. "
-            f"Read from the video: {' '.join(clip.read['video'].glosses) or 'nothing'}.",
-            (rf"printf '%s\n' {table} > pairs.csv", command("evaluate", "pairs.csv", **{"--output": "report"})),
-        )
-
-
-@dataclass(frozen=True)
-class ExploreOrder:
-    """A file to be looked through.
-
-    Attributes:
-        file: A pose file or a shard of SignVerse-2M.
-    """
-
-    file: str | None
-
-    stages: ClassVar[tuple[str, ...]] = ("inspect",)
-
-    @property
-    def uploads(self) -> tuple[str | None, ...]:
-        return (self.file,)
-
-    def carry_out(self, folder: Path, tools: Tools, stages: Stages) -> Done:
-        if not self.file:
-            raise ValueError("Choose a pose file or a shard to look through.")
-        path = Path(self.file)
-        with new_directory(folder) as directory:
-            contents = replace(inspect_poses(path, sheet=directory / "sheet.png", stages=stages), path=path.name)
-            write_contents_page(contents, directory / "index.html")
-        facts = contents.facts()
-        num_repairs = len(facts["repairs"])
-        repaired = f"{num_repairs} kind{'' if num_repairs == 1 else 's'} of defects" if num_repairs else "nothing"
-        return Done(
-            f"Done in {stages.total_seconds:.0f} s. Clips: {facts['num_clips']}, rejected: {len(contents.rejects)}. "
-            f"Repaired: {repaired}.",
-            (command("inspect", path.name, **{"--sheet": "sheet.png"}),),
-        )
-
-
-class FollowedEstimator:
-    """Another estimator whose frames are counted, so that work which it is part of can be followed and stopped."""
-
-    def __init__(self, estimator: Estimator, count: Iterator[None]):
-        self.name, self.version = estimator.name, estimator.version
-        self.reset, self.close = estimator.reset, estimator.close
-        self._estimator, self._count = estimator, count
-
-    def estimate(self, frame):
-        next(self._count)
-        return self._estimator.estimate(frame)
 
 
 def whole(name: str, number: float | int | None) -> int:

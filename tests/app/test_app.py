@@ -3,9 +3,12 @@
 import base64
 import dataclasses
 import html
+import inspect
 import io
+import json
 import re
 import shlex
+import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,13 +20,18 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.data_classes import ListFiles
 from PIL import Image
 
 import app
 from gen.signers.appearance import BUILT_IN_SIGNERS
-from pipelines import augment_order, cli, orders
+from pipelines import augment_order, cli, evaluate, evaluate_order, explore_order, orders
 from pipelines.augment_order import AugmentOrder
-from pipelines.examples import example_shard
+from pipelines.clip_evaluation import Judges
+from pipelines.evaluate_order import SEVERAL, EvaluateOrder
+from pipelines.examples import example_shard, example_store
+from pipelines.explore_order import ExploreOrder
+from pipelines.measures.features import OrientedFilters
 from pipelines.report.contents import DEFECTS
 from poses.fingerspelling import spell
 from poses.formats.signverse_repairs import VERSIONS
@@ -33,9 +41,9 @@ from poses.video import read_frames, read_info, write_video
 ORDERS = {
     "render": orders.RenderOrder,
     "recognize": orders.RecognizeOrder,
-    "evaluate": orders.EvaluateOrder,
+    "evaluate": EvaluateOrder,
     "augment": AugmentOrder,
-    "explore": orders.ExploreOrder,
+    "explore": ExploreOrder,
 }
 
 
@@ -176,8 +184,14 @@ def test_uploads_are_handed_over_unopened(demo, results, tmp_path):
     upload.write_text("no picture")
     before = sorted(results.parent.rglob("*"))
     fields = [block for block in demo.blocks.values() if isinstance(block, gr.File | gr.Image | gr.Video)]
-    assert len(fields) == 8
-    assert {field.preprocess(gr.FileData(path=str(upload))) for field in fields} == {str(upload)}
+    assert len(fields) == 9
+    file, one, several = gr.FileData(path=str(upload)), set(), []
+    for field in fields:
+        if getattr(field, "file_count", "single") == "multiple":
+            several.append(field.preprocess(ListFiles([file, file])))
+        else:
+            one.add(field.preprocess(file))
+    assert (one, several) == ({str(upload)}, [[str(upload), str(upload)]])
     assert sorted(results.parent.rglob("*")) == before
 
 
@@ -400,11 +414,105 @@ def test_a_video_is_compared_with_its_driving_pose(demo, renderer, tmp_path):
     [
         ("recognize", "Choose a pose file or a video to be read."),
         ("evaluate", "Choose a driving pose and a video of it."),
-        ("explore", "Choose a pose file or a shard to look through."),
+        ("explore", "Choose a pose file, a shard or a store to look through."),
     ],
 )
 def test_other_forms_that_are_not_filled_in_are_refused(demo, tab, line):
     assert refusal(demo, tab) == line
+
+
+@pytest.fixture
+def pairs(tmp_path) -> list[str]:
+    """Two pairs, a pose without a video, and a file that is neither."""
+    (tmp_path / "brought").mkdir()
+    for name in ("A", "B"):
+        save_poses(spell(name, "ase")[:3], tmp_path / "brought" / f"{name}.npz")
+        write_video(tmp_path / "brought" / f"{name}.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3, fps=24)
+    save_poses(spell("C", "ase")[:3], tmp_path / "brought" / "C.pose")
+    (tmp_path / "brought" / "notes.txt").write_text("-")
+    return sorted(map(str, (tmp_path / "brought").iterdir()))
+
+
+def test_a_set_is_refused_as_a_whole_where_a_file_is_wrong(demo, pairs, tmp_path, monkeypatch):
+    several = {"source": SEVERAL}
+    assert refusal(demo, "evaluate", **several) == "Choose videos and their driving poses, or a zip of them."
+    line = refusal(demo, "evaluate", files=pairs[-2:], **several)
+    assert line == "set: expected pairs such as HELLO.npz and HELLO.mp4, found none."
+    line = refusal(demo, "evaluate", files=[*pairs, *pairs[:1]], **several)
+    assert line == "A.mp4: expected every file once, found two of that name."
+    hostile = tmp_path / "set.zip"
+    with zipfile.ZipFile(hostile, "w") as archive:
+        archive.writestr("../A.npz", b"")
+    line = refusal(demo, "evaluate", files=[str(hostile)], **several)
+    assert line == "set.zip: files must lie in it under plain names, found '../A.npz'."
+    monkeypatch.setattr(evaluate_order, "MAX_SET_FRAMES", 5)
+    line = refusal(demo, "evaluate", files=pairs, **several)
+    assert line.startswith("Expected at most 5 frames in all, found 6: bring fewer clips, or use the command line")
+    Path(pairs[1]).write_bytes(b"\x80\x04.")
+    line = refusal(demo, "evaluate", files=pairs, **several)
+    assert re.fullmatch(r"set/A\.npz: must be a pose file \(.*\), found a Python pickle\.", line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True], ids=["files", "zip"])
+def test_several_videos_are_compared_and_the_shown_command_line_does_the_same(
+    demo, renderer, pairs, tmp_path, monkeypatch, packed
+):
+    renderer.placed = load_poses(tmp_path / "brought" / "A.npz")  # what the estimator will find in both
+    files = pairs
+    if packed:
+        files = [str(tmp_path / "my set.zip")]
+        with zipfile.ZipFile(files[0], "w") as archive:
+            for path in pairs:
+                archive.write(path, f"mine/{Path(path).name}")
+    *_, last = press(demo, "evaluate", source=SEVERAL, files=files)
+    said = words(last["status"])
+    assert re.match(r"Done in \d+ s\. Clips: 2\. Hands in place: \d+% of their points\. In no pair: ", said), said
+    assert said.endswith(f"{'mine/' if packed else ''}notes.txt, C.pose.")
+    made = json.loads((Path(last["kept"]) / "report" / "evaluation.json").read_text(encoding="utf-8"))
+
+    # What is shown is typed where the files are, with the judges that the page has.
+    event = next(event for event in demo.fns.values() if event.api_name == "evaluate")
+    desk = inspect.getclosurevars(event.fn).nonlocals["desk"]
+    judges = Judges(desk.tools.estimator, desk.tools.recognizer, OrientedFilters())
+    monkeypatch.setattr(evaluate, "load_judges", lambda name: judges)
+    monkeypatch.chdir(tmp_path if packed else tmp_path / "brought")
+    for line in html.unescape(re.findall(r"<code>(.*)</code>", last["result"], re.DOTALL)[0]).splitlines():
+        if line.startswith("signloop "):
+            monkeypatch.setattr("sys.argv", shlex.split(line))
+            assert cli.main() == 0
+        else:
+            subprocess.run(shlex.split(line), check=True, capture_output=True)
+    again = json.loads(Path("report", "evaluation.json").read_text(encoding="utf-8"))
+    assert again["summary"] == made["summary"]
+    assert again["source"] == made["source"]
+
+
+@pytest.mark.slow
+def test_a_store_is_looked_through_as_its_shard_is(demo, tmp_path):
+    *_, last = press(demo, "explore", file=str(example_store(tmp_path)))
+    assert words(last["status"]).endswith("Clips: 3, rejected: 0. Repaired: 4 kinds of defects.")
+    text = " ".join(words((Path(last["kept"]) / "report" / "index.html").read_text(encoding="utf-8")).split())
+    assert "1 caption make 1 clip" in text
+    shown = html.unescape(re.findall(r"<code>(.*)</code>", last["result"], re.DOTALL)[0])
+    assert shown == "unzip example-store.zip -d store\nsignloop inspect store --sheet sheet.png"
+
+
+@pytest.mark.slow
+def test_stores_that_do_harm_end_their_own_process_only(demo, tmp_path, results, monkeypatch):
+    with zipfile.ZipFile(example_store(tmp_path)) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    clips = next(name for name in members if name.endswith(".arrow"))
+    damaged = {**members, clips: members[clips][:5000]}
+    with zipfile.ZipFile(tmp_path / "cut.zip", "w") as archive:
+        for name, data in damaged.items():
+            archive.writestr(name, data)
+    line = refusal(demo, "explore", file=str(tmp_path / "cut.zip"))
+    assert re.fullmatch(r"store/parts/.*/clips\.arrow: must hold word-.*, but is damaged or missing\.", line)
+    monkeypatch.setattr(explore_order, "MAX_STORE_BYTES", 2**28)
+    line = refusal(demo, "explore", file=str(tmp_path / "example-store.zip"))
+    assert line == "store: is damaged, or wants more than 0 GB of memory."
+    assert list(results.iterdir()) == []
 
 
 def test_pickles_are_refused_in_every_tab(demo, tmp_path):

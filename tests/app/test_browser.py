@@ -39,10 +39,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def served(page) -> Iterator[str]:
+    yield app.launch(page.demo, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    page.demo.close()
+
+
 @pytest.fixture
-def address(demo) -> Iterator[str]:
-    yield app.launch(demo, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
-    demo.close()
+def address(served, renderer) -> str:
+    """Where the page is, with nobody there yet."""
+    return served
 
 
 def visit(browser: Browser, address: str, *, viewport: ViewportSize = DESK, dark: bool = False) -> Page:
