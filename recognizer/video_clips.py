@@ -160,12 +160,13 @@ def _window(clip: SignerClip, processor: Video2PoseProcessor, num_frames: int, r
         for frame in frames[window]
     ]
     points = clip.keypoints[window] * frames.shape[1] @ matrix[:, :2].T + matrix[:, 2]
-    keypoints = torch.from_numpy((points / processor.image_size).astype(np.float32))
+    keypoints = (points / processor.image_size).astype(np.float32)
+    shown = [((of >= 0) & (of < 1)).all(axis=-1) for of in (keypoints, clip.keypoints[window])]
     pixels = processor.normalize(torch.from_numpy(np.stack(_blurred(seen, rng))))
     batch = {
         "pixel_values": _coloured(pixels, rng),
-        "keypoints": keypoints,
-        "confidence": ((keypoints >= 0) & (keypoints < 1)).all(dim=-1).float(),
+        "keypoints": torch.from_numpy(keypoints),
+        "confidence": torch.from_numpy((shown[0] & shown[1]).astype(np.float32)),
     }
     return batch if clip.latents is None else batch | {"latents": clip.latents[window]}
 
