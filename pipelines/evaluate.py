@@ -6,7 +6,7 @@ what each clip came to. A call that was stopped goes on where it was; one with f
 
 import gc
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from importlib.metadata import version
@@ -141,9 +141,26 @@ def _write(evaluation: Evaluation, pairs: Mapping[str, tuple[Pair, Path]], outpu
     tables = {"clips": [_row(clip) for clip in evaluation.clips], "figures": _figure_rows(evaluation.summary)}
     for name, rows in tables.items():
         with new_file(output / f"{name}.parquet", overwrite=True) as aside:
-            pq.write_table(pa.Table.from_pylist(rows), aside)
+            pq.write_table(to_table(rows), aside)
     with new_file(output / "index.html", overwrite=True) as aside:
         write_evaluation_page(evaluation, pairs, aside)
+
+
+def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Every column that any row has, null where a row lacks it.
+
+    Types are the same whatever was found: lists hold text, and a column in which nothing is known is of numbers, for
+    only figures may be missing.
+    """
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    return pa.table({name: pa.array(values, _column_type(values)) for name, values in columns.items()})
+
+
+def _column_type(values: Sequence[Any]) -> pa.DataType:
+    known = [value for value in values if value is not None]
+    if not known:
+        return pa.float64()
+    return pa.list_(pa.string()) if isinstance(known[0], list) else pa.infer_type(known)
 
 
 def _row(clip: ClipEvaluation) -> dict[str, Any]:

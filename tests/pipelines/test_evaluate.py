@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -98,6 +99,17 @@ def test_a_set_is_evaluated_into_one_page_json_and_tables(folder, tmp_path, sign
     assert [row["pck_0.2/hands"] for row in rows] == [1, 0]
     table = pq.read_table(tmp_path / "report" / "figures.parquet").to_pylist()
     assert {row["name"] for row in table} >= {"pck_0.2/hands", "wer/video", "cohens_kappa"}
+
+
+def test_tables_hold_what_any_clip_has_in_the_same_types_whatever_was_found():
+    rows = [{"problems": [], "ssim/face": None, "width": 64}, {"problems": [], "ssim/face": None, "floor/pck": 0.5}]
+    table = evaluate.to_table(rows)
+    types = {field.name: field.type for field in table.schema}
+    assert types == {
+        "problems": pa.list_(pa.string()), "ssim/face": pa.float64(), "width": pa.int64(), "floor/pck": pa.float64()
+    }  # fmt: skip
+    assert table["floor/pck"].to_pylist() == [None, 0.5]
+    assert table["width"].to_pylist() == [64, None]
 
 
 def test_a_second_call_measures_only_what_is_new(folder, tmp_path, signer, judged_by):
