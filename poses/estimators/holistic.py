@@ -1,4 +1,8 @@
-"""MediaPipe Holistic's own graph, without the work whose results nobody here looks at."""
+"""MediaPipe Holistic's own graph, without the work whose results nobody here looks at.
+
+Its nodes and streams are named in
+https://github.com/google-ai-edge/mediapipe/tree/v0.10.14/mediapipe/modules/holistic_landmark.
+"""
 
 import functools
 import sys
@@ -104,7 +108,10 @@ class HolisticGraph:
         return [pose, *map(self._read, PARTS)]
 
     def _smooth_visibility(self, pose: Any) -> None:
-        """Puts in what Holistic's low-pass filter would, had it begun with this video."""
+        """Puts in what Holistic's low-pass filter would, had it begun with this video.
+
+        https://github.com/google-ai-edge/mediapipe/blob/v0.10.14/mediapipe/util/filtering/low_pass_filter.cc
+        """
         seen = np.array([point.visibility for point in self._read(_RAW_POSE).landmark], np.float32)
         if self._visibility is not None:
             # In double precision, as C++ has it.
@@ -141,7 +148,7 @@ class HolisticGraph:
 
 
 def without_hands_beyond(pose: Any, lost: set[str]) -> Any:
-    """Lets hands go unseen that were lost before and of which nothing known lies in the picture."""
+    """Gives the pose with wrists unseen whose hands were lost before and by their points are beyond the picture."""
     looked_for = type(pose)()
     looked_for.CopyFrom(pose)
     for side, points in _HANDS.items():
