@@ -3,9 +3,7 @@
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
-
-from gen.models.patch_critic import PatchCritic
+from torch import Tensor, nn
 
 STRUCTURE_WINDOW = 7
 """Side of the windows that `structure_loss` compares, pixels."""
@@ -85,7 +83,7 @@ def structure_loss(
 
 
 def critic_loss(
-    critic: PatchCritic,
+    critic: nn.Module,
     clean: Float[Tensor, "b 3 f h w"],
     target: Float[Tensor, "b 3 f h w"],
     maps: Float[Tensor, "b p f h w"],
@@ -97,7 +95,7 @@ def critic_loss(
 
 
 def persuasion_loss(
-    critic: PatchCritic,
+    critic: nn.Module,
     clean: Float[Tensor, "b 3 f h w"],
     target: Float[Tensor, "b 3 f h w"],
     maps: Float[Tensor, "b p f h w"],

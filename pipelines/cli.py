@@ -664,7 +664,7 @@ GROUPS = {
 }
 
 CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
-    ("train", "renderer"): ("gen.train", "RendererTrainConfig", train_renderer),
+    ("train", "renderer"): ("gen.train_config", "RendererTrainConfig", train_renderer),
     ("train", "recognizer"): ("recognizer.training", "TrainConfig", train_recognizer),
     ("train", "words"): ("recognizer.word_training", "WordTrainConfig", train_words),
     ("train", "pose2gloss"): ("recognizer.training_signx", "Pose2GlossTrainConfig", train_pose2gloss),

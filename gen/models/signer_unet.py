@@ -8,7 +8,7 @@ with bf16 matrix units a norm costs more time than a convolution.
 Shapes below: b clips, f frames, c channels, h x w pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +20,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import BaseOutput
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 @dataclass
@@ -112,12 +113,18 @@ class Stage(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(ResidualBlock(channels, time_channels) for _ in range(num_blocks))
         self.temporal = TemporalAttention(channels) if temporal else None
+        # Both are set by `enable_gradient_checkpointing` of the whole network.
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func: Callable = checkpoint
 
     def forward(
         self, hidden_states: Float[Tensor, "bf c h w"], time: Float[Tensor, "bf t"], num_frames: int
     ) -> Float[Tensor, "bf c h w"]:
         for block in self.blocks:
-            hidden_states = block(hidden_states, time)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                hidden_states = self._gradient_checkpointing_func(block, hidden_states, time)
+            else:
+                hidden_states = block(hidden_states, time)
         return hidden_states if self.temporal is None else self.temporal(hidden_states, num_frames)
 
 
@@ -137,7 +144,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
         patch_size: Pixels to a side that make one position of the finest resolution.
     """
 
-    _supports_gradient_checkpointing = False
+    _supports_gradient_checkpointing = True
     _no_split_modules = ["Stage"]  # noqa: RUF012 - as diffusers declares them
     _repeated_blocks = ["ResidualBlock"]  # noqa: RUF012
 

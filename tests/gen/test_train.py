@@ -12,11 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import gen.learner
 import gen.train
 from gen.conditioning import HEAD, IS_HAND
 from gen.data import WindowDataset
+from gen.learner import LORA_TARGETS
 from gen.models.patch_critic import PatchCritic
-from gen.train import RendererTrainConfig, persuade, pixel_weights, predict, regression_loss, sample_grid, train
+from gen.objective import persuade, pixel_weights, predict, regression_loss
+from gen.train import sample_grid, train
+from gen.train_config import RendererTrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -123,10 +127,11 @@ def test_a_critic_weighs_what_is_asked_beside_the_regression(unet, batch, config
         assert ((together - alone).norm() / alone.norm()).item() == pytest.approx(0.5, rel=1e-3)
 
 
-@pytest.mark.parametrize("adversarial_weight", [0.0, 0.5])
-def test_a_stopped_run_goes_on_to_the_same_weights(adversarial_weight, config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("options", [{}, {"adversarial_weight": 0.5, "batch_size": 1, "gradient_accumulation": 2}])
+def test_a_stopped_run_goes_on_to_the_same_weights(options, config, tmp_path, monkeypatch):
     monkeypatch.setattr(gen.train, "sample_grid", no_grid)
-    config = replace(config, adversarial_weight=adversarial_weight)
+    config = replace(config, **options)
+    batches = 4 * config.gradient_accumulation
     train(config)
     parted = replace(config, output=tmp_path / "parted")
     step = 0
@@ -134,15 +139,15 @@ def test_a_stopped_run_goes_on_to_the_same_weights(adversarial_weight, config, t
     def interrupted(*args):
         nonlocal step
         step += 1
-        if step == 4:
+        if step == batches:
             raise KeyboardInterrupt
         return predict(*args)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(gen.train, "predict", interrupted)
+        patched.setattr(gen.learner, "predict", interrupted)
         train(parted)
     train(parted)
-    assert step == 4
+    assert step == batches
     assert_same(weights(config), weights(parted))
 
 
@@ -153,16 +158,17 @@ def test_a_killed_run_goes_on_to_the_same_weights(killed_in, config, tmp_path):
     train(config)
     parted = replace(config, output=tmp_path / "parted")
     program = (
-        "import os, signal, sys, json, gen.train as trainer\n"
+        "import os, signal, sys, json, gen.learner, gen.train as trainer\n"
         "from pathlib import Path\n"
         "given = json.loads(sys.argv[1])\n"
         "given |= {name: Path(given[name]) for name in ('data', 'output')}\n"
-        f"called, do = [], trainer.{killed_in}\n"
+        f"where = {'gen.learner' if killed_in == 'predict' else 'trainer'}\n"
+        f"called, do = [], where.{killed_in}\n"
         "def killed(*args):\n"
         "    called.append(args)\n"
         f"    if len(called) == {3 if killed_in == 'predict' else 2}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return do(*args)\n"
-        f"trainer.{killed_in} = killed\n"
+        f"where.{killed_in} = killed\n"
         "trainer.train(trainer.RendererTrainConfig(**given))"
     )
     done = subprocess.run([sys.executable, "-c", program, json.dumps(asdict(parted), default=str)], cwd=ROOT)
@@ -179,6 +185,47 @@ def test_a_run_starts_from_the_weights_it_is_given(config, tmp_path, monkeypatch
     assert_same(weights(config), weights(on))
     with pytest.raises(ValueError, match=r"`weights` must be a saved pipeline's folder, found no unet/config.json in"):
         train(replace(config, output=tmp_path / "third", weights=tmp_path))
+
+
+def test_accumulated_batches_are_one_step(config, tmp_path, monkeypatch):
+    """Each weighs as much as the other, and the schedule goes by steps."""
+    monkeypatch.setattr(gen.train, "sample_grid", no_grid)
+    batches = []
+    monkeypatch.setattr(gen.learner, "predict", lambda *given: batches.append(given[1]) or predict(*given))
+    train(replace(config, batch_size=1, gradient_accumulation=2))
+    assert [len(batch["frames"]) for batch in batches] == [1] * 8
+    curve = replace(config, output=tmp_path / "whole")
+    train(curve)
+    torch.testing.assert_close(
+        torch.cat([batches[0]["frames"], batches[1]["frames"]]), batches[8]["frames"], rtol=0, atol=0
+    )
+
+
+def test_blocks_that_are_computed_anew_give_the_same_gradient(unet, batch, config):
+    gradients = []
+    for anew in (False, True):
+        network = copy.deepcopy(unet).train()
+        if anew:
+            network.enable_gradient_checkpointing()
+        loss_of(network, batch, config).backward()
+        gradients.append({name: parameter.grad for name, parameter in network.named_parameters()})
+    assert_same(*gradients)
+
+
+def test_updates_of_low_rank_leave_most_weights_as_they_are(config, tmp_path, monkeypatch):
+    """They learn, are added to the layers they lie beside, and what is saved is the plain network."""
+    monkeypatch.setattr(gen.train, "sample_grid", no_grid)
+    train(replace(config, steps=3))  # the last layer starts at zero and lets nothing through
+    start = config.output / "pipeline"
+    updated = replace(
+        config, output=tmp_path / "updated", weights=start, lora_rank=2, learning_rate=0.01, ema_decay=0.0
+    )
+    train(updated)
+    before, after = weights(config), weights(updated)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.split(".")[-2] in LORA_TARGETS and name.endswith(".weight") for name in changed)
 
 
 def test_the_last_two_checkpoints_are_kept(config, monkeypatch):
@@ -206,6 +253,9 @@ def test_samples_show_a_column_for_each_window(unet, config):
         ({"crop_size": 6}, "`crop_size` must be at least 7, got 6"),
         ({"structure_weight": -1.0}, r"`structure_weight` must be at least 0, got -1\.0"),
         ({"adversarial_weight": -0.5}, r"`adversarial_weight` must be at least 0, got -0\.5"),
+        ({"lora_rank": -1}, r"`lora_rank` must be at least 0, got -1"),
+        ({"lora_rank": 4}, r"`weights` must be given where `lora_rank` is 4: updates need something"),
+        ({"gradient_accumulation": 0}, r"`gradient_accumulation` must be at least 1, got 0"),
         ({"full_noise": 1.5}, r"`full_noise` must be in \[0, 1\], got 1.5"),
         ({"ema_decay": -0.1}, r"`ema_decay` must be in \[0, 1\], got -0.1"),
     ],

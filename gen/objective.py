@@ -1,0 +1,100 @@
+"""What the renderer is trained to do: clean frames out of noise, hands first."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from gen.conditioning import HEAD, IS_HAND, to_pose_maps, to_reference
+from gen.losses import add_noise, frame_loss, persuasion_loss, structure_loss
+from gen.train_config import RendererTrainConfig
+
+
+def pixel_weights(
+    maps: UInt8[Tensor, "b f h w 12"],
+    reference: UInt8[Tensor, "b h w 7"],
+    *,
+    hand_weight: float,
+    face_weight: float,
+) -> Float[Tensor, "b f h w"]:
+    """What each pixel counts for: hands most, then faces and where the picture's hands were."""
+
+    def near(mask: Tensor, reach: int) -> Tensor:
+        flat = mask.float().flatten(0, -3)[:, None]
+        return F.max_pool2d(flat, 2 * reach + 1, stride=1, padding=reach)[:, 0].reshape(mask.shape)
+
+    table = torch.from_numpy(IS_HAND).to(maps.device)
+    part = maps[..., 8].long()
+    hand = near(table[part], 5)
+    old_hand = near(table[reference[..., 6].long()], 5)[:, None]
+    head = near(part == HEAD, 5)
+    weight = 1 + (face_weight - 1) * torch.maximum(head, old_hand)
+    return torch.maximum(weight, 1 + (hand_weight - 1) * hand)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Frames predicted for a batch, and what they are judged by.
+
+    Attributes:
+        clean: The clean frames that the predicted velocity points to, in [-1, 1].
+        target: The true frames.
+        maps: The driving pose's maps.
+        weight: What each pixel counts for: hands most, frames that were given nothing.
+    """
+
+    clean: Float[Tensor, "b 3 f h w"]
+    target: Float[Tensor, "b 3 f h w"]
+    maps: Float[Tensor, "b p f h w"]
+    weight: Float[Tensor, "b f h w"]
+
+
+def predict(
+    unet: torch.nn.Module, batch: dict[str, Tensor], config: RendererTrainConfig, generator: torch.Generator
+) -> Prediction:
+    """Adds noise to a batch and takes it away again, in one step.
+
+    Everything is drawn on the CPU, where `generator` is, so that a seed means the same on every device.
+    """
+    frames = batch["frames"].permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    clips, _, num_frames, height, width = frames.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    # Logit-normal noise levels (https://arxiv.org/abs/2403.03206, section 3.1), or nothing but noise.
+    sigma = torch.sigmoid(torch.randn(clips, 1, generator=generator))
+    sigma = torch.where(uniform(clips, 1) < config.full_noise, torch.ones(()), sigma).expand(-1, num_frames).clone()
+    known = uniform(clips) < config.known_frame
+    sigma[known, 0] = 0
+    sigma, known = sigma.to(frames.device), known.to(frames.device)
+    noise = torch.randn(clips, 3, 1, height, width, generator=generator).to(frames.device).expand_as(frames)
+    weight = pixel_weights(
+        batch["maps"], batch["reference"], hand_weight=config.hand_weight, face_weight=config.face_weight
+    )
+    weight[known, 0] = 0
+    maps = to_pose_maps(batch["maps"])
+    clean = unet(add_noise(frames, noise, sigma), 1000 * sigma, maps, to_reference(batch["reference"])).clean
+    return Prediction(clean, frames, maps, weight)
+
+
+def regression_loss(prediction: Prediction, config: RendererTrainConfig) -> Float[Tensor, ""]:
+    """How far the predicted frames are from the true ones."""
+    given = prediction.clean, prediction.target, prediction.weight
+    loss = frame_loss(*given)
+    return loss + config.structure_weight * structure_loss(*given) if config.structure_weight else loss
+
+
+def persuade(
+    loss: Float[Tensor, ""], prediction: Prediction, critic: torch.nn.Module, last_layer: Tensor, share: float
+) -> Float[Tensor, ""]:
+    """Adds `persuasion_loss` in the proportion that `adversarial_weight` states.
+
+    Weighed by gradients at the last layer, as in https://arxiv.org/abs/2012.09841, equation 7: whatever the critic's
+    scale becomes, neither side drowns the other.
+    """
+    against = persuasion_loss(critic, prediction.clean, prediction.target, prediction.maps, prediction.weight)
+    lengths = [torch.autograd.grad(of, last_layer, retain_graph=True)[0].norm() for of in (loss, against)]
+    return loss + share * (lengths[0] / lengths[1].clamp(min=1e-8)) * against

@@ -1,0 +1,77 @@
+"""How the renderer is trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gen.losses import STRUCTURE_WINDOW
+
+
+@dataclass(frozen=True)
+class RendererTrainConfig:
+    """A training run. It resumes where its last checkpoint left it, with the same result as if never stopped."""
+
+    data: Path
+    """Folder made by `signloop signers make`."""
+    output: Path
+    """Folder for checkpoints, curves, sample grids and the finished pipeline."""
+    weights: Path | None = None
+    """A saved pipeline to go on from, such as the bundled one, with its network, instead of from nothing."""
+    steps: int = 8000
+    """Optimiser steps."""
+    batch_size: int = 4
+    """Windows in a batch."""
+    gradient_accumulation: int = 1
+    """Batches in a step."""
+    gradient_checkpointing: bool = False
+    """Compute blocks anew for their gradients instead of keeping what is between them: less memory, a third slower."""
+    compile: bool = False
+    """Compile the network first, which takes a minute and pays where steps are many."""
+    num_frames: int = 4
+    """Frames in a window."""
+    crop_size: int = 128
+    """Pixels to a side of the crops trained on; most are centred on a hand."""
+    learning_rate: float = 4e-4
+    warmup_steps: int = 200
+    ema_decay: float = 0.998
+    full_noise: float = 0.5
+    """Share of windows that start from nothing but noise, as the first step of sampling does."""
+    known_frame: float = 0.3
+    """Share of windows whose first frame is given, as in all windows of a long clip but the first."""
+    hand_weight: float = 4.0
+    """What a pixel of a hand counts for beside one elsewhere."""
+    face_weight: float = 2.0
+    """What a pixel of the head counts for beside one elsewhere."""
+    structure_weight: float = 0.0
+    """What `structure_loss`, which asks for contrast, counts for beside `frame_loss`."""
+    adversarial_weight: float = 0.0
+    """How long the gradient of `persuasion_loss`, which asks for sharpness, is beside the other losses' where it meets
+    the network's last layer; 0 trains without a critic."""
+    lora_rank: int = 0
+    """Learn updates of this rank beside the weights, which stay as they are, as suits the few frames of one signer;
+    0 trains all weights."""
+    block_channels: tuple[int, ...] = (48, 96, 192, 256)
+    num_blocks: tuple[int, ...] = (1, 2, 2, 2)
+    bf16: bool = True
+    """Compute in bf16, with weights in float32."""
+    seed: int = 0
+    workers: int = 0
+    """Processes that read data beside the one that trains."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints and sample grids."""
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "gradient_accumulation", "num_frames", "crop_size", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.crop_size < STRUCTURE_WINDOW:
+            raise ValueError(f"`crop_size` must be at least {STRUCTURE_WINDOW}, got {self.crop_size}.")
+        for name in ("structure_weight", "adversarial_weight", "lora_rank"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)}.")
+        for name in ("full_noise", "known_frame", "ema_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
+        if self.lora_rank and self.weights is None:
+            raise ValueError(f"`weights` must be given where `lora_rank` is {self.lora_rank}: updates need something.")
+        if self.lora_rank and self.adversarial_weight:
+            raise ValueError("`adversarial_weight` must be 0 where `lora_rank` is set: the last layer does not learn.")
