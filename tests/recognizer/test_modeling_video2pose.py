@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.configuration_video2pose import Video2PoseConfig
+from recognizer.modeling_cslr import SignXForCSLR
 from recognizer.modeling_video2pose import KeypointHead, SignXForVideo2Pose
 
 TINY = {
@@ -104,6 +106,17 @@ def test_recomputed_chunks_give_the_same_gradients(model):
         model.train()(clip(8), **learned(1, 8)).loss.backward()
         gradients.append(model.latent_head.weight.grad.clone())
     torch.testing.assert_close(*gradients)
+
+
+def test_glosses_are_read_from_pixels_alone(model):
+    names = {0: "A", 1: "B"}
+    sizes = {"feature_size": 4, "temporal_size": 4, "hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 2}
+    layers = {"num_encoder_layers": 1, "num_decoder_layers": 1, "max_glosses": 2, "id2label": names}
+    cslr = SignXForCSLR(SignXCSLRConfig(latent_size=6, **sizes, **layers)).eval()
+    latents = torch.cat([part.latents for part in model.stream(clip(9)[0].split(2))], dim=1)
+    (glosses,) = cslr.glosses(cslr.generate(latents))
+    assert len(glosses) <= 2
+    assert set(glosses) <= {"A", "B"}
 
 
 def test_points_are_found_where_patches_say():
