@@ -71,29 +71,24 @@ class HolisticGraph:
             "use_prev_landmarks": create.create_bool(True),
             _MODEL: create.create_string(_lean_model(_folder(mediapipe) / _POSE_MODEL)),
         }
-        self._pose = self._start(pose, (_POSE, _RAW_POSE), settings)
-        # Refined landmarks follow lips and eyes.
-        self._parts = self._start(parts, PARTS, {"refine_face_landmarks": create.create_bool(True)})
+        # MediaPipe's C++ core logs before its logging has been set up, so that no log level holds it back.
+        with quiet_stderr():
+            self._pose = self._start(pose, (_POSE, _RAW_POSE), settings)
+            # Refined landmarks follow lips and eyes.
+            self._parts = self._start(parts, PARTS, {"refine_face_landmarks": create.create_bool(True)})
+            for graph in (self._pose, self._parts):
+                graph.wait_until_idle()  # networks are set up on other threads
         self._time_us = 0
         self._found: list[Any] = [None, *(None for _ in PARTS)]
         self._visibility: Float32[np.ndarray, " 33"] | None = None
 
     def find(self, frame: UInt8[np.ndarray, "height width 3"]) -> list[Any]:
         """Gives MediaPipe's landmark lists of the pose, then of `PARTS`, None for what is not found."""
-        create, first = self._mediapipe.packet_creator, self._time_us == 0
+        create = self._mediapipe.packet_creator
         self._time_us += _FRAME_US
         image = create.create_image_frame(
             image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame)
         ).at(self._time_us)
-        if first:
-            # MediaPipe's C++ core logs before its logging has been set up, so that no log level holds it back.
-            with quiet_stderr():
-                self._found = self._find(image)
-        else:
-            self._found = self._find(image)
-        return self._found
-
-    def _find(self, image: Any) -> list[Any]:
         lost = {part for part, found in zip(PARTS, self._found[1:], strict=True) if found is None}
         self._packets.clear()
         self._pose.add_packet_to_input_stream("image", image)
@@ -101,11 +96,12 @@ class HolisticGraph:
         pose, looked_for = self._read(_POSE), self._mediapipe.Packet()
         if pose is not None:
             self._smooth_visibility(pose)
-            looked_for = self._mediapipe.packet_creator.create_proto(without_hands_beyond(pose, lost))
+            looked_for = create.create_proto(without_hands_beyond(pose, lost))
         self._parts.add_packet_to_input_stream("image", image)
         self._parts.add_packet_to_input_stream(_POSE, looked_for.at(self._time_us))
         self._parts.wait_until_idle()
-        return [pose, *map(self._read, PARTS)]
+        self._found = [pose, *map(self._read, PARTS)]
+        return self._found
 
     def _smooth_visibility(self, pose: Any) -> None:
         """Puts in what Holistic's low-pass filter would, had it begun with this video.
@@ -137,8 +133,7 @@ class HolisticGraph:
         graph = self._mediapipe.CalculatorGraph(graph_config=config)
         for name in outputs:
             graph.observe_output_stream(name, self._packets.__setitem__, True)
-        with quiet_stderr():
-            graph.start_run(side_packets)
+        graph.start_run(side_packets)
         return graph
 
     def _read(self, stream: str) -> Any:
