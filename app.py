@@ -427,7 +427,7 @@ def evaluate_form(desk: Desk) -> Form:
         return [given(desk, example_poses), given(desk, example_video)]
 
     one.click(files_of_example, None, [driving, video], **AT_ONCE)
-    few.click(lambda: [files_of_example()], None, [files], **AT_ONCE)
+    few.click(files_of_example, None, files, **AT_ONCE)
     return [source, driving, video, files], []
 
 
