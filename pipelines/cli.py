@@ -630,6 +630,15 @@ def make_signers(config: Any) -> Result:
     return {"output": str(config.output)}, f"{config.output}: made."
 
 
+def film_signer(config: Any) -> Result:
+    """Cuts films of one signer into clips with poses, which `signloop train renderer` learns that signer from."""
+    from pipelines.filmed_signer import film_signer as film
+
+    counts = film(config)
+    found = ", ".join(f"{count} for {split}" for split, count in counts.items())
+    return {"output": str(config.output), **counts}, f"{config.output}: clips: {found}."
+
+
 def make_tracks(config: Any) -> Result:
     """Makes clips of all five pose tracks, of synthetic signers, which `signloop train pose2gloss` learns from."""
     from pipelines.synthetic_tracks import make_tracks as make
@@ -659,7 +668,7 @@ RATE_COMMANDS = {"make": rate_make, "score": rate_score}
 GROUPS = {
     "rate": "Asks people who sign what they make of clips.",
     "train": "Trains the renderer or a recognizer.",
-    "signers": "Makes synthetic signers.",
+    "signers": "Makes synthetic signers, and clips of a filmed one.",
     "corpus": "Reads SignVerse-2M: plans downloads, converts shards into a store, says what is in it, splits it.",
 }
 
@@ -671,6 +680,7 @@ CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
     ("train", "cslr"): ("recognizer.training_cslr", "CSLRTrainConfig", train_cslr),
     ("train", "video2pose"): ("recognizer.training_video2pose", "Video2PoseTrainConfig", train_video2pose),
     ("signers", "make"): ("gen.signers.make", "MakeConfig", make_signers),
+    ("signers", "film"): ("pipelines.filmed_signer", "FilmConfig", film_signer),
     ("signers", "tracks"): ("pipelines.synthetic_tracks", "SyntheticTracksConfig", make_tracks),
 }
 """Commands whose options are the fields of a configuration: its module and name, and what runs with it."""
