@@ -3,7 +3,7 @@
 Nothing here was fitted to any renderer's output: the errors are those that estimators are known for.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -82,46 +82,70 @@ def _flex(shape: Float[np.ndarray, "frames 21 3"], rng: np.random.Generator) -> 
     return shape
 
 
+@dataclass(frozen=True)
+class Disturbance:
+    """How much `augment` changes; the default is for letters."""
+
+    drift: float = 0.12
+    """How far hands move for a clip, standard deviation in shoulder widths: letters are signed anywhere."""
+    hands: float = 1.0
+    """Of the bends, tilts and sizes of hands."""
+    misread: float = 0.2
+    """Most of the fingers that an estimator takes for others, as a share."""
+    head: float = 0.0
+    """How far head and face move against the shoulders, and hands by the face with them, in shoulder widths."""
+    lag: float = 0.6
+    """Most of what a tracker keeps from the frame before."""
+    jitter: float = 0.022
+    """Most of the estimator's noise, in shoulder widths."""
+    lost: float = 0.25
+    """Most of the frames that have lost a hand, as a share; twice as many are lost edge-on."""
+
+
+LETTERS = Disturbance()
+
+
 def augment(
     keypoints: Float[torch.Tensor, "batch frames points 2"],
     confidence: Float[torch.Tensor, "batch frames points"],
     generator: torch.Generator,
-    *,
-    drift: float = 0.12,
+    disturbance: Disturbance = LETTERS,
 ) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
     """Makes other signers, cameras and pose estimators of a batch, in the recognizer's body frame.
 
-    In order: bones turn and change length, fingers are read wrongly, hands turn, tilt and grow, arms move, bodies grow,
-    the picture is sheared, tracking lags, points jitter, and hands get lost for some frames, edge-on ones most.
+    In order: heads move, bones turn and change length, fingers are read wrongly, hands turn, tilt and grow, arms move,
+    bodies grow, the picture is sheared, tracking lags, points jitter, and hands get lost for some frames, edge-on ones
+    most.
 
     Args:
         keypoints: See `pose_features`.
         confidence: 0 where a point is not seen.
         generator: Of what is random.
-        drift: How far hands move for a clip (standard deviation in shoulder widths): much for letters, which are
-            signed anywhere, little for words, which are not.
+        disturbance: How much of it.
     """
     keypoints = keypoints.clone()
     batch, frames, _, _ = keypoints.shape
+    if disturbance.head:
+        keypoints = _move_head(keypoints, disturbance.head, generator)
     poor = (torch.rand(batch, 1, 1, generator=generator) < 0.6).float()  # clips on which the estimator did badly
     rates = []
     for hand, arm in ((_RIGHT_HAND, _RIGHT_ARM), (_LEFT_HAND, _LEFT_ARM)):
         points = keypoints[:, :, hand]
         wrist = points[:, :, :1]
-        shape = _bend_fingers(points - wrist, generator)
-        shape = _misread_fingers(shape, poor, generator)
-        shape = shape @ _tilts(batch, frames, generator)
+        shape = _bend_fingers(points - wrist, disturbance.hands, generator)
+        shape = _misread_fingers(shape, poor, disturbance.misread, generator)
+        shape = shape @ _tilts(batch, frames, disturbance.hands, generator)
         rates.append(_edge_on(shape))
-        moved = _drift(batch, frames, generator, clip=drift, letter=drift / 2)
+        moved = _drift(batch, frames, generator, clip=disturbance.drift, letter=disturbance.drift / 2)
         slipped = _drift(batch, frames, generator, clip=0.02, letter=0.02)
         keypoints[:, :, hand] = wrist + shape + (moved + slipped)[:, :, None]
         keypoints[:, :, arm] += moved[:, :, None]
     camera = torch.eye(2) + 0.1 * torch.randn(batch, 1, 2, 2, generator=generator)
     body = torch.exp(0.08 * torch.randn(batch, 1, 1, 1, generator=generator))
     keypoints = body * keypoints @ camera
-    keypoints = _lag(keypoints, confidence, generator)
-    keypoints = keypoints + _jitter(keypoints, generator)
-    confidence = _lose(confidence, rates, generator)
+    keypoints = _lag(keypoints, confidence, disturbance.lag, generator)
+    keypoints = keypoints + _jitter(keypoints, disturbance.jitter, generator)
+    confidence = _lose(confidence, rates, disturbance.lost, generator)
     return torch.where(confidence[..., None] > 0, keypoints, 0), confidence
 
 
@@ -170,25 +194,26 @@ def _rotations(angles: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)], dim=-2)
 
 
-def _tilts(batch: int, frames: int, generator: torch.Generator) -> torch.Tensor:
+def _tilts(batch: int, frames: int, amount: float, generator: torch.Generator) -> torch.Tensor:
     """A 2x2 map a frame: turn about the view axis, size, and foreshortening along a random direction."""
     angle = 0.26 * torch.randn(batch, 1, generator=generator) + 0.2 * _smooth_noise(batch, frames, 1, generator)[..., 0]
-    size = torch.exp(0.15 * torch.randn(batch, 1, generator=generator))
-    squeeze = torch.exp(-0.2 * torch.randn(batch, 1, generator=generator).abs())
-    squeeze = squeeze * torch.exp(0.08 * _smooth_noise(batch, frames, 1, generator)[..., 0])
+    angle = amount * angle
+    size = torch.exp(0.15 * amount * torch.randn(batch, 1, generator=generator))
+    squeeze = torch.exp(-0.2 * amount * torch.randn(batch, 1, generator=generator).abs())
+    squeeze = squeeze * torch.exp(0.08 * amount * _smooth_noise(batch, frames, 1, generator)[..., 0])
     axis = _rotations(torch.pi * torch.rand(batch, 1, generator=generator).expand(batch, frames))
     diagonal = torch.stack([size.expand(batch, frames), size * squeeze], dim=-1)
     return axis @ torch.diag_embed(diagonal) @ axis.transpose(-1, -2) @ _rotations(angle)
 
 
-def _bend_fingers(shape: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _bend_fingers(shape: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
     """Turns every bone a little, fingers most, and changes its length; shape [batch, frames, 21, 2] from the wrist."""
     batch, frames = shape.shape[:2]
     finger = 0.2 * _smooth_noise(batch, frames, 5, generator) + 0.16 * torch.randn(batch, 1, 5, generator=generator)
     joint = 0.15 * _smooth_noise(batch, frames, 20, generator)
-    length = torch.exp(0.12 * torch.randn(batch, 1, 20, generator=generator))
+    length = torch.exp(0.12 * amount * torch.randn(batch, 1, 20, generator=generator))
     bones = _bones(shape).clone()
-    turn = joint + finger.repeat_interleave(4, dim=-1) * torch.tensor([0.3, 1, 1, 1]).repeat(5)
+    turn = amount * (joint + finger.repeat_interleave(4, dim=-1) * torch.tensor([0.3, 1, 1, 1]).repeat(5))
     bones = length[..., None] * (bones.flatten(2, 3)[..., None, :] @ _rotations(turn))[..., 0, :]
     return _hand(bones.unflatten(2, (5, 4)))
 
@@ -205,7 +230,7 @@ def _hand(bones: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.zeros_like(points[:, :, :1]), points], dim=2)
 
 
-def _misread_fingers(shape: torch.Tensor, poor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _misread_fingers(shape: torch.Tensor, poor: torch.Tensor, most: float, generator: torch.Generator) -> torch.Tensor:
     """Pulls fingers for about a letter towards what estimators take them for; `poor` [batch, 1, 1] says in which clips.
 
     A finger is read as curled, straight, lying on its neighbour, or pointing at the camera; a curled thumb lies across
@@ -222,7 +247,7 @@ def _misread_fingers(shape: torch.Tensor, poor: torch.Tensor, generator: torch.G
     kinds = torch.stack([curled, straight, neighbour, 0.3 * outer])
     kind = F.one_hot(torch.randint(4, (batch, 1, 5), generator=generator), 4).movedim(-1, 0)[..., None, None]
     target = (kind * kinds).sum(dim=0)
-    share = 0.2 * torch.rand(batch, 1, 1, generator=generator)
+    share = most * torch.rand(batch, 1, 1, generator=generator)
     wrong = torch.special.ndtr(_smooth_noise(batch, frames, 5, generator) * 1.2) < share
     amount = torch.rand(batch, 1, 5, generator=generator) * wrong * poor
     outer = outer + amount[..., None, None] * (target - outer)
@@ -237,10 +262,18 @@ def _edge_on(shape: torch.Tensor) -> torch.Tensor:
     return (1 - 5 * area / (size**2 + 1e-6)).clamp(min=0)
 
 
-def _lag(keypoints: torch.Tensor, confidence: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _move_head(keypoints: torch.Tensor, distance: float, generator: torch.Generator) -> torch.Tensor:
+    """Moves what is as high as the nose by one offset a clip, what is at the shoulders not at all."""
+    offset = distance * torch.randn(len(keypoints), 1, 1, 2, generator=generator)
+    nose = keypoints[:, :, BODY_POINTS.index("nose"), 1].median(dim=1).values.clamp(max=-0.2)
+    height = (keypoints[..., 1] / nose[:, None, None]).clamp(0, 1.2)
+    return keypoints + height[..., None] * offset
+
+
+def _lag(keypoints: torch.Tensor, confidence: torch.Tensor, most: float, generator: torch.Generator) -> torch.Tensor:
     """Trackers smooth over time: in two of five clips every point trails behind by up to two frames."""
     batch, frames = confidence.shape[:2]
-    keep = 0.6 * torch.rand(batch, 1, 1, generator=generator) * (torch.rand(batch, 1, 1, generator=generator) < 0.4)
+    keep = most * torch.rand(batch, 1, 1, generator=generator) * (torch.rand(batch, 1, 1, generator=generator) < 0.4)
     seen = (confidence > 0).to(keypoints.dtype)
     total, weight = torch.zeros_like(keypoints), torch.zeros_like(seen)
     for delay in range(min(6, frames)):
@@ -250,16 +283,18 @@ def _lag(keypoints: torch.Tensor, confidence: torch.Tensor, generator: torch.Gen
     return total / weight.clamp(min=1e-6)[..., None]
 
 
-def _jitter(keypoints: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Estimator noise: a level a clip, part of it new every frame, part of it slow; up to 3 px of a 256 px frame."""
+def _jitter(keypoints: torch.Tensor, most: float, generator: torch.Generator) -> torch.Tensor:
+    """Estimator noise: a level a clip, part of it new every frame, part of it slow; 0.022 is 3 px of a 256 px frame."""
     batch, frames, points, _ = keypoints.shape
-    level = 0.022 * torch.rand(batch, 1, 1, 1, generator=generator)
+    level = most * torch.rand(batch, 1, 1, 1, generator=generator)
     white = torch.randn(batch, frames, points, 2, generator=generator)
     slow = _smooth_noise(batch, frames, 2 * points, generator).view(batch, frames, points, 2)
     return level * (0.6 * white + 0.8 * slow)
 
 
-def _lose(confidence: torch.Tensor, edge_on: list[torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+def _lose(
+    confidence: torch.Tensor, edge_on: list[torch.Tensor], most: float, generator: torch.Generator
+) -> torch.Tensor:
     """Loses hands for runs of frames, elbows, wrists or the nose for whole clips, and changes how sure the rest is.
 
     Some estimators give hands a confidence of 1 whenever they see one, so in half of the clips it says nothing.
@@ -267,7 +302,7 @@ def _lose(confidence: torch.Tensor, edge_on: list[torch.Tensor], generator: torc
     batch, frames, _ = confidence.shape
     unsure = torch.rand(batch, 1, 1, generator=generator) < 0.5
     confidence = confidence * torch.where(unsure, 0.6 + 0.4 * torch.rand(batch, 1, 1, generator=generator), 1)
-    rate = 0.25 * torch.rand(batch, 1, generator=generator) * (torch.rand(batch, 1, generator=generator) < 0.7)
+    rate = most * torch.rand(batch, 1, generator=generator) * (torch.rand(batch, 1, generator=generator) < 0.7)
     for hand, edge in zip((_RIGHT_HAND, _LEFT_HAND), edge_on, strict=True):
         lost = _runs(frames, (rate * (0.5 + 2 * edge)).clamp(max=0.9), generator)
         confidence[:, :, hand] = confidence[:, :, hand] * ~lost[..., None]

@@ -30,6 +30,9 @@ _SPREADS = tuple((a, b) for number, a in enumerate(_TIPS) for b in _TIPS[number 
 )  # pairs of points whose distance tells a hand shape
 _EPSILON = 1e-4
 
+SURE, RAISED = 0.5, 1.0
+"""A wrist of the body stands for a hand that is not seen if it is surer, and fewer shoulder widths down, than this."""
+
 
 @dataclass
 class SignRecognizerOutput(ModelOutput):
@@ -128,8 +131,81 @@ def face_features(
     return torch.cat([ways.flatten(-2), ways.norm(dim=-1)], dim=-1)
 
 
+def fill_gaps(
+    values: Float[torch.Tensor, "batch frames *shape"], seen: Bool[torch.Tensor, "batch frames"]
+) -> Float[torch.Tensor, "batch frames *shape"]:
+    """Puts what lies between the nearest seen frames where something is not seen, and zeros where it never is."""
+    frames = torch.arange(seen.shape[1], device=seen.device).expand_as(seen)
+    before = torch.where(seen, frames, -1).cummax(dim=1).values
+    after = torch.where(seen, frames, seen.shape[1]).flip(1).cummin(dim=1).values.flip(1)
+    before, after = torch.where(before < 0, after, before), torch.where(after == seen.shape[1], before, after)
+    weight = ((frames - before) / (after - before).clamp(min=1)).clamp(0, 1).to(values.dtype)
+    rows = torch.arange(len(values), device=seen.device)[:, None]
+    last = seen.shape[1] - 1
+    old, new = values[rows, before.clamp(0, last)], values[rows, after.clamp(0, last)]
+    shape = (..., *[None] * (values.ndim - 2))
+    return torch.where(seen.any(dim=1, keepdim=True)[shape], old + weight[shape] * (new - old), 0)
+
+
+def word_features(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    mask: Bool[torch.Tensor, "batch frames"],
+) -> Float[torch.Tensor, "batch frames features"]:
+    """Features of every frame of one sign: both hands' shapes, where they are from shoulders and nose, how they move.
+
+    Takes of a word are recorded in a row, so a network can tell it by how the signer sat and which frames the estimator
+    lost. Hence no shoulder, elbow or resting arm is a feature, and what is not seen is filled in.
+
+    Args:
+        keypoints: `BODY_POINTS`, right hand, left hand, in shoulder widths from between the shoulders.
+        confidence: 0 where a point is not seen.
+        mask: Frames that are no padding.
+    """
+    nose = BODY_POINTS.index("nose")
+    num_frames = mask.sum(dim=1)[:, None, None]
+    face = fill_gaps(keypoints[:, :, nose], confidence[:, :, nose] > 0)
+    parts, places = [], []
+    for number, side in enumerate(("right", "left")):
+        first, wrist = len(BODY_POINTS) + number * len(HAND), BODY_POINTS.index(f"{side}_wrist")
+        hand = keypoints[:, :, first : first + len(HAND)]
+        seen = (confidence[:, :, first : first + len(HAND)] > 0).float().mean(dim=-1) >= 0.5
+        raised = (confidence[:, :, wrist] > SURE) & (keypoints[:, :, wrist, 1] < RAISED)
+        shown, moving = (some.any(dim=1, keepdim=True) & mask for some in (seen, seen | raised))
+        shape = fill_gaps(hand - hand[:, :, :1], seen)
+        place = torch.where(seen[..., None], hand[:, :, 0], keypoints[:, :, wrist])
+        place = fill_gaps(place, seen | raised) * mask[..., None]
+        from_face = (place - face) * moving[..., None]
+        tips = (shape[:, :, _TIPS] + (place - face)[:, :, None]) * shown[..., None, None]
+        parts += [
+            hand_features(shape, shown),
+            torch.stack([shown, moving], dim=-1).to(place.dtype),
+            place,
+            from_face,
+            (place - place.sum(dim=1, keepdim=True) / num_frames) * mask[..., None],
+            3 * _movement(place, mask),
+            tips.flatten(-2),
+            tips.norm(dim=-1),
+            3 * _movement(tips.flatten(-2), mask),
+        ]
+        places.append((place, moving))
+    both = (places[0][1] & places[1][1])[..., None]
+    return torch.cat([*parts, (places[0][0] - places[1][0]) * both], dim=-1)
+
+
+def _movement(
+    values: Float[torch.Tensor, "batch frames features"], mask: Bool[torch.Tensor, "batch frames"]
+) -> Float[torch.Tensor, "batch frames features"]:
+    """From the frame before to the one after; none at both ends."""
+    movement = torch.zeros_like(values)
+    movement[:, 1:-1] = (values[:, 2:] - values[:, :-2]) * mask[:, 2:, None]
+    return movement
+
+
 def _num_features(config: SignRecognizerConfig) -> int:
     nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS)
+    if config.word_features:
+        return word_features(*nothing, torch.ones(1, 3, dtype=torch.bool)).shape[-1]
     return pose_features(*nothing).shape[-1] + config.face_features * face_features(*nothing).shape[-1]
 
 
@@ -206,9 +282,12 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
         mask = attention_mask.bool()
         keypoints = torch.where(mask[..., None, None], keypoints, 0)
         confidence = torch.where(mask[..., None], confidence, 0)
-        features = pose_features(keypoints, confidence)
-        if self.config.face_features:
-            features = torch.cat([features, face_features(keypoints, confidence)], dim=-1)
+        if self.config.word_features:
+            features = word_features(keypoints, confidence, mask)
+        else:
+            features = pose_features(keypoints, confidence)
+            if self.config.face_features:
+                features = torch.cat([features, face_features(keypoints, confidence)], dim=-1)
         features = self.feature_dropout(features)
         # Frames are taken together by `conv_stride`; a clip's last ones may pair with padding, which is zeros.
         surplus = -features.shape[1] % self.config.conv_stride

@@ -12,10 +12,11 @@ from transformers.feature_extraction_utils import BatchFeature, FeatureExtractio
 from poses.clean import resample
 from poses.keypoints import NAMES, PARTS, index
 from poses.sequence import PoseSequence
-from recognizer.modeling_sign_recognizer import BODY_POINTS
+from recognizer.modeling_sign_recognizer import BODY_POINTS, RAISED, SURE
 
 FPS_RANGE = (5, 120)
 
+_WRISTS = [BODY_POINTS.index(f"{side}_wrist") for side in ("right", "left")]
 _POINTS = [NAMES.index(name) for name in BODY_POINTS]
 _POINTS += [number for hand in ("right_hand", "left_hand") for number in range(*PARTS[hand].indices(len(NAMES)))]
 
@@ -104,14 +105,14 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         keypoints, confidence = self._in_body_frame(poses)
         if self.num_frames is None:
             return keypoints, confidence
-        start, stop = _signing_span(confidence)
+        start, stop = _signing_span(keypoints, confidence)
         times = torch.linspace(start, stop - 1, self.num_frames)[None]
         sampled = sample_frames(torch.from_numpy(keypoints)[None], torch.from_numpy(confidence)[None], times)
         return sampled[0][0].numpy(), sampled[1][0].numpy()
 
     def signing_span(self, poses: PoseSequence) -> tuple[int, int]:
         """The first frame in which a hand signs, and one past the last; all frames where none does."""
-        return _signing_span(self._in_body_frame(poses)[1])
+        return _signing_span(*self._in_body_frame(poses))
 
     def _in_body_frame(
         self, poses: PoseSequence
@@ -139,8 +140,11 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         return keypoints, confidence
 
 
-def _signing_span(confidence: Float32[np.ndarray, "frames points"]) -> tuple[int, int]:
-    signing = np.flatnonzero((confidence[:, len(BODY_POINTS) :] > 0).any(axis=1))
+def _signing_span(
+    keypoints: Float32[np.ndarray, "frames points 2"], confidence: Float32[np.ndarray, "frames points"]
+) -> tuple[int, int]:
+    raised = (confidence[:, _WRISTS] > SURE) & (keypoints[:, _WRISTS, 1] < RAISED)
+    signing = np.flatnonzero((confidence[:, len(BODY_POINTS) :] > 0).any(axis=1) | raised.any(axis=1))
     return (int(signing[0]), int(signing[-1]) + 1) if len(signing) else (0, len(confidence))
 
 

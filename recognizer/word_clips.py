@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from poses.formats.mediapipe import holistic_to_dwpose
 from poses.sequence import PoseFileError, PoseSequence
-from recognizer.augmentation import augment, flip, stretch_time
+from recognizer.augmentation import Disturbance, augment, flip, stretch_time
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 
 NO_GLOSS = "-"
@@ -36,8 +36,9 @@ class WordClip:
     poses: PoseSequence
 
 
-DRIFT = 0.04
-"""How far hands move in training clips; see `augment`."""
+OTHER_SESSIONS = Disturbance(drift=0.05, hands=0.5, misread=0.0, head=0.07, lag=0.0, jitter=0.012, lost=0.4)
+"""What changes from one recording of a word to the next; fingers are found better than in letters, hands are lost more
+often."""
 
 
 def gloss_name(language: str, words: str) -> str:
@@ -146,5 +147,5 @@ def clip_batches(clips: NormalizedClips, *, batch_size: int, seed: int) -> Itera
         keypoints, confidence = clips.keypoints[chosen], clips.confidence[chosen]
         keypoints, confidence = stretch_time(keypoints, confidence, generator)
         keypoints, confidence = flip(keypoints, confidence, generator, share=FLIPPED)
-        keypoints, confidence = augment(keypoints, confidence, generator, drift=DRIFT)
+        keypoints, confidence = augment(keypoints, confidence, generator, OTHER_SESSIONS)
         yield {"keypoints": keypoints, "confidence": confidence, "labels": clips.labels[chosen]}

@@ -6,7 +6,7 @@ import torch
 
 from poses.fingerspelling import hand_depths, letter_clips
 from poses.keypoints import HAND, PARTS
-from recognizer.augmentation import _lag, augment, turn_hands
+from recognizer.augmentation import _lag, _move_head, augment, turn_hands
 from recognizer.modeling_sign_recognizer import BODY_POINTS, NUM_POINTS
 
 PALM = [HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "ring", "little")]
@@ -83,5 +83,16 @@ def test_a_point_that_rests_is_not_moved_by_lag():
     generator = torch.Generator().manual_seed(0)
     keypoints = torch.full((4, 12, NUM_POINTS, 2), 0.5)
     confidence = (torch.rand(4, 12, NUM_POINTS, generator=generator) < 0.8).float()
-    lagging = _lag(keypoints * confidence[..., None], confidence, generator)
+    lagging = _lag(keypoints * confidence[..., None], confidence, 0.6, generator)
     torch.testing.assert_close(lagging[confidence > 0], keypoints[confidence > 0])
+
+
+def test_heads_move_against_the_shoulders():
+    keypoints = torch.zeros(2, 3, NUM_POINTS, 2)
+    keypoints[:, :, BODY_POINTS.index("nose"), 1] = -0.6
+    keypoints[:, :, -1, 1] = -0.3  # a hand half as high
+    offset = _move_head(keypoints, 0.1, torch.Generator().manual_seed(0)) - keypoints
+    nose = offset[:, :, BODY_POINTS.index("nose")]
+    assert nose.norm(dim=-1).min() > 0.01
+    torch.testing.assert_close(offset[:, :, -1], nose / 2)
+    assert not offset[:, :, BODY_POINTS.index("right_shoulder")].any()

@@ -7,8 +7,10 @@ from recognizer.modeling_sign_recognizer import (
     SignRecognizerForCTC,
     SignRecognizerForSequenceClassification,
     face_features,
+    fill_gaps,
     hand_features,
     pose_features,
+    word_features,
 )
 
 
@@ -26,7 +28,7 @@ def model():
 
 @pytest.fixture
 def classifier():
-    config = tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"}, face_features=True)
+    config = tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"}, word_features=True)
     return SignRecognizerForSequenceClassification(config).eval()
 
 
@@ -149,6 +151,37 @@ def test_face_features_by_hand():
     assert face_features(keypoints, confidence)[0, 0, [0, 1, 24]].tolist() == [0, 0, 0]
     confidence[0, 0, 0] = 0
     assert not face_features(keypoints, confidence).any()
+
+
+def test_gaps_are_filled_from_the_nearest_frames_that_are_seen():
+    values = torch.tensor([[[9.0], [1.0], [9.0], [9.0], [4.0], [9.0]], [[9.0]] * 6])
+    seen = torch.tensor([[False, True, False, False, True, False], [False] * 6])
+    assert fill_gaps(values, seen)[..., 0].tolist() == [[1, 1, 2, 3, 4, 4], [0] * 6]
+
+
+def features_of_words(keypoints, confidence):
+    return word_features(keypoints, confidence, torch.ones(confidence.shape[:2], dtype=torch.bool))
+
+
+def test_word_features_do_not_say_how_a_signer_sits():
+    keypoints, confidence = clip(6)
+    confidence[:, :, 28:] = 0  # the left hand rests, its wrist is a guess
+    confidence[:, :, 6] = 0.3
+    other, sure = keypoints.clone(), confidence.clone()
+    other[:, :, [1, 2, 4, 5, 6]] += 1  # shoulders, elbows and that wrist
+    sure[:, :, [1, 2, 4, 5]] = 0
+    torch.testing.assert_close(features_of_words(other, sure), features_of_words(keypoints, confidence), rtol=0, atol=0)
+
+
+def test_a_hand_that_is_lost_for_a_frame_is_where_its_wrist_is_seen():
+    keypoints = torch.zeros(1, 3, NUM_POINTS, 2)
+    keypoints[:, :, 7:28] = clip(1)[0][:, :, 7:28]
+    keypoints[:, :, 3] = keypoints[:, :, 7]
+    confidence = torch.ones(1, 3, NUM_POINTS)
+    whole = features_of_words(keypoints, confidence)
+    confidence[:, 1, 7:28] = 0
+    keypoints[:, 1, 7:28] = 9
+    torch.testing.assert_close(features_of_words(keypoints, confidence), whole)
 
 
 def test_unseen_hand_has_no_features():

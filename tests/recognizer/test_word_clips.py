@@ -93,11 +93,24 @@ def test_clips_become_one_length_whatever_their_frame_rate(word_set):
 def test_frames_before_and_after_the_sign_are_cut(word_set):
     clip = read_word_set(word_set, "ins")[0].poses
     confidence = clip.confidence.copy()
-    confidence[[0, 4]] *= ~np.isin(np.arange(128), np.r_[PARTS["left_hand"], PARTS["right_hand"]])
+    wrists = index("left_wrist", "right_wrist")
+    confidence[[0, 4]] *= ~np.isin(np.arange(128), np.r_[PARTS["left_hand"], PARTS["right_hand"], wrists])
     cut = replace(clip, confidence=confidence)
     assert PROCESSOR.signing_span(cut) == (1, 4)
     # The clip may lead with the other hand in other frames, but here the same one is seen in both.
     np.testing.assert_allclose(PROCESSOR.normalize(cut)[1][:, 7:], PROCESSOR.normalize(clip[1:4])[1][:, 7:])
+
+
+@pytest.mark.parametrize(("sure", "height", "span"), [(0.9, 0.5, (0, 4)), (0.3, 0.5, (1, 4)), (0.9, 0.99, (1, 4))])
+def test_a_raised_wrist_signs_where_its_hand_is_not_found(word_set, sure, height, span):
+    clip = read_word_set(word_set, "ins")[0].poses
+    keypoints, confidence = clip.keypoints.copy(), clip.confidence.copy()
+    keypoints[:, index("left_shoulder", "right_shoulder")] = [[0.6, 0.4], [0.4, 0.4]]
+    keypoints[:, PARTS["right_hand"]] = 0.45
+    confidence[[0, 4]] *= ~np.isin(np.arange(128), np.r_[PARTS["left_hand"], PARTS["right_hand"]])
+    confidence[:, index("left_wrist", "right_wrist")] = 0
+    keypoints[0, index("right_wrist")], confidence[0, index("right_wrist")] = [0.4, height], sure
+    assert PROCESSOR.signing_span(replace(clip, keypoints=keypoints, confidence=confidence)) == span
 
 
 def test_sampling_between_frames_by_hand():
