@@ -4,7 +4,8 @@
 
 Prints one line of JSON: how often `signloop augment` was killed, the sets made meanwhile, how many renders are missing
 or listed twice in them, whether what went in is what came out and was rejected, and which files differ from those of
-the set that was made without a kill. Moments are drawn evenly from the time that the whole takes, start-up included.
+the set that was made without a kill. Moments are drawn evenly from the time that the whole takes, counted from when the
+set's folder is there.
 """
 
 import argparse
@@ -57,6 +58,8 @@ def kills(folder: Path, num_kills: int, size: int, workers: int) -> dict[str, ob
         sets += 1
         while True:
             job, begin = start(folder, output, size, workers), time.perf_counter()
+            while not output.exists() and job.poll() is None:  # a kill before there is anything shows nothing
+                time.sleep(0.01)
             try:
                 status = job.wait(moments.uniform(0, whole_s) if killed < num_kills else None)
                 assert status == 0, f"augment ended with {status}"
