@@ -99,6 +99,7 @@ def test_resumed_training_gives_the_same_weights_curve_and_pruning(config, tmp_p
     assert set(json.loads(lines[3])) == {"loss", "conv_ctc", "sequence_ctc", "distillation", "text", "ctc"}
 
 
+@pytest.mark.slow
 def test_latents_that_hardly_vary_are_pruned_when_it_is_time(config, monkeypatch):
     steps = []
     monkeypatch.setattr(SignXForCSLR, "prune", lambda self, latents, mask: steps.append(latents.shape))

@@ -112,6 +112,7 @@ def test_resumed_training_gives_the_same_weights_and_learns_latents(config, read
         torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_frozen_vision_transformer_keeps_its_weights(config):
     trained, _ = train(replace(config, frozen_steps=4))
     torch.manual_seed(0)
