@@ -26,19 +26,17 @@ from benchmarks.isolated_baselines import Spoter, StGcn, plain_batches
 from benchmarks.word_sets import SETS
 from recognizer.calibration import expected_calibration_error
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+from recognizer.data import load_letters
 from recognizer.metrics import bootstrap_interval, top_k_accuracy
 from recognizer.optimization import optimize
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
-from recognizer.training import TRAINING_LANGUAGES
-from recognizer.word_clips import NO_GLOSS, NormalizedClips, normalize_clips, read_word_set
+from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, normalize_clips, read_word_set
 from recognizer.word_training import (
-    LETTERS,
     NUM_FRAMES,
     WordTrainConfig,
     calibration,
     classify,
     fit_words,
-    letters_as_no_gloss,
 )
 
 DIRECTIONS = (("session0", ("cam",)), ("session1", ("danial", "alex")))
@@ -55,8 +53,8 @@ class Sets:
     """What both directions are made of.
 
     Attributes:
-        words: Every clip of both sets, and letters as clips of no gloss.
-        letters: Of languages that nothing here learns; they are none of the words.
+        words: Every clip of both sets.
+        letters: They are none of the words.
         glosses: The labels.
     """
 
@@ -67,9 +65,8 @@ class Sets:
     def part(self, session: str, learned: Sequence[str]) -> tuple[NormalizedClips, NormalizedClips, NormalizedClips]:
         """What one direction is trained, calibrated and tested on."""
         signers = np.array(self.words.signers)
-        letters = np.char.startswith(signers, LETTERS)
-        train = self.words[letters | np.isin(signers, (session, *learned))]
-        others = self.words[~letters & ~np.isin(signers, (*SESSIONS, *learned))]
+        train = self.words[np.isin(signers, (session, *learned))]
+        others = self.words[~np.isin(signers, (*SESSIONS, *learned))]
         known = others[np.isin(others.labels.numpy(), train.labels.numpy())]
         return train, known, self.words[np.isin(signers, SESSIONS) & (signers != session)]
 
@@ -80,12 +77,13 @@ def read_sets(data: Path) -> Sets:
     ]
     glosses = (NO_GLOSS, *sorted({clip.gloss for clip in clips} - {NO_GLOSS}))
     processor = SignRecognizerProcessor(num_frames=NUM_FRAMES)
-    learned, unknown = (
-        letters_as_no_gloss([code for code in TRAINING_LANGUAGES if (code in UNKNOWN_LANGUAGES) == other], glosses)
-        for other in (False, True)
-    )
-    words = normalize_clips([*clips, *learned], glosses, processor)
-    return Sets(words, normalize_clips(unknown, glosses, processor), glosses)
+    letters = [
+        WordClip(NO_GLOSS, item.language, item.poses)
+        for item in load_letters(UNKNOWN_LANGUAGES)
+        if item.letter not in "AI"  # which asl16 has as words
+    ]
+    words, others = (normalize_clips(some, glosses, processor) for some in (clips, letters))
+    return Sets(words, others, glosses)
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,15 @@ from accelerate.utils import set_seed
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from poses.fingerspelling import letter_clips
 from recognizer.calibration import fit_temperature, unknown_threshold
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
 from recognizer.optimization import LoopConfig, optimize, save_recognizer
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
-from recognizer.training import TRAINING_LANGUAGES
 from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, clip_batches, normalize_clips
 
 NUM_FRAMES = 32
 """What every clip is stretched to."""
-
-LETTERS = "letters of "
-"""Signer of a language's letters, as far as is known."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +39,6 @@ class WordTrainConfig(LoopConfig):
     """no or bf16."""
     num_folds: int = 2
     """Networks trained besides, each without some signers, on whom confidence is calibrated; 0 for no calibration."""
-    other_signs: tuple[str, ...] = TRAINING_LANGUAGES
-    """Sign languages whose letters are learned as none of the glosses, but for letters that are among these."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -67,9 +60,8 @@ def train_words(
         The averaged weights, in evaluation mode.
 
     Raises:
-        ValueError: There are fewer than two glosses, a clip cannot be used, there are fewer signers than folds, one of
-            `config.other_signs` has no letters, or `config.output_dir` holds a checkpoint and `config.resume` is false,
-            or holds none and it is true.
+        ValueError: There are fewer than two glosses, a clip cannot be used, there are fewer signers than folds, or
+            `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true.
     """
     config.check_output_dir()
     glosses = sorted({clip.gloss for clip in clips} - {NO_GLOSS})
@@ -79,24 +71,12 @@ def train_words(
     network.id2label = dict(enumerate((NO_GLOSS, *glosses)))
     network.label2id = {gloss: label for label, gloss in network.id2label.items()}
     processor = SignRecognizerProcessor(num_frames=NUM_FRAMES)
-    others = letters_as_no_gloss(config.other_signs, glosses)
-    normalized = normalize_clips([*clips, *others], network.glosses, processor)
+    normalized = normalize_clips(clips, network.glosses, processor)
     if config.num_folds:
         network.temperature, network.unknown_threshold = calibrate(normalized, config, network)
     trained = fit_words(normalized, config, network)
     save_recognizer(trained, processor, config.output_dir / "model")
     return trained
-
-
-def letters_as_no_gloss(languages: Sequence[str], glosses: Sequence[str]) -> list[WordClip]:
-    """Letters that are none of the glosses, in whatever language, as clips of no gloss."""
-    words = {gloss.partition(":")[2] for gloss in glosses}
-    return [
-        WordClip(NO_GLOSS, LETTERS + language, poses)
-        for language in languages
-        for letter, poses in letter_clips(language).items()
-        if letter not in words
-    ]
 
 
 def fit_words(

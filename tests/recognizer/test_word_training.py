@@ -1,7 +1,6 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,7 +9,7 @@ from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
 from recognizer.reading import load_recognizer, read_glosses
 from recognizer.word_clips import NO_GLOSS, WordClip, clip_batches
-from recognizer.word_training import WordTrainConfig, letters_as_no_gloss, train_words
+from recognizer.word_training import WordTrainConfig, train_words
 
 
 def tiny() -> SignRecognizerConfig:
@@ -38,7 +37,6 @@ def config(tmp_path):
         warmup_steps=1,
         num_folds=0,
         mixed_precision="no",
-        other_signs=(),
     )
 
 
@@ -54,17 +52,6 @@ def test_trained_recognizer_is_saved_and_reads(config, clips):
     reading = read_glosses(clips[0].poses, loaded)
     assert reading.vocabulary == str(config.output_dir / "model")
     assert {candidate.gloss for candidate in reading.candidates} == {"ase:A", "ase:B"}
-
-
-def test_letters_that_are_words_are_not_learned_as_no_gloss(config, clips):
-    others = letters_as_no_gloss(("asq",), ["ase:A", "ins:NO"])
-    assert {clip.gloss for clip in others} == {NO_GLOSS}
-    assert {clip.signer for clip in others} == {"letters of asq"}
-    letters = letter_clips("asq")
-    assert len(others) == len(letters) - 1
-    assert not any(np.array_equal(clip.poses.keypoints, letters["A"].keypoints) for clip in others)
-    with pytest.raises(ValueError, match=r"`language` must be one of ase, .*, got 'xyz'"):
-        train_words(replace(config, other_signs=("xyz",)), clips, tiny())
 
 
 def test_resumed_training_gives_the_same_weights(config, clips, tmp_path, monkeypatch):
