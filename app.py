@@ -34,7 +34,7 @@ from pipelines.augment_order import AugmentOrder
 from pipelines.dataset import FORMATS
 from pipelines.evaluate import load_judges
 from pipelines.evaluate_order import PAIR, SEVERAL, EvaluateOrder
-from pipelines.examples import WORD, example_poses, example_shard, example_store
+from pipelines.examples import SHORT_WORD, WORD, example_poses, example_shard, example_store
 from pipelines.explore_order import ExploreOrder
 from pipelines.inputs import CONSENTS, load_signer
 from pipelines.jobs import RENDERING, Job, Line
@@ -390,7 +390,7 @@ def recognize_form(desk: Desk) -> Form:
                 gr.HTML("Examples", elem_classes="note")
                 poses, video = gr.Button(f"{WORD}, poses", size="sm"), gr.Button(f"{WORD}, video", size="sm")
         recording = gr.Video(
-            label=f"Your signing: up to {MAX_FRAMES} frames, without sound",
+            label=f"Your signing: up to {MAX_FRAMES} frames ({MAX_FRAMES // 30} s of most cameras), without sound",
             sources=["webcam"],
             # As it is: ffmpeg, which mirroring and taking sound off want, may not be there.
             webcam_options=gr.WebcamOptions(mirror=False, constraints={"audio": False, "video": {"height": 480}}),
@@ -415,19 +415,19 @@ def evaluate_form(desk: Desk) -> Form:
                 gr.HTML("Example", elem_classes="note")
                 one = gr.Button(f"{WORD}, drawn by avatar", size="sm")
         with gr.Column(visible=False) as several:
-            label = f"Videos and poses, or a zip of them: up to {MAX_SET_FRAMES} frames and {MAX_UPLOAD_MB} MB"
+            label = f"Videos and poses, or a zip of them: up to {MAX_SET_FRAMES:,} frames and {MAX_UPLOAD_MB} MB"
             files = gr.File(label=label, file_count="multiple", height=220, elem_id="files")
             gr.HTML(text("pairs.html"), elem_classes="note")
             with gr.Row(elem_classes="examples"):
                 gr.HTML("Example", elem_classes="note")
-                few = gr.Button(f"{WORD}, its files", size="sm")
+                few = gr.Button(f"{WORD} and {SHORT_WORD}, drawn by avatar", size="sm")
     switch(source, {PAIR: pair, SEVERAL: several})
 
-    def files_of_example() -> list[str]:
-        return [given(desk, example_poses), given(desk, example_video)]
+    def files_of(*words: str) -> list[str]:
+        return [given(desk, partial(make, word=word)) for word in words for make in (example_poses, example_video)]
 
-    one.click(files_of_example, None, [driving, video], **AT_ONCE)
-    few.click(files_of_example, None, files, **AT_ONCE)
+    one.click(partial(files_of, WORD), None, [driving, video], **AT_ONCE)
+    few.click(partial(files_of, WORD, SHORT_WORD), None, files, **AT_ONCE)
     return [source, driving, video, files], []
 
 
@@ -460,11 +460,14 @@ def augment_form(desk: Desk) -> Form:
 def explore_form(desk: Desk) -> Form:
     """A file to look through."""
     with gr.Group():
-        label = f"Pose file, shard of SignVerse-2M (.tar), or zip of a store: up to {MAX_UPLOAD_MB} MB"
+        label = f"Pose file, shard of SignVerse-2M, or zip or tar of a store: up to {MAX_UPLOAD_MB} MB"
         file = gr.File(label=label, height=140, elem_id="file")
         with gr.Row(elem_classes="examples"):
             gr.HTML("Examples", elem_classes="note")
-            shard, store = gr.Button("A small shard with defects", size="sm"), gr.Button("A store of it", size="sm")
+            shard, store = (
+                gr.Button("A small shard with defects", size="sm"),
+                gr.Button("The same as a store", size="sm"),
+            )
             poses = gr.Button(f"{WORD}, poses", size="sm")
     store.click(lambda: given(desk, example_store), None, file, **AT_ONCE)
     shard.click(lambda: given(desk, example_shard), None, file, **AT_ONCE)
@@ -485,9 +488,9 @@ def given(desk: Desk, make: Callable[[Path], Path]) -> str:
     return str(make(folder))
 
 
-def example_video(folder: Path) -> Path:
-    """The word as `avatar` draws it."""
-    return Path(shutil.copy(ASSETS / f"{WORD}.mp4", folder))
+def example_video(folder: Path, word: str = WORD) -> Path:
+    """A word as `avatar` draws it."""
+    return Path(shutil.copy(ASSETS / f"{word}.mp4", folder))
 
 
 def language_name(code: str) -> str:

@@ -13,8 +13,31 @@ function nameGroups() {
   for (const button of document.querySelectorAll("#recording button[aria-label='start recording']")) {
     if (button.textContent.trim()) button.removeAttribute("aria-label");
   }
+  // The button that adds files holds another one, which does it; keys reached both, and the outer one did nothing.
+  for (const inner of document.querySelectorAll("button button")) {
+    const outer = inner.parentElement.closest("button");
+    inner.tabIndex = -1;
+    inner.ariaHidden = "true";
+    outer.ariaLabel = outer.title = "Add files";
+    outer.onclick = ({ target }) => { if (!inner.contains(target)) inner.click(); };
+  }
+  // Which of several files a row's link and button are about was only to be seen.
+  for (const row of document.querySelectorAll("tr.file")) {
+    const name = row.querySelector(".filename").ariaLabel;
+    const link = row.querySelector(".download-link");
+    if (link) link.ariaLabel = `Download ${name}, ${link.textContent}`;
+    const remove = row.querySelector(".label-clear-button");
+    if (remove) remove.ariaLabel = `Remove ${name}`;
+  }
 }
 new MutationObserver(nameGroups).observe(document, { childList: true, subtree: true });
+
+// A camera's recording does not say how long it is until somebody looks for its end.
+document.addEventListener("loadedmetadata", ({ target: video }) => {
+  if (video.duration !== Infinity || video.srcObject || !video.closest("#recording")) return;
+  video.addEventListener("durationchange", () => { video.currentTime = 0; }, { once: true });
+  video.currentTime = Number.MAX_SAFE_INTEGER;
+}, true);
 
 // Gradio gives every radio button a name of its own, again and again: without a common one, arrow keys do nothing.
 document.addEventListener("keydown", (event) => {

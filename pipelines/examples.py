@@ -15,7 +15,7 @@ from poses.formats.signverse_published import Defects, publish_video, write_shar
 from poses.io import save_poses
 from poses.people import People
 
-WORD = "HANDS"
+WORD, SHORT_WORD = "HANDS", "OK"
 SHARD = {
     "word-alone": ("CIAO", False, Defects()),
     "word-and-passer-by": ("HANDS", True, Defects(decoding="jpg-spill")),
@@ -24,10 +24,10 @@ SHARD = {
 """Videos of the example shard: what is spelled, whether somebody else is there, and what is wrong with the files."""
 
 
-def example_poses(folder: Path) -> Path:
+def example_poses(folder: Path, word: str = WORD) -> Path:
     """Writes a spelled word as a pose file."""
-    path = folder / f"{WORD}.npz"
-    save_poses(spell(WORD, "ase"), path, overwrite=True)
+    path = folder / f"{word}.npz"
+    save_poses(spell(word, "ase"), path, overwrite=True)
     return path
 
 
