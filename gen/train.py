@@ -32,8 +32,7 @@ def train(config: RendererTrainConfig) -> Path:
         The pipeline's folder, `output/pipeline`.
 
     Raises:
-        ValueError: `data` holds no clips, or `weights` no network.
-        FloatingPointError: The loss is not finite.
+        ValueError: `data` holds no clips, `weights` holds no network, or the loss is not finite.
     """
     accelerator = Accelerator(gradient_accumulation_steps=config.gradient_accumulation)
     set_seed(config.seed)
@@ -56,7 +55,7 @@ def train(config: RendererTrainConfig) -> Path:
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
             losses.append(learner.learn(batch, step, generator))
             if not math.isfinite(losses[-1]):
-                raise FloatingPointError(f"the loss is {losses[-1]} at step {step + 1}; lower `learning_rate`.")
+                raise ValueError(f"`learning_rate` must be lower: the loss is {losses[-1]} at step {step + 1}.")
             if not accelerator.sync_gradients:
                 continue
             step += 1

@@ -265,6 +265,13 @@ def test_wrong_configurations_are_refused(change, message, config):
         replace(config, **change)
 
 
+def test_a_loss_that_is_no_number_ends_training(config, monkeypatch):
+    monkeypatch.setattr(gen.learner, "regression_loss", lambda *given: regression_loss(*given) * float("nan"))
+    with pytest.raises(ValueError, match="`learning_rate` must be lower: the loss is nan at step 1"):
+        train(config)
+    assert not list(config.output.iterdir())
+
+
 def test_data_without_clips_is_refused(config, tmp_path):
     with pytest.raises(ValueError, match="`data` must hold clips with maps, found none in"):
         train(replace(config, data=tmp_path))
