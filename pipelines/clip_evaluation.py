@@ -115,7 +115,7 @@ def _one_thread() -> Iterator[None]:
 @_one_thread()
 def evaluate_clip(
     pair: Pair, judges: Judges
-) -> tuple[ClipEvaluation, dict[str, PoseSequence], dict[str, Float[np.ndarray, "rows features"]]]:
+) -> tuple[ClipEvaluation, dict[str, PoseSequence], dict[str, Float[np.ndarray, "_rows _features"]]]:
     """Measures one clip.
 
     Returns:

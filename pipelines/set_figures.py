@@ -66,7 +66,7 @@ class ClipSet:
     """
 
     clips: Sequence[ClipEvaluation]
-    features: Sequence[Mapping[str, Float[np.ndarray, "rows features"]]]
+    features: Sequence[Mapping[str, Float[np.ndarray, "_rows _features"]]]
     judges: Mapping[str, str]
     failed: int = 0
 

@@ -84,7 +84,7 @@ TABLE = ("pck_0.2/hands", "recall/hands", "ndtwp", "movement_ratio", "top1_agree
 
 
 def with_faithfulness(
-    clips: Sequence[ClipEvaluation], features: Sequence[Mapping[str, Float[np.ndarray, "rows features"]]]
+    clips: Sequence[ClipEvaluation], features: Sequence[Mapping[str, Float[np.ndarray, "_rows _features"]]]
 ) -> list[ClipEvaluation]:
     """Adds the one figure of a clip that depends on the other clips."""
     embedded = [[embed(of_clip[f"{of}_states"]) for of_clip in features] for of in ("video", "driving")]
