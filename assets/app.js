@@ -21,14 +21,15 @@ function nameGroups() {
     outer.ariaLabel = outer.title = "Add files";
     outer.onclick = ({ target }) => { if (!inner.contains(target)) inner.click(); };
   }
-  // Which of several files a row's link and button are about was only to be seen.
-  for (const row of document.querySelectorAll("tr.file")) {
-    const name = row.querySelector(".filename").ariaLabel;
-    const link = row.querySelector(".download-link");
-    if (link) link.ariaLabel = `Download ${name}, ${link.textContent}`;
-    const remove = row.querySelector(".label-clear-button");
-    if (remove) remove.ariaLabel = `Remove ${name}`;
-  }
+  // Which of several files a link or a button is about was only to be seen.
+  document.querySelectorAll("tr.file").forEach((row, number) => {
+    const [name, link, remove] = [".filename", ".download-link", ".label-clear-button"].map((part) => row.querySelector(part));
+    name.id = `file-${number}`;
+    link?.setAttribute("aria-labelledby", `${name.id} ${link.id = `${name.id}-link`}`);
+    if (!remove) return;
+    remove.ariaLabel = "Remove";
+    remove.setAttribute("aria-labelledby", `${remove.id = `${name.id}-remove`} ${name.id}`);
+  });
 }
 new MutationObserver(nameGroups).observe(document, { childList: true, subtree: true });
 
