@@ -52,8 +52,6 @@ class SignRecognizerConfig(GlossConfig):
         Weight of the frame-wise cross-entropy beside the CTC loss, where `frame_labels` are given.
     pad_token_id (`int`, *optional*, defaults to 0):
         The blank of CTC, which also pads labels.
-    face_features (`bool`, *optional*, defaults to `False`):
-        Whether the network is told where fingertips are from the nose, as signs differ by where they touch the face.
     word_features (`bool`, *optional*, defaults to `False`):
         Whether the network reads `word_features`, which say nothing of how a signer sits, or `pose_features`.
     classifier_dropout (`float`, *optional*, defaults to 0.2):
@@ -79,7 +77,6 @@ class SignRecognizerConfig(GlossConfig):
     feature_dropout: float | int = 0.1
     frame_loss_weight: float | int = 1.0
     pad_token_id: int = 0
-    face_features: bool = False
     word_features: bool = False
     classifier_dropout: float | int = 0.2
     label_smoothing: float | int = 0.1

@@ -120,17 +120,6 @@ def pose_features(
     return torch.cat(parts, dim=-1)
 
 
-def face_features(
-    keypoints: Float[torch.Tensor, "batch frames points 2"], confidence: Float[torch.Tensor, "batch frames points"]
-) -> Float[torch.Tensor, "batch frames features"]:
-    """Way and distance from the nose to wrists and fingertips, zeros where either is not seen; see `pose_features`."""
-    nose = BODY_POINTS.index("nose")
-    points = [len(BODY_POINTS) + len(HAND) * hand + point for hand in (0, 1) for point in (0, *_TIPS)]
-    seen = (confidence[..., points] > 0) & (confidence[..., nose, None] > 0)
-    ways = torch.where(seen[..., None], keypoints[..., points, :] - keypoints[..., nose, None, :], 0)
-    return torch.cat([ways.flatten(-2), ways.norm(dim=-1)], dim=-1)
-
-
 def fill_gaps(
     values: Float[torch.Tensor, "batch frames *shape"], seen: Bool[torch.Tensor, "batch frames"]
 ) -> Float[torch.Tensor, "batch frames *shape"]:
@@ -206,7 +195,7 @@ def _num_features(config: SignRecognizerConfig) -> int:
     nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS)
     if config.word_features:
         return word_features(*nothing, torch.ones(1, 3, dtype=torch.bool)).shape[-1]
-    return pose_features(*nothing).shape[-1] + config.face_features * face_features(*nothing).shape[-1]
+    return pose_features(*nothing).shape[-1]
 
 
 class SignRecognizerLayer(nn.Module):
@@ -286,8 +275,6 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
             features = word_features(keypoints, confidence, mask)
         else:
             features = pose_features(keypoints, confidence)
-            if self.config.face_features:
-                features = torch.cat([features, face_features(keypoints, confidence)], dim=-1)
         features = self.feature_dropout(features)
         # Frames are taken together by `conv_stride`; a clip's last ones may pair with padding, which is zeros.
         surplus = -features.shape[1] % self.config.conv_stride

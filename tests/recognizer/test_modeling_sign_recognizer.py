@@ -6,7 +6,6 @@ from recognizer.modeling_sign_recognizer import (
     NUM_POINTS,
     SignRecognizerForCTC,
     SignRecognizerForSequenceClassification,
-    face_features,
     fill_gaps,
     hand_features,
     pose_features,
@@ -138,19 +137,6 @@ def test_hand_features_know_no_place_and_size():
     hand = torch.randn(1, 4, 21, 2)
     seen = torch.ones(1, 4, dtype=torch.bool)
     torch.testing.assert_close(hand_features(3 * hand + 5, seen), hand_features(hand, seen), rtol=1e-3, atol=1e-3)
-
-
-def test_face_features_by_hand():
-    keypoints, confidence = torch.zeros(1, 1, NUM_POINTS, 2), torch.ones(1, 1, NUM_POINTS)
-    keypoints[0, 0, 0] = torch.tensor([0.0, -0.5])  # the nose
-    keypoints[0, 0, 7] = torch.tensor([0.3, -0.1])  # the right wrist
-    features = face_features(keypoints, confidence)[0, 0]
-    assert features.shape == (12 * 3,)
-    torch.testing.assert_close(features[[0, 1, 24]], torch.tensor([0.3, 0.4, 0.5]))
-    confidence[0, 0, 7] = 0
-    assert face_features(keypoints, confidence)[0, 0, [0, 1, 24]].tolist() == [0, 0, 0]
-    confidence[0, 0, 0] = 0
-    assert not face_features(keypoints, confidence).any()
 
 
 def test_gaps_are_filled_from_the_nearest_frames_that_are_seen():
