@@ -4,13 +4,19 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 import app
+from pipelines import recognize
+from pipelines.inputs import extract_from_video
+from poses.estimators import create_estimator
 from poses.fingerspelling import spell
 from poses.io import save_poses
+from poses.video import read_frames
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,12 +33,25 @@ TABS = ["Render", "Recognize", "Evaluate", "Augment", "Explore"]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def filmed(tmp_path_factory) -> Path:
+    """What the browser's camera sees, again and again: a built-in signer who spells HANDS."""
+    path = tmp_path_factory.mktemp("camera") / "HANDS.y4m"
+    with path.open("wb") as film:
+        film.write(b"YUV4MPEG2 W480 H480 F24:1 Ip A0:0 C420jpeg\n")
+        for frame in read_frames(app.ASSETS / "HANDS.mp4"):
+            film.write(b"FRAME\n" + cv2.cvtColor(cv2.resize(frame, (480, 480)), cv2.COLOR_RGB2YUV_I420).tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(filmed) -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         absent = "Chromium is not installed: apt-get install chromium"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(absent)
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # which agrees to all
+    arguments += [f"--use-file-for-fake-video-capture={filmed}"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
@@ -141,6 +160,29 @@ def test_the_keyboard_is_enough(browser, address):
     wait_until_done(page)
 
 
+def test_several_files_are_added_and_taken_away_by_their_names(browser, address, tmp_path):
+    page = visit(browser, address)
+    open_tab(page, "Evaluate")
+    page.get_by_label("Several pairs").check()
+    files = page.get_by_role("group", name="Videos and poses")
+    for name in ("A.npz", "B.npz"):
+        save_poses(spell("A", "ase"), tmp_path / name)
+    files.locator("input[type=file]").set_input_files(tmp_path / "A.npz")
+    files.get_by_role("button", name="Add files").focus()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(tmp_path / "B.npz")
+    for name in ("Clear", "Remove A.npz", "Remove B.npz"):
+        button = files.get_by_role("button", name=name)
+        button.wait_for()
+        while not button.evaluate("button => button === document.activeElement"):
+            page.keyboard.press("Tab")
+            assert page.evaluate("document.activeElement.tagName") != "BODY"
+    files.get_by_role("button", name="Remove A.npz").click()
+    expect(files.get_by_role("row")).to_have_count(1)
+    expect(files.get_by_role("link", name="B.npz")).to_be_visible()
+
+
 def test_a_render_is_cancelled_while_another_waits(browser, address, renderer):
     renderer.gate.clear()
     first, second = visit(browser, address), visit(browser, address)
@@ -180,7 +222,7 @@ def test_wrong_uploads_are_refused_in_one_line(browser, address, tmp_path, monke
     alert = page.get_by_role("alert").filter(has_text="clip.npz")
     expect(alert).to_have_text(re.compile(r"^clip\.npz: must be a pose file \(.*\), found a Python pickle\.$"))
 
-    page.get_by_label("Remove this file").or_(page.locator("#clip [aria-label=Clear]")).first.click()
+    page.locator("#clip").get_by_role("button", name="Clear").click()
     good = tmp_path / "mine.npz"
     save_poses(spell("A", "ase"), good)
     upload.set_input_files(good)
@@ -223,20 +265,27 @@ def open_tab(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tab", "example", "found"),
+    ("tab", "choice", "example", "found"),
     [
-        ("Recognize", "HANDS, poses", r"Read: H\sA\sN\sD\sS\."),
-        ("Explore", "A small shard with defects", r"Clips: 3, rejected: 0\. Repaired: 4 kinds of defects"),
-        ("Evaluate", "HANDS, drawn by avatar", "Hands in place: "),
+        ("Recognize", "A file", "HANDS, poses", r"Read: H\sA\sN\sD\sS\."),
+        ("Explore", None, "A small shard with defects", r"Clips: 3, rejected: 0\. Repaired: 4 kinds of defects"),
+        ("Explore", None, "The same as a store", r"Clips: 3, rejected: 0\. Repaired: 4 kinds of defects"),
+        ("Evaluate", "A pair", "HANDS, drawn by avatar", "Hands in place: "),
+        pytest.param(
+            *("Evaluate", "Several pairs", "HANDS and OK, drawn by avatar", r"Clips: 2\. Hands in place: "),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
-def test_a_tab_follows_its_example(browser, address, renderer, tab, example, found):
+def test_a_tab_follows_its_example(browser, address, renderer, tab, choice, example, found):
     renderer.placed = spell("HANDS", "ase")  # what the estimator will find in videos
     page = visit(browser, address)
     open_tab(page, tab)
     panel = page.get_by_role("tabpanel").filter(visible=True)
+    if choice:
+        panel.get_by_label(choice, exact=True).check()
     panel.get_by_role("button", name=example).click()
-    expect(panel.get_by_label("Remove this file").or_(panel.locator("[aria-label=Clear]")).first).to_be_visible()
+    expect(panel.get_by_role("button", name="Clear").filter(visible=True).first).to_be_visible()
     page.get_by_role("button", name=tab, exact=True).click()
     expect(page.locator(f"#{tab.lower()}-status p")).to_have_text(re.compile(f"Done in .*{found}"), timeout=120_000)
     report = page.frame_locator(f"#{tab.lower()}-result iframe")
@@ -246,6 +295,28 @@ def test_a_tab_follows_its_example(browser, address, renderer, tab, example, fou
     with page.expect_download() as download:
         panel.get_by_role("button", name="Download everything").click()
     assert download.value.suggested_filename == "signloop.zip"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_is_signed_to_the_camera_is_read(browser, address, monkeypatch):
+    estimator = create_estimator("mediapipe")
+    extract = lambda clip, _, stages: extract_from_video(clip, estimator, stages)  # noqa: E731
+    monkeypatch.setattr(recognize, "extract_from_video", extract)
+    page = visit(browser, address)
+    open_tab(page, "Recognize")
+    page.get_by_label("My camera").check()
+    camera = page.get_by_role("group", name="Your signing")
+    camera.get_by_role("button", name="Click to Access Webcam").click()
+    camera.get_by_role("button", name="Record").click()
+    camera.get_by_role("button", name="Stop").wait_for()
+    page.wait_for_timeout(3500)  # more than once through the word, wherever it began
+    camera.get_by_role("button", name="Stop").click()
+    expect(camera).to_contain_text(re.compile(r"0:00 / 0:0\d"))
+    expect(camera.get_by_role("button", name=re.compile("volume|Trim"))).to_have_count(0)
+    page.get_by_role("button", name="Recognize", exact=True).click()
+    expect(page.locator("#recognize-status p")).to_have_text(re.compile(r"Read: .*(H\sA|N\sD)"), timeout=240_000)
+    estimator.close()
 
 
 def test_a_training_set_is_made_and_watched(browser, address):
