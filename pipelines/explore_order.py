@@ -28,8 +28,12 @@ MAX_STORE_BYTES, MAX_STORE_S = 4 * 2**30, 600
 
 _SUFFIXES = (Path(INDEX_FILE).suffix, Path(CLIPS_FILE).suffix)
 _INSPECT = (
-    "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2); "
-    "from pipelines.cli import main; sys.exit(main(sys.argv[2:]))"
+    "import sys\n"
+    "if sys.platform != 'win32':\n"  # where a process's memory cannot be limited
+    "    import resource\n"
+    "    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)\n"
+    "from pipelines.cli import main\n"
+    "sys.exit(main(sys.argv[2:]))"
 )
 
 logger = logging.getLogger(__name__)
