@@ -317,6 +317,8 @@ def as_finished(
             # Few at a time, so that a job of a million items has few of them in memory.
             for name, arguments in islice(calls, 2 * workers - len(under_way)):
                 under_way[pool.submit(_in_worker, function, arguments)] = name
+            if not under_way:
+                return
             done, _ = wait(under_way, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             while not told.empty():
                 tell(told.get())
@@ -329,8 +331,6 @@ def as_finished(
                     f"a worker was killed, perhaps for want of memory, while they worked on "
                     f"{', '.join(sorted(under_way.values()))}; what is done is kept: start again, with fewer workers."
                 ) from None
-            if not under_way:
-                return
 
 
 def _outcome(call: Callable[[], Part], refusal: type[ValueError]) -> Part | ValueError:

@@ -1,5 +1,6 @@
 """Bulk jobs: nothing is lost, nothing comes twice, and the same comes out however often they are stopped."""
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import pipelines.bulk
 from pipelines.bulk import Part, Rejected, as_finished, item_seed, part_anew, run_bulk
 from poses.sequence import PoseFileError
 
@@ -77,6 +79,13 @@ def test_seeds_depend_on_name_and_seed_alone():
 
 
 def test_two_workers_make_the_same(done, tmp_path):
+    result = run_bulk(work, ITEMS, tmp_path / "again", settings={"quality": 1}, seed=7, workers=2)
+    assert (result, contents(tmp_path / "again")) == done
+
+
+def test_items_that_all_end_at_once_are_followed_by_others(done, tmp_path, monkeypatch):
+    """As on a machine so busy that this process looks seldom."""
+    monkeypatch.setattr(pipelines.bulk, "wait", lambda futures, **_: concurrent.futures.wait(futures))
     result = run_bulk(work, ITEMS, tmp_path / "again", settings={"quality": 1}, seed=7, workers=2)
     assert (result, contents(tmp_path / "again")) == done
 
