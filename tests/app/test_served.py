@@ -66,7 +66,6 @@ def test_the_documented_program_gets_what_it_asks_for(server, tmp_path, monkeypa
     assert all(
         parameter["parameter_has_default"] for endpoint in endpoints.values() for parameter in endpoint["parameters"]
     )
-    got["client"].close()
 
 
 def test_no_file_is_served_but_uploads_and_results(server):

@@ -127,7 +127,13 @@ def test_a_critic_weighs_what_is_asked_beside_the_regression(unet, batch, config
         assert ((together - alone).norm() / alone.norm()).item() == pytest.approx(0.5, rel=1e-3)
 
 
-@pytest.mark.parametrize("options", [{}, {"adversarial_weight": 0.5, "batch_size": 1, "gradient_accumulation": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"adversarial_weight": 0.5, "batch_size": 1, "gradient_accumulation": 2}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_run_goes_on_to_the_same_weights(options, config, tmp_path, monkeypatch):
     monkeypatch.setattr(gen.train, "sample_grid", no_grid)
     config = replace(config, **options)

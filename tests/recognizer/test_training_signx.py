@@ -64,6 +64,7 @@ def test_default_languages_validate_apart_and_leave_the_held_out_ones():
     assert not set(config.training_languages) & {*HELD_OUT_LANGUAGES, *config.validation_languages}
 
 
+@pytest.mark.slow
 def test_glosses_of_clips_are_learned(config):
     model, errors = train(
         replace(config, decoder_type="autoregressive", num_steps=30, learning_rate=1e-2, ema_decay=0.8, track_dropout=0)
