@@ -40,6 +40,9 @@ NUM_CANDIDATES = 5
 CLIPS_AT_ONCE = 256
 """Clips of one sign that the network reads together."""
 
+FRAMES_AT_ONCE = 4096
+"""Frames, padding included, that the network of continuous signing reads together where there are several clips."""
+
 WINDOW_STEPS, CONTEXT_STEPS = 1024, 64
 """Longer clips are read in windows of so many steps, each with so many more of what is before and behind it."""
 
@@ -169,16 +172,33 @@ def read_glosses(poses: PoseSequence | Sequence[PoseSequence], recognizer: Recog
     """
     clips = [poses] if isinstance(poses, PoseSequence) else list(poses)
     if isinstance(recognizer.model, SignRecognizerForCTC):
-        readings = [_read(clip, recognizer) for clip in clips]
+        readings = _read_continuous(clips, recognizer)
     else:
         readings = _read_words(clips, recognizer)
     return readings[0] if isinstance(poses, PoseSequence) else readings
 
 
-def _read(poses: PoseSequence, recognizer: Recognizer) -> Reading:
-    if reason := why_unreadable(poses):
-        return Reading((), reason, recognizer.vocabulary)
-    return reading_from(label_log_probs(poses, recognizer), poses, recognizer)
+def _read_continuous(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[Reading]:
+    """Reads clips of any number of signs, those of like length together."""
+    readings = [Reading((), why_unreadable(clip), recognizer.vocabulary) for clip in clips]
+    readable = [number for number, reading in enumerate(readings) if not reading.reason]
+    for batch in _of_like_length(readable, [clip.duration_s * recognizer.processor.frame_rate for clip in clips]):
+        together = _label_log_probs([clips[number] for number in batch], recognizer)
+        for number, log_probs in zip(batch, together, strict=True):
+            readings[number] = reading_from(log_probs, clips[number], recognizer)
+    return readings
+
+
+def _of_like_length(numbers: Sequence[int], frames: Sequence[float]) -> Iterator[list[int]]:
+    """Parts clips into batches of at most `FRAMES_AT_ONCE` frames, or of one clip."""
+    batch: list[int] = []
+    for number in sorted(numbers, key=lambda number: frames[number]):
+        if batch and (len(batch) + 1) * frames[number] > FRAMES_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
 
 
 def reading_from(log_probs: np.ndarray, poses: PoseSequence, recognizer: Recognizer) -> Reading:
@@ -204,16 +224,22 @@ def why_unreadable(poses: PoseSequence) -> str:
     return ""
 
 
-@torch.no_grad()
 def label_log_probs(poses: PoseSequence, recognizer: Recognizer) -> np.ndarray:
     """Log probability of every label at every step of `config.conv_stride` frames at the processor's rate."""
-    batch = recognizer.processor(poses)
+    return _label_log_probs([poses], recognizer)[0]
+
+
+@torch.no_grad()
+def _label_log_probs(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[np.ndarray]:
+    batch = recognizer.processor(clips)
     stride = recognizer.model.config.conv_stride
     pieces = []
     for first, start, stop, last in windows(batch["attention_mask"].shape[1], stride):
-        logits = recognizer.model(**{name: values[:, first:last] for name, values in batch.items()}).logits[0]
-        pieces.append(logits[(start - first) // stride : -(-(stop - first) // stride)])
-    return torch.cat(pieces).float().log_softmax(dim=-1).numpy()
+        logits = recognizer.model(**{name: values[:, first:last] for name, values in batch.items()}).logits
+        pieces.append(logits[:, (start - first) // stride : -(-(stop - first) // stride)])
+    log_probs = torch.cat(pieces, dim=1).float().log_softmax(dim=-1).numpy()
+    steps = -(-batch["attention_mask"].sum(dim=1) // stride)
+    return [of_clip[:length] for of_clip, length in zip(log_probs, steps.tolist(), strict=True)]
 
 
 def windows(num_frames: int, stride: int) -> Iterator[tuple[int, int, int, int]]:

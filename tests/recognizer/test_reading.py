@@ -55,9 +55,20 @@ def test_frame_rate_and_size_change_frames_not_glosses(recognizer, word):
     assert reading.glosses[-1].start > word.glosses[-1].start
 
 
-def test_several_clips_are_read_as_one_each(recognizer, word):
-    other = spell("OK", "asq")
-    assert read_glosses([word, other], recognizer) == [read_glosses(word, recognizer), read_glosses(other, recognizer)]
+@pytest.mark.parametrize("frames_at_once", [4096, 150, 1])
+def test_several_clips_are_read_as_one_each(recognizer, word, monkeypatch, frames_at_once):
+    monkeypatch.setattr(reading_module, "FRAMES_AT_ONCE", frames_at_once)
+    blind = replace(word, confidence=np.zeros_like(word.confidence))
+    clips = [spell("LABWIDE", "sgg"), word, blind, spell("OK", "asq", fps=30), word[:3]]
+    for together, clip in zip(read_glosses(clips, recognizer), clips, strict=True):
+        alone = read_glosses(clip, recognizer)
+        assert [(item.gloss, item.start, item.stop) for item in together.glosses] == [
+            (item.gloss, item.start, item.stop) for item in alone.glosses
+        ]
+        assert [item.confidence for item in together.glosses] == pytest.approx(
+            [item.confidence for item in alone.glosses], abs=1e-5
+        )
+        assert together.reason == alone.reason
 
 
 @pytest.mark.parametrize(
