@@ -10,7 +10,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import torch
 
 from poses.fingerspelling import HELD_OUT_LANGUAGES, spell
 from recognizer.configuration_sign_recognizer import ALPHABET
-from recognizer.data import describe, load_letters, nearest_letters
+from recognizer.data import Letter, describe, load_letters, nearest_letters
 from recognizer.decoding import sequence_scores
 from recognizer.metrics import bootstrap_interval, errors_by_gloss, word_error_rate
 from recognizer.reading import Recognizer, label_log_probs, load_recognizer, read_glosses
@@ -32,16 +32,16 @@ NUM_TOGETHER = 1000
 LENGTHS = {3: 0.2, 4: 0.25, 5: 0.2, 6: 0.15, 7: 0.1, 8: 0.1}
 
 
-def draw_words(seed: int) -> list[tuple[str, str]]:
-    """Language and word, random letters: short words are commoner, as in running text."""
+def draw_words(alphabets: Mapping[str, Sequence[str]], each: int, *, seed: int = SEED) -> list[tuple[str, str]]:
+    """Language and word, `each` a language, of random letters: short words are commoner, as in running text."""
     rng = np.random.default_rng(seed)
     words = []
-    for language in HELD_OUT_LANGUAGES:
-        for _ in range(WORDS_PER_LANGUAGE):
+    for language, alphabet in alphabets.items():
+        for _ in range(each):
             length = rng.choice(list(LENGTHS), p=list(LENGTHS.values()))
-            word = [rng.choice(ALPHABET)]
+            word = [rng.choice(alphabet)]
             while len(word) < length:
-                word.append(rng.choice([letter for letter in ALPHABET if letter != word[-1]]))
+                word.append(rng.choice([letter for letter in alphabet if letter != word[-1]]))
             words.append((language, "".join(word)))
     return words
 
@@ -49,6 +49,11 @@ def draw_words(seed: int) -> list[tuple[str, str]]:
 def read_words() -> list[tuple[str, str]]:
     lines = WORDS.read_text(encoding="utf-8").splitlines()
     return [(language, word) for language, word in (line.split() for line in lines if not line.startswith("#"))]
+
+
+def spelled_readings(words: Sequence[tuple[str, str]], recognizer: Recognizer) -> list[list[str]]:
+    readings = read_glosses([spell(word, language) for language, word in words], recognizer)
+    return [[item.gloss for item in reading.glosses] for reading in readings]
 
 
 def word_figures(words: Sequence[tuple[str, str]], readings: Sequence[Sequence[str]]) -> dict:
@@ -69,20 +74,25 @@ def word_figures(words: Sequence[tuple[str, str]], readings: Sequence[Sequence[s
     }
 
 
-def letter_figures(recognizer: Recognizer) -> dict:
-    """Top-1 on single letter clips: the recognizer's likeliest one-letter reading, and the nearest training letter."""
-    items = load_letters(HELD_OUT_LANGUAGES)
-    known = load_letters(TRAINING_LANGUAGES)
+def read_letters(items: Sequence[Letter], recognizer: Recognizer, known: Sequence[Letter]) -> dict[str, list[str]]:
+    """What single letters are read as: the recognizer's likeliest one-letter reading, and the nearest of `known`."""
     table, queries = (np.stack([describe(item, recognizer.processor) for item in group]) for group in (known, items))
-    nearest = [known[row[0]].letter for row in nearest_letters(queries, table)]
     best = [int(sequence_scores(label_log_probs(item.poses, recognizer)).argmax()) for item in items]
-    read = [recognizer.model.config.glosses[label] for label in best]
-    causes = [[item.language for item in items], [item.letter for item in items]]
-    figures: dict = {"letters": len(items)}
-    for name, guesses in (("recognizer", read), ("nearest_neighbour", nearest)):
-        right = np.array([guess == item.letter for guess, item in zip(guesses, items, strict=True)])
+    return {
+        "recognizer": [recognizer.model.config.glosses[label] for label in best],
+        "nearest_neighbour": [known[row[0]].letter for row in nearest_letters(queries, table)],
+    }
+
+
+def letter_figures(letters: Sequence[tuple[str, str]], guesses: dict[str, list[str]]) -> dict:
+    """Top-1 of every way to guess letters, of which language and letter are given."""
+    causes = [list(of_letters) for of_letters in zip(*letters, strict=True)]
+    languages = np.array(causes[0])
+    figures: dict = {"letters": len(letters)}
+    for name, guessed in guesses.items():
+        right = np.array([guess == letter for guess, letter in zip(guessed, causes[1], strict=True)])
         interval = bootstrap_interval(lambda w, right=right: float((w * right).sum() / w.sum()), causes)
-        of_language = {code: float(right[np.array(causes[0]) == code].mean()) for code in HELD_OUT_LANGUAGES}
+        of_language = {code: float(right[languages == code].mean()) for code in dict.fromkeys(causes[0])}
         figures[name] = {"top1": float(right.mean()), "interval": list(interval), "top1_of_language": of_language}
     return figures
 
@@ -133,16 +143,18 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.write_words:
         lines = [f"# python -m benchmarks.recognizer --write-words, seed {SEED}: language and word"]
-        lines += [f"{language} {word}" for language, word in draw_words(SEED)]
+        drawn = draw_words(dict.fromkeys(HELD_OUT_LANGUAGES, ALPHABET), WORDS_PER_LANGUAGE)
+        lines += [f"{language} {word}" for language, word in drawn]
         WORDS.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return
     recognizer = load_recognizer(arguments.recognizer)
     result: dict = {}
     if not arguments.speed:
         words = read_words()
-        readings = read_glosses([spell(word, language) for language, word in words], recognizer)
-        result["words"] = word_figures(words, [[item.gloss for item in reading.glosses] for reading in readings])
-        result["isolated_letters"] = letter_figures(recognizer)
+        result["words"] = word_figures(words, spelled_readings(words, recognizer))
+        items = load_letters(HELD_OUT_LANGUAGES)
+        guesses = read_letters(items, recognizer, load_letters(TRAINING_LANGUAGES))
+        result["isolated_letters"] = letter_figures([(item.language, item.letter) for item in items], guesses)
     result |= {
         "speed": {"letters": speed(recognizer), "words": speed(load_recognizer(vocabulary="words"))},
         "half_an_hour": long_clip(recognizer),
