@@ -29,7 +29,7 @@ from poses.video import read_frames, read_picture
 from recognizer.metrics import bootstrap_interval
 
 SIZE = 256
-WORDS = (("SIGN", "ase"), ("VIDEO", "ase"), ("HELLO", "csq"), ("BODY", "ise"), ("FAIL", "ukl"))
+WORDS = (("SIGN", "ase"), ("VIDEO", "ase"), ("HELLO", "csq"), ("BODY", "ise"), ("ДЯКУЮ", "ukl"))
 """In languages that the renderer's handshapes are from; people are what is new here."""
 SHOULDERS = index("right_shoulder", "left_shoulder")
 
