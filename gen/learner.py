@@ -15,6 +15,7 @@ from gen.losses import critic_loss
 from gen.models.patch_critic import PatchCritic
 from gen.models.signer_unet import SignerUNet
 from gen.objective import Prediction, persuade, predict, regression_loss
+from gen.renderers.signer_small import BUNDLED_WEIGHTS
 from gen.train_config import RendererTrainConfig
 
 LORA_TARGETS = ["conv1", "conv2", "qkv", "out"]
@@ -130,11 +131,13 @@ def load_network(config: RendererTrainConfig) -> SignerUNet:
     """
     if config.weights is None:
         return SignerUNet(block_channels=config.block_channels, num_blocks=config.num_blocks)
-    if not (config.weights / "unet" / "config.json").is_file():
-        raise ValueError(f"`weights` must be a saved pipeline's folder, found no unet/config.json in {config.weights}.")
-    return SignerUNet.from_pretrained(
-        config.weights, subfolder="unet", torch_dtype=torch.float32, local_files_only=True
-    )
+    folder = BUNDLED_WEIGHTS if str(config.weights) == BUNDLED_WEIGHTS.name else config.weights
+    if not (folder / "unet" / "config.json").is_file():
+        raise ValueError(
+            f"`weights` must be {BUNDLED_WEIGHTS.name} or a saved pipeline's folder, "
+            f"found no unet/config.json in {folder}."
+        )
+    return SignerUNet.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32, local_files_only=True)
 
 
 def with_updates(unet: SignerUNet, rank: int) -> Any:

@@ -32,7 +32,7 @@ def train(config: RendererTrainConfig) -> Path:
         The pipeline's folder, `output/pipeline`.
 
     Raises:
-        ValueError: `data` holds no clips, `weights` holds no network, or the loss is not finite.
+        ValueError: `data` lacks clips to train on or to look at, `weights` holds no network, or the loss is not finite.
     """
     accelerator = Accelerator(gradient_accumulation_steps=config.gradient_accumulation)
     set_seed(config.seed)
@@ -44,6 +44,7 @@ def train(config: RendererTrainConfig) -> Path:
         crop_size=config.crop_size,
         seed=config.seed,
     )
+    validation = validation_windows(config)  # missing ones are told of before the training, not after it
     learner = Learner(config, accelerator)
     config.output.mkdir(parents=True, exist_ok=True)
     step = learner.resume(config.output)
@@ -68,28 +69,32 @@ def train(config: RendererTrainConfig) -> Path:
                 with (config.output / "curve.jsonl").open("a") as curve:
                     curve.write(json.dumps(point) + "\n")
             if step % config.checkpoint_every == 0 or step == config.steps:
-                _checkpoint(learner, step)
+                _checkpoint(learner, step, validation)
     return config.output / "pipeline"
 
 
-def _checkpoint(learner: Learner, step: int):
+def _checkpoint(learner: Learner, step: int, validation: WindowDataset):
     """Saves what resuming needs, the pipeline with averaged weights, and a grid to look at."""
     config = learner.config
     learner.save(config.output, step)
     model = learner.averaged()
     half = SignerVideoPipeline(model.half(), FlowMatchEulerDiscreteScheduler())
     half.save_pretrained(config.output / "pipeline")
-    iio.imwrite(config.output / f"samples-{step:07d}.png", sample_grid(model.float(), config))
+    iio.imwrite(config.output / f"samples-{step:07d}.png", sample_grid(model.float(), validation))
+
+
+def validation_windows(config: RendererTrainConfig) -> WindowDataset:
+    """The crops that every checkpoint is looked at with."""
+    folder = config.data / "validation"
+    return WindowDataset(folder, num_windows=8, num_frames=2, crop_size=config.crop_size, seed=1)
 
 
 @torch.no_grad()
-def sample_grid(unet: SignerUNet, config: RendererTrainConfig, num_windows: int = 8) -> UInt8[np.ndarray, "h w 3"]:
+def sample_grid(unet: SignerUNet, windows: WindowDataset) -> UInt8[np.ndarray, "h w 3"]:
     """Validation crops, one to a column: true frame, coarse composite, and the frame made in one step and in four."""
-    folder = config.data / "validation"
-    dataset = WindowDataset(folder, num_windows=num_windows, num_frames=2, crop_size=config.crop_size, seed=1)
     columns = []
-    for index in range(num_windows):
-        item = {name: value[None].to(unet.device) for name, value in dataset[index].items()}
+    for index in range(len(windows)):
+        item = {name: value[None].to(unet.device) for name, value in windows[index].items()}
         pose_maps, reference = to_pose_maps(item["maps"]), to_reference(item["reference"])
         rows = [item["frames"][0, 0].cpu().numpy(), item["maps"][0, 0, ..., :3].cpu().numpy()]
         noise = torch.randn(1, 3, 1, *pose_maps.shape[-2:], generator=torch.Generator().manual_seed(index))

@@ -15,7 +15,7 @@ class RendererTrainConfig:
     output: Path
     """Folder for checkpoints, curves, sample grids and the finished pipeline."""
     weights: Path | None = None
-    """A saved pipeline to go on from, such as the bundled one, with its network, instead of from nothing."""
+    """A saved pipeline to go on from with its network, instead of from nothing: its folder, or `signer-small`."""
     steps: int = 8000
     """Optimiser steps."""
     batch_size: int = 4

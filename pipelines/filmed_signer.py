@@ -33,7 +33,7 @@ from poses.video import read_frames, read_info
 PICTURES = 8
 """Frames of a film that serve as the signer's picture, each for some of the clips."""
 VALIDATION_EVERY = 10
-"""One clip of so many is not trained on."""
+"""One clip of so many is not trained on: the second, the twelfth and so on, so that a short film has one, too."""
 NECK_HEIGHT = 0.45
 """How far down the square the neck should be, where the frame leaves a choice."""
 
@@ -119,7 +119,7 @@ def film_signer(config: FilmConfig, *, show: bool = True) -> dict[str, int]:
         with stages.stage("clips", len(starts), unit="clips") as track:
             for start, frames in track(_windows(square.frames(path, config.size), starts, config.num_frames)):
                 number = sum(counts.values())
-                split = "validation" if number % VALIDATION_EVERY == VALIDATION_EVERY - 1 else "train"
+                split = "validation" if number % VALIDATION_EVERY == 1 else "train"
                 counts[split] += 1
                 rng = np.random.default_rng([config.seed, number])
                 picture = pictures[rng.integers(len(pictures))]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from gen.renderers.base import Placement, SignerPicture
 from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, fit_picture
 from gen.renderers.placing import place_over
 from poses import PoseSequence
+
+BUNDLED_WEIGHTS = Path(str(files("gen") / "weights" / "signer-small"))
 
 
 class SignerSmallRenderer:
@@ -29,7 +32,7 @@ class SignerSmallRenderer:
     default_num_inference_steps = 1
 
     def __init__(self, weights: str | None = None):
-        self.weights = weights or str(files("gen") / "weights" / "signer-small")
+        self.weights = weights or str(BUNDLED_WEIGHTS)
         self._pipeline: SignerVideoPipeline | None = None
 
     def place(self, poses: PoseSequence, signer: SignerPicture | None, *, height: int, width: int) -> Placement:

@@ -1,6 +1,7 @@
 import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,10 @@ import gen.learner
 import gen.train
 from gen.conditioning import HEAD, IS_HAND
 from gen.data import WindowDataset
-from gen.learner import LORA_TARGETS
+from gen.learner import LORA_TARGETS, load_network
 from gen.models.patch_critic import PatchCritic
 from gen.objective import persuade, pixel_weights, predict, regression_loss
-from gen.train import sample_grid, train
+from gen.train import sample_grid, train, validation_windows
 from gen.train_config import RendererTrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -189,8 +190,14 @@ def test_a_run_starts_from_the_weights_it_is_given(config, tmp_path, monkeypatch
     on = replace(config, output=tmp_path / "on", weights=config.output / "pipeline", steps=1, learning_rate=0.0)
     train(on)
     assert_same(weights(config), weights(on))
-    with pytest.raises(ValueError, match=r"`weights` must be a saved pipeline's folder, found no unet/config.json in"):
+    with pytest.raises(ValueError, match=r"`weights` must be signer-small or a saved pipeline's folder, found no unet"):
         train(replace(config, output=tmp_path / "third", weights=tmp_path))
+
+
+def test_the_bundled_weights_go_by_their_name(config, tmp_path, monkeypatch):
+    """From wherever the package is."""
+    monkeypatch.chdir(tmp_path)
+    assert load_network(replace(config, weights=Path("signer-small"))).num_parameters() / 1e6 == pytest.approx(7.2, abs=0.05)
 
 
 def test_accumulated_batches_are_one_step(config, tmp_path, monkeypatch):
@@ -243,9 +250,18 @@ def test_the_last_two_checkpoints_are_kept(config, monkeypatch):
     ]  # fmt: skip
 
 
+def test_clips_to_look_at_are_missed_before_the_training(config, clips, tmp_path):
+    shutil.copytree(clips / "train", tmp_path / "data" / "train")
+    with pytest.raises(ValueError, match=r"`data` must hold clips with maps, found none in .*validation\."):
+        train(replace(config, data=tmp_path / "data"))
+    assert not config.output.exists()
+
+
 def test_samples_show_a_column_for_each_window(unet, config):
     """True frame, composite, made in one step, made in four."""
-    grid = sample_grid(unet, config, num_windows=2)
+    windows = validation_windows(config)
+    windows.num_windows = 2
+    grid = sample_grid(unet, windows)
     assert grid.shape == (4 * 16, 2 * 16, 3)
     # In the tiny clips, the composite is the true frame.
     np.testing.assert_array_equal(grid[16:32], grid[:16])

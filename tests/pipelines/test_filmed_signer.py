@@ -66,10 +66,9 @@ def test_a_film_becomes_clips_that_the_renderer_trains_on(poses, tmp_path, monke
     shade = np.arange(20, dtype=np.uint8)[:, None, None, None] * 10
     write_video(tmp_path / "film.mp4", list(np.broadcast_to(shade, (20, 96, 128, 3))), fps=24)
     monkeypatch.setattr(pipelines.filmed_signer, "extract_from_video", lambda *_: poses)
-    monkeypatch.setattr(pipelines.filmed_signer, "VALIDATION_EVERY", 3)
     config = FilmConfig(tmp_path / "film.mp4", tmp_path / "clips", "synthetic", num_frames=6, size=64)
     assert film_signer(config, show=False) == {"train": 2, "validation": 1}
-    folder = config.output / "train" / "000001"
+    folder = config.output / "validation" / "000001"
     about = json.loads((folder / "clip.json").read_text())
     assert about | {"frames": about["frames"][1:]} == {
         "film": "film.mp4", "frames": [6, 7, 8, 9, 10, 11], "fps": poses.fps, "consent": "synthetic",
