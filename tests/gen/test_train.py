@@ -197,7 +197,8 @@ def test_a_run_starts_from_the_weights_it_is_given(config, tmp_path, monkeypatch
 def test_the_bundled_weights_go_by_their_name(config, tmp_path, monkeypatch):
     """From wherever the package is."""
     monkeypatch.chdir(tmp_path)
-    assert load_network(replace(config, weights=Path("signer-small"))).num_parameters() / 1e6 == pytest.approx(7.2, abs=0.05)
+    unet = load_network(replace(config, weights=Path("signer-small")))
+    assert unet.num_parameters() / 1e6 == pytest.approx(7.2, abs=0.05)
 
 
 def test_accumulated_batches_are_one_step(config, tmp_path, monkeypatch):
