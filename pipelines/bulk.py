@@ -165,7 +165,7 @@ def run_bulk(
         calls = {name: (work, items[name], aside / name, item_seed(seed, name)) for name in todo}
         total, left = (sum(sizes[name] for name in names) for names in (items, todo))
         with (
-            tqdm(total=total, initial=total - left, unit=unit, unit_scale=True, disable=not show) as bar,
+            tqdm(total=total, initial=total - left, unit=unit, unit_scale=unit == "B", disable=not show) as bar,
             closing(as_finished(_work, calls.items(), workers, bar.update, refusal)) as finished,
         ):
             for name, outcome in finished:

@@ -409,7 +409,8 @@ def evaluate(pairs: Path, *, output: Path, estimator: str = "mediapipe", workers
     troubled = sum(bool(clip.problems) for clip in found.clips)
     lines = [_figure_line(figures[name]) for name in shown if name in figures]
     lines += [
-        f"{len(found.clips)} clips evaluated, {len(found.failed)} could not be, {troubled} with something to be said",
+        f"{len(found.clips)} of {len(found.clips) + len(found.failed)} clips evaluated, "
+        f"{troubled} of them with something wrong in the input",
         f"report  {output / 'index.html'}",
     ]
     facts = {name: asdict(figure) for name, figure in figures.items()}
@@ -482,7 +483,7 @@ def augment(
     rejected = len(result.rejects) - len(result.failed)
     facts = {"output": str(output), "num_in": result.num_in, "num_out": result.num_out, "num_rejects": rejected}
     lines = [
-        f"{output / 'dataset'}: {result.num_out} clips kept of {result.num_in} renders, {rejected} rejected; "
+        f"{output / 'dataset'}: {result.num_out} of {result.num_in} renders kept, {rejected} rejected; "
         "README.md there says why.",
         f"report  {output / 'index.html'}",
     ]

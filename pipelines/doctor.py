@@ -115,8 +115,9 @@ def examine(kind: str, name: str) -> Part:
     missing_packages = tuple(package for package in packages if _version(package) is None)
     paths = [] if missing_packages else [weights.find(file) for file in weights.files]
     missing_files = tuple(str(path) for path in paths if not path.is_file())
-    get = f"pip install {' '.join(missing_packages)}" if missing_packages else weights.get if missing_files else ""
-    can_run = not missing_packages and not missing_files
+    ours = bool(packages or weights.files)  # what has neither is run elsewhere
+    can_run = ours and not missing_packages and not missing_files
+    get = f"pip install {' '.join(missing_packages)}" if missing_packages else "" if can_run else weights.get
     return Part(
         kind, name, can_run, weights.licence, weights.commercial, missing_packages, missing_files, weights.source, get
     )
@@ -161,7 +162,7 @@ def summary(diagnosis: Diagnosis) -> str:
     for part in diagnosis.parts:
         state = "can run" if part.can_run else "cannot run"
         terms = f"{part.licence}; commercial use: {part.commercial}"
-        lines.append(f"{part.kind:<11}{part.name:<13} {state:<12}{terms}")
+        lines.append(f"{part.kind:<11}{part.name:<22}{state:<12}{terms}")
         lines += [f"{'':<11}missing {missing}" for missing in (*part.missing_packages, *part.missing_files)]
         if part.get:
             lines.append(f"{'':<11}from {part.source}; to get them: {part.get}")
@@ -323,11 +324,11 @@ PARTS: dict[tuple[str, str], tuple[tuple[str, ...], Weights]] = {
         (),
         Weights(
             (),
-            "https://github.com/caizhongang/SMPLer-X, whose results are read and which you run yourself",
+            "https://github.com/caizhongang/SMPLer-X",
             "S-Lab License 1.0, and SMPL-X's own",
             "no",
             Path,
-            "",
+            "run it yourself; `signloop tracks VIDEO OUT.npz --smplerx FOLDER` reads what it wrote",
         ),
     ),
 }

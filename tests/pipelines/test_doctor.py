@@ -38,7 +38,9 @@ def test_every_optional_weight_is_examined(tmp_path, monkeypatch):
         assert "--backbone google/vit" in part.get or f"--tracks dwpose {name}" in part.get
     video2pose = examine("estimator", "video2pose")
     assert [Path(file) for file in video2pose.missing_files] == [WEIGHTS / file for file in FILES]
-    assert examine("track", "smplerx").commercial == "no"
+    smplerx = examine("track", "smplerx")
+    assert (smplerx.can_run, smplerx.commercial) == (False, "no")
+    assert smplerx.get.startswith("run it yourself; ")
 
 
 def test_the_files_are_those_that_estimators_fetch():
@@ -65,7 +67,7 @@ def test_missing_files_are_named_with_their_licence_and_a_way_to_get_them(tmp_pa
     assert part.missing_files == (str(folder / "yolox_l.onnx"), str(folder / "dw-ll_ucoco_384.onnx"))
     assert not part.can_run
     said = summary(Diagnosis({}, (part,), PASSED))
-    assert "dwpose        cannot run  Apache-2.0; commercial use: unclear" in said
+    assert f"{'dwpose':<22}cannot run  Apache-2.0; commercial use: unclear" in said
     assert "`signloop extract VIDEO OUT.npz --estimator dwpose` fetches them" in said
     folder.mkdir(parents=True)
     for file in part.missing_files:
