@@ -26,7 +26,7 @@ help:
 # The stamps are written last, so an environment whose making was cut short is made anew.
 $(VENV)/.locked: requirements.lock
 	@[ -n '$(PYTHON)' ] || { echo 'SignLoop needs Python 3.11 or 3.12; neither was found on PATH.' >&2; exit 1; }
-	@echo 'Making $(VENV) with $(PYTHON): some 7 GB of packages, a few minutes.'
+	@echo 'Making $(VENV) with $(PYTHON): some 8 GB of packages, a few minutes.'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	@touch $@
