@@ -1,8 +1,9 @@
 """Pose2Gloss's decoders on one split: accuracy and time against decoding steps, beside baselines.
 
 `python -m benchmarks.signx OUTPUT` trains the networks of the preset signx-quick, one a decoder, except those that
-OUTPUT holds already, and prints one JSON line. Words: one to four random letters of three languages that no network of
-the comparison was trained on. With `--words18 FILE`, also isolated words, trained on one session and read in the other.
+OUTPUT holds already, and prints one JSON line. The one with CTC comes first; the other two go on from its encoder.
+Words: one to four random letters of three languages that no network of the comparison was trained on. With `--words18
+FILE`, also isolated words, trained on one session and read in the other.
 """
 
 import argparse
@@ -21,7 +22,6 @@ import yaml
 from benchmarks.recognizer import word_figures
 from poses.fingerspelling import spell
 from recognizer.configuration_sign_recognizer import ALPHABET
-from recognizer.configuration_signx import DECODERS
 from recognizer.metrics import bootstrap_interval
 from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.optimization import Batches
@@ -39,11 +39,11 @@ TIMED = 30
 
 GREEDY = {"num_beams": 1, "length_penalty": 0, "entropy_weight": 0}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "ctc": {"beam 1": {"num_beams": 1}, "beam 5": {}},
     "diffusion": {f"steps {steps}": {"num_inference_steps": steps} for steps in (1, 2, 4, 8, 16)},
     "autoregressive": {"greedy": GREEDY, "beam 5": {}},
-    "ctc": {"beam 1": {"num_beams": 1}, "beam 5": {}},
 }
-"""How each decoder is run: `generate`'s options by name."""
+"""How each decoder is run: `generate`'s options by name. The first is trained first."""
 
 
 def preset(name: str) -> Pose2GlossTrainConfig:
@@ -75,16 +75,20 @@ def milliseconds(read: Callable[[Any], Any], clips: Sequence[Any]) -> float:
 def compare(
     output: Path,
     config: Pose2GlossTrainConfig,
+    further_steps: int,
     glosses: Sequence[str],
     batches: Callable[[], Batches],
     clips: Sequence[np.ndarray],
     figures: Callable[[list[tuple[str, ...]]], dict],
 ) -> list[dict]:
-    """One row for every setting of every decoder."""
+    """One row for every setting of every decoder; those but CTC's train for `further_steps` from its encoder."""
     rows = []
-    for decoder in DECODERS:
-        model, seconds = trained(output, glosses, replace(config, decoder_type=decoder), batches)
-        for name, options in SETTINGS[decoder].items():
+    for decoder, settings in SETTINGS.items():
+        of_decoder = replace(config, decoder_type=decoder)
+        if decoder != "ctc":
+            of_decoder = replace(of_decoder, encoder_from=output / "ctc" / "model", num_steps=further_steps)
+        model, seconds = trained(output, glosses, of_decoder, batches)
+        for name, options in settings.items():
             found = figures(read_clips(model, clips, **options))
             time_ms = milliseconds(
                 lambda clip, model=model, options=options: read_clips(model, [clip], **options), clips
@@ -100,7 +104,7 @@ def length_only(config: Pose2GlossTrainConfig, clips: Sequence[TrackClip]) -> li
     return [("E",) * max(round(slope * len(clip.features) + offset), 1) for clip in clips]
 
 
-def words(output: Path, config: Pose2GlossTrainConfig) -> dict:
+def words(output: Path, config: Pose2GlossTrainConfig, further_steps: int) -> dict:
     """The comparison on words, beside baselines and the sign recognizer's network."""
     clips = spelled_clips(config.validation_languages, max_letters=config.max_letters)
     references = [(clip.name[:3], "".join(clip.glosses)) for clip in clips]
@@ -110,7 +114,7 @@ def words(output: Path, config: Pose2GlossTrainConfig) -> dict:
         return {key: found[key] for key in ("wer", "interval", "substitutions", "deletions", "insertions")}
 
     features = [clip.features for clip in clips]
-    rows = compare(output, config, ALPHABET, lambda: word_source(config), features, figures)
+    rows = compare(output, config, further_steps, ALPHABET, lambda: word_source(config), features, figures)
     rows.append({"decoder": "length only", **figures(length_only(config, clips))})
     poses = [spell(word, language) for language, word in references]
     for name, folder in (
@@ -152,7 +156,7 @@ def sign_recognizer(output: Path, config: Pose2GlossTrainConfig) -> Path:
     return folder / "model"
 
 
-def isolated(output: Path, config: Pose2GlossTrainConfig, file: Path) -> dict:
+def isolated(output: Path, config: Pose2GlossTrainConfig, further_steps: int, file: Path) -> dict:
     """The comparison on isolated words, from each session to the other, and the mean of both."""
     clips = read_word_set(file, "ins")
     glosses = tuple(sorted({clip.gloss for clip in clips}))
@@ -172,7 +176,10 @@ def isolated(output: Path, config: Pose2GlossTrainConfig, file: Path) -> dict:
             return {"right": np.array([a == b for a, b in zip(readings, references, strict=True)])}
 
         source = isolated_source(training, config.batch_size)
-        for row in compare(output / session, config, glosses, lambda source=source: source, features, figures):
+        rows = compare(
+            output / session, config, further_steps, glosses, lambda source=source: source, features, figures
+        )
+        for row in rows:
             key = row["decoder"], row["setting"]
             right.setdefault(key, []).append(row.pop("right"))
             found.setdefault(key, []).append(row)
@@ -216,16 +223,20 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="folder of the trained networks")
     parser.add_argument("--words18", type=Path, help="keypoints.npz of isl18")
     parser.add_argument("--steps", type=int, help="of training, instead of the preset's")
-    parser.add_argument("--isolated-steps", type=int, default=400, help="the same for isolated words")
+    parser.add_argument("--further-steps", type=int, default=600, help="of the decoders that go on from CTC's encoder")
+    parser.add_argument("--isolated-steps", type=int, default=400, help="of all three for isolated words")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     config = preset("signx-quick")
     config = replace(config, num_steps=arguments.steps or config.num_steps)
-    result = {"steps": config.num_steps, "words": words(arguments.output / "words", config)}
+    further = arguments.further_steps
+    result = {"steps": config.num_steps, "further_steps": further}
+    result["words"] = words(arguments.output / "words", config, further)
     if arguments.words18:
         config = replace(config, num_steps=arguments.isolated_steps, network={**config.network, "max_glosses": 1})
         result["isolated_steps"] = config.num_steps
-        result["isolated"] = isolated(arguments.output / "isolated", config, arguments.words18)
+        steps = config.num_steps
+        result["isolated"] = isolated(arguments.output / "isolated", config, steps, arguments.words18)
     json.dump(result, sys.stdout)
     print()
 

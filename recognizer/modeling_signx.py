@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
+from poses.keypoints import HAND
 from recognizer.beam_search import GlossSequences
 from recognizer.configuration_signx import SignXConfig
 from recognizer.modeling_signx_decoders import (
@@ -27,7 +28,7 @@ from recognizer.modeling_signx_decoders import (
     frame_mask,
     run_encoder,
 )
-from recognizer.tracks import NUM_FEATURES, TRACKS, track_size
+from recognizer.tracks import HANDS, NUM_FEATURES, TRACKS, track_size
 
 
 @dataclass
@@ -43,6 +44,22 @@ class SignXOutput(ModelOutput):
     loss: Float[torch.Tensor, ""] | None = None
     losses: dict[str, Float[torch.Tensor, ""]] | None = None
     latents: Float[torch.Tensor, "batch steps latent"] | None = None
+
+
+def from_wrists(features: Float[torch.Tensor, "*frames 1959"]) -> Float[torch.Tensor, "*frames 1959"]:
+    """Counts the fingers of both pose tracks from their wrist; what was not seen stays 0.
+
+    The shape of a hand is small beside where the hand is: only once counted apart does it weigh as much when each
+    number is standardised.
+    """
+    features = features.clone()
+    for first, size in HANDS:
+        where = slice(first, first + len(HAND) * size)
+        points = features[..., where].unflatten(-1, (len(HAND), size))
+        wrist, fingers = points[..., :1, :], points[..., 1:, :]
+        seen = (fingers != 0).any(dim=-1, keepdim=True) & (wrist != 0).any(dim=-1, keepdim=True)
+        features[..., where] = torch.cat([wrist, torch.where(seen, fingers - wrist, 0)], dim=-2).flatten(-2)
+    return features
 
 
 class SignXFusion(nn.Module):
@@ -66,6 +83,7 @@ class SignXFusion(nn.Module):
         self.attention = Attention(size, config.num_fusion_heads, config.dropout)
 
     def forward(self, features: Float[torch.Tensor, "batch frames 1959"]) -> Float[torch.Tensor, "batch frames 1959"]:
+        features = from_wrists(features)
         there = ~features[..., [where.start for where in TRACKS.values()]].isnan()
         standard = torch.where(features.isnan(), 0, (features - self.mean) / self.std)
         tokens = [norm(self.inputs[name](standard[..., TRACKS[name]])) for name, norm in self.norms.items()]
@@ -156,7 +174,7 @@ class SignXForPose2Gloss(PreTrainedModel):
         self.post_init()
 
     def set_statistics(self, mean: Float32[np.ndarray, " 1959"], std: Float32[np.ndarray, " 1959"]) -> None:
-        """Standardises with what `recognizer.tracks.track_statistics` found in the training clips; saved as weights."""
+        """Standardises with the `track_statistics` of training clips, `from_wrists` applied; saved as weights."""
         self.fusion.mean.copy_(torch.from_numpy(mean))
         self.fusion.std.copy_(torch.from_numpy(std))
 

@@ -14,10 +14,12 @@ from torch.nn import functional as F
 from recognizer.beam_search import CTCPrefixScorer, GlossSequences, beam_search, ctc_beam_search
 
 
-def sinusoidal_positions(length: int, size: int, device: torch.device) -> Float[torch.Tensor, "length size"]:
+def sinusoidal_positions(
+    positions: Float[torch.Tensor, "*places"] | Int[torch.Tensor, "*places"], size: int
+) -> Float[torch.Tensor, "*places size"]:
     """The positions of https://arxiv.org/abs/1706.03762, sines first, then cosines."""
-    rates = torch.exp(torch.arange(size // 2, device=device) * (-math.log(10_000) / (size // 2)))
-    angles = torch.arange(length, device=device)[:, None] * rates
+    rates = torch.exp(torch.arange(size // 2, device=positions.device) * (-math.log(10_000) / (size // 2)))
+    angles = positions[..., None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
@@ -29,7 +31,7 @@ def run_encoder(
 ) -> Float[torch.Tensor, "batch frames hidden"]:
     """Adds positions and goes through the layers of an encoder."""
     _, frames, size = hidden_states.shape
-    hidden_states = hidden_states + sinusoidal_positions(frames, size, hidden_states.device)
+    hidden_states = hidden_states + sinusoidal_positions(torch.arange(frames, device=mask.device), size)
     for layer in layers:
         hidden_states = layer(hidden_states, mask[:, None])
     return norm(hidden_states)
@@ -143,6 +145,7 @@ class GlossTransformer(nn.Module):
     def forward(
         self,
         tokens: Int[torch.Tensor, "batch glosses"],
+        positions: Float[torch.Tensor, "batch glosses"] | Int[torch.Tensor, " glosses"],
         self_mask: Bool[torch.Tensor, "batch rows glosses"],
         encoder_hidden_states: Float[torch.Tensor, "batch frames hidden"],
         mask: Bool[torch.Tensor, "batch frames"],
@@ -150,7 +153,7 @@ class GlossTransformer(nn.Module):
         """Scores, and where the last layer looked."""
         size = self.embedding.embedding_dim
         hidden_states = self.embedding(tokens) * math.sqrt(size)
-        hidden_states = hidden_states + sinusoidal_positions(tokens.shape[1], size, tokens.device)
+        hidden_states = hidden_states + sinusoidal_positions(positions, size)
         weights = hidden_states.new_zeros(*tokens.shape, mask.shape[1])
         for layer in self.layers:
             hidden_states, weights = layer(hidden_states, self_mask, encoder_hidden_states, mask)
@@ -187,7 +190,7 @@ class DiffusionDecoder(nn.Module):
         masking = 1 - masking.remainder(1) * 0.999
         masked = given & (torch.rand(labels.shape, device=labels.device) < masking[:, None])
         tokens = torch.where(given & ~masked, labels, self.mask_token)
-        logits, _ = self.transformer(tokens, given[:, None], encoder_hidden_states, mask)
+        logits, _ = self.transformer(tokens, even_pace(given, mask), given[:, None], encoder_hidden_states, mask)
         nll = F.cross_entropy(logits.transpose(1, 2), labels.clamp(min=0), reduction="none")
         length_logits = self._length_logits(encoder_hidden_states, mask)
         return {
@@ -229,13 +232,14 @@ class DiffusionDecoder(nn.Module):
         given = torch.arange(int(lengths.amax()), device=mask.device) < lengths[:, None]
         tokens = torch.full(given.shape, self.mask_token, device=mask.device)
         scores = torch.zeros(given.shape, device=mask.device)
+        positions = even_pace(given, mask)
         for step in range(num_inference_steps):
             masked = given & (tokens == self.mask_token)
             remaining = lengths * (num_inference_steps - 1 - step) // num_inference_steps
             uncover = masked.sum(dim=1) - remaining
             if not uncover.any():
                 continue
-            logits, _ = self.transformer(tokens, given[:, None], encoder_hidden_states, mask)
+            logits, _ = self.transformer(tokens, positions, given[:, None], encoder_hidden_states, mask)
             log_probs = logits.float().log_softmax(dim=-1)
             guess = _draw(log_probs, temperature, generator)
             confidence = log_probs.gather(-1, guess[..., None])[..., 0]
@@ -244,6 +248,17 @@ class DiffusionDecoder(nn.Module):
             tokens = torch.where(chosen, guess, tokens)
             scores = torch.where(chosen, confidence, scores)
         return GlossSequences(torch.where(given, tokens, -100), scores.sum(dim=1) / lengths)
+
+
+def even_pace(
+    given: Bool[torch.Tensor, "batch glosses"], mask: Bool[torch.Tensor, "batch frames"]
+) -> Float[torch.Tensor, "batch glosses"]:
+    """The frame in which each gloss of a clip would be signed if all took as long.
+
+    Places counted so share the frames' positions: where to look is nearly known before anything is learned.
+    """
+    places = torch.arange(given.shape[1], device=given.device) + 0.5
+    return places * (mask.sum(dim=1) / given.sum(dim=1))[:, None]
 
 
 def _draw(
@@ -318,7 +333,8 @@ class AutoregressiveDecoder(nn.Module):
         tokens = F.pad(glosses, (1, 0), value=self.start)
         places = tokens.shape[1]
         causal = torch.ones(places, places, dtype=torch.bool, device=tokens.device).tril()
-        return self.transformer(tokens, causal.expand(len(tokens), -1, -1), encoder_hidden_states, mask)
+        positions = torch.arange(places, device=tokens.device)
+        return self.transformer(tokens, positions, causal.expand(len(tokens), -1, -1), encoder_hidden_states, mask)
 
     @torch.no_grad()
     def generate(

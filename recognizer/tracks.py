@@ -30,6 +30,10 @@ TRACKS = MappingProxyType(
 
 NUM_FEATURES = 1959
 
+HANDS = ((54, 2), (96, 2), (516, 3), (579, 3))
+"""Where the 21 points of each hand begin, and how many coordinates a point has: DWPose's left and right hand, then
+MediaPipe's."""
+
 MAP_SHAPE = (24, 24)
 """Rows and columns of the depth and the segmentation map; the paper says only that they are 576 numbers."""
 

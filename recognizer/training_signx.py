@@ -18,7 +18,7 @@ from recognizer.configuration_sign_recognizer import ALPHABET, GlossConfig
 from recognizer.configuration_signx import SignXConfig
 from recognizer.data import compose_words, load_letters, word_batches
 from recognizer.metrics import WordErrors, word_error_rate
-from recognizer.modeling_signx import SignXForPose2Gloss
+from recognizer.modeling_signx import SignXForPose2Gloss, from_wrists
 from recognizer.modeling_signx_decoders import teacher_forcing_ratio
 from recognizer.optimization import Batch, Batches, LoopConfig, optimize
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
@@ -85,6 +85,8 @@ class Pose2GlossTrainConfig(GlossTrainConfig):
     """Where checkpoints, curves and, at the end, the model and its validation go."""
     decoder_type: str = "diffusion"
     """diffusion, autoregressive or ctc."""
+    encoder_from: Path | None = None
+    """Folder of a trained Pose2Gloss, such as one with CTC, of which all but the decoder is trained further."""
     track_dropout: float = 0.2
     """How often each track of a clip is taken away where it has several."""
 
@@ -184,7 +186,10 @@ def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainCo
     set_seed(config.seed)
     names = dict(enumerate(glosses))
     model = SignXForPose2Gloss(SignXConfig(decoder_type=config.decoder_type, id2label=names, **config.network))
-    model.set_statistics(*batch_statistics(batches(config.seed)))
+    if config.encoder_from is None:
+        model.set_statistics(*batch_statistics(batches(config.seed)))
+    else:
+        take_encoder(model, config.encoder_from)
 
     def prepare(batch: Batch, step: int) -> Batch:
         features = drop_tracks(batch["features"], config.track_dropout)
@@ -195,12 +200,28 @@ def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainCo
     return trained
 
 
+def take_encoder(model: SignXForPose2Gloss, folder: Path) -> None:
+    """Puts all weights of a trained network but its decoder's into `model`.
+
+    Raises:
+        ValueError: `folder` holds no Pose2Gloss, or one of other sizes.
+    """
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"`encoder_from` must be a trained Pose2Gloss's folder, got {str(folder)!r}.")
+    trained = SignXForPose2Gloss.from_pretrained(folder, local_files_only=True).state_dict()
+    theirs = {name: tensor for name, tensor in trained.items() if not name.startswith("decoder.")}
+    own = model.state_dict()
+    if other := [name for name in theirs if name not in own or own[name].shape != theirs[name].shape]:
+        raise ValueError(f"`encoder_from` must have the network's sizes, got others in {folder}: {other[0]}.")
+    model.load_state_dict(theirs, strict=False)
+
+
 def batch_statistics(
     batches: Iterator[Batch], num_batches: int = 16
 ) -> tuple[Float32[np.ndarray, " 1959"], Float32[np.ndarray, " 1959"]]:
     """Mean and deviation of every number over some batches; see `track_statistics`."""
     return track_statistics(
-        clip[mask.bool()].numpy()
+        from_wrists(clip[mask.bool()]).numpy()
         for batch in islice(batches, num_batches)
         for clip, mask in zip(batch["features"], batch["attention_mask"], strict=True)
     )

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from recognizer.configuration_signx import DECODERS, SignXConfig
-from recognizer.modeling_signx import SignXForPose2Gloss, contrastive_loss
-from recognizer.modeling_signx_decoders import ctc_loss, teacher_forcing_ratio, word_match_loss
-from recognizer.tracks import NUM_FEATURES, TRACKS
+from recognizer.modeling_signx import SignXForPose2Gloss, contrastive_loss, from_wrists
+from recognizer.modeling_signx_decoders import ctc_loss, even_pace, teacher_forcing_ratio, word_match_loss
+from recognizer.tracks import HANDS, NUM_FEATURES, TRACKS
 
 TINY = {
     "latent_size": 24,
@@ -142,7 +142,7 @@ def test_two_clips_are_learned_and_read_whichever_tracks_there_are(decoder_type)
     features[1, :, TRACKS["primedepth_depth"]] = torch.nan  # one clip has four tracks
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     torch.manual_seed(0)
-    for _ in range(60):
+    for _ in range(100):
         optimizer.zero_grad()
         model(features, labels=LABELS).loss.backward()
         optimizer.step()
@@ -172,7 +172,29 @@ def test_statistics_standardise():
     mean, std = torch.randn(NUM_FEATURES), torch.rand(NUM_FEATURES) + 0.5
     expected = model(clip(3)).latents
     model.set_statistics(mean.numpy(), std.numpy())
-    torch.testing.assert_close(model(clip(3) * std + mean).latents, expected, rtol=1e-3, atol=1e-4)
+    moved = from_wrists(clip(3)) * std + mean
+    for first, size in HANDS:
+        points = moved[..., first : first + 21 * size].unflatten(-1, (21, size))
+        points[..., 1:, :] += points[..., :1, :]
+    torch.testing.assert_close(model(moved).latents, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_fingers_are_counted_from_their_wrist():
+    features = torch.full((1, NUM_FEATURES), torch.nan)
+    features[:, TRACKS["dwpose"]] = 0
+    first, size = HANDS[1]
+    features[:, first : first + 2 * size] = torch.tensor([0.5, 0.25, 0.6, 0.5])
+    found = from_wrists(features)
+    assert found[0, first : first + 4].tolist() == pytest.approx([0.5, 0.25, 0.1, 0.25])
+    assert not found[:, first + 4 : TRACKS["dwpose"].stop].any()
+    assert found[:, TRACKS["dwpose"].stop :].isnan().all()
+
+
+def test_places_share_the_frames_evenly():
+    given = torch.tensor([[True, True, True], [True, False, False]])
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    assert even_pace(given, mask)[0].tolist() == [1, 3, 5]
+    assert even_pace(given, mask)[1, 0] == 2
 
 
 def test_hard_codebook_takes_the_nearest_entry():

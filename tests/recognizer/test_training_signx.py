@@ -102,6 +102,19 @@ def test_resumed_training_gives_the_same_weights_and_curve(config, tmp_path, mon
         assert len(picture.convert("RGB").getcolors(100_000)) > 4  # white, the grid, and a colour for each loss
 
 
+def test_an_encoder_is_trained_further(config, tmp_path):
+    first, _ = train(replace(config, decoder_type="ctc"))
+    further = replace(config, output_dir=tmp_path / "further", num_steps=1, learning_rate=1e-9, ema_decay=0)
+    further = replace(further, encoder_from=config.output_dir / "model")
+    second, _ = train(further)
+    torch.testing.assert_close(second.encoder_input.weight, first.encoder_input.weight, rtol=0, atol=1e-6)
+    torch.testing.assert_close(second.fusion.mean, first.fusion.mean)
+    with pytest.raises(ValueError, match="`encoder_from` must have the network's sizes, got others in"):
+        train(replace(further, output_dir=tmp_path / "other", network=TINY | {"latent_size": 8}))
+    with pytest.raises(ValueError, match="`encoder_from` must be a trained Pose2Gloss's folder, got"):
+        train(replace(further, output_dir=tmp_path / "none", encoder_from=tmp_path))
+
+
 def test_words_are_composed_of_letters_of_the_training_languages(tmp_path):
     config = Pose2GlossTrainConfig(
         output_dir=tmp_path / "run",
