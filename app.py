@@ -605,7 +605,11 @@ def main() -> None:
     demo = build_demo(tools)
     gc.freeze()  # imageio collects garbage whenever it closes a video: spare it what was loaded
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that results are cleared away then, too
-    launch(demo, server_name=arguments.host, server_port=arguments.port, **login(os.environ.get("SIGNLOOP_PASSWORD")))
+    where = {"server_name": arguments.host, "server_port": arguments.port}
+    asked = login(os.environ.get("SIGNLOOP_PASSWORD"))
+    address = launch(demo, prevent_thread_lock=True, quiet=True, **where, **asked)  # Gradio would offer a public link
+    print(f"SignLoop's page is at {address} until Ctrl-C.", flush=True)
+    demo.block_thread()
 
 
 if __name__ == "__main__":

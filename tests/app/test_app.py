@@ -318,19 +318,25 @@ def test_text_stands_out(scheme):
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
-def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch):
+def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch, capsys):
     served = []
-    monkeypatch.setattr(app, "build_demo", lambda tools: tools)
+
+    def launch(demo, *, server_name, server_port, **_) -> str:
+        served.append((server_name, server_port))
+        return "http://there/"
+
+    monkeypatch.setattr(app, "build_demo", lambda tools: SimpleNamespace(block_thread=lambda: None))
     monkeypatch.setattr(app, "Tools", lambda **parts: parts)
     monkeypatch.setattr(app, "load_judges", lambda name: SimpleNamespace(recognizer=None, estimator=None))
-    monkeypatch.setattr(app, "launch", lambda demo, **options: served.append(options))
+    monkeypatch.setattr(app, "launch", launch)
     monkeypatch.setattr(app.gc, "freeze", lambda: None)
     monkeypatch.setattr(app.signal, "signal", lambda *_: None)
     monkeypatch.setattr("sys.argv", ["app.py"])
     app.main()
     monkeypatch.setattr("sys.argv", ["app.py", "--host", "0.0.0.0", "--port", "80"])
     app.main()
-    assert served == [{"server_name": "127.0.0.1", "server_port": None}, {"server_name": "0.0.0.0", "server_port": 80}]
+    assert served == [("127.0.0.1", None), ("0.0.0.0", 80)]
+    assert capsys.readouterr().out == 2 * "SignLoop's page is at http://there/ until Ctrl-C.\n"
 
 
 def test_a_clip_is_read(demo, clip):
@@ -348,7 +354,7 @@ def test_a_shard_is_looked_through(demo, tmp_path):
     assert said.endswith("Clips: 3, rejected: 0. Repaired: 4 kinds of defects.")
     page = (Path(last["kept"]) / "report" / "index.html").read_text(encoding="utf-8")
     text = " ".join(words(page).split())
-    assert "1 caption make 1 clip" in text
+    assert "1 caption, made into 1 clip" in text
     assert "hands given to the wrong person (hands-1) in 35 frames" in text
     assert DEFECTS.keys() == VERSIONS.keys()
 
@@ -495,7 +501,7 @@ def test_a_store_is_looked_through_as_its_shard_is(demo, tmp_path):
     *_, last = press(demo, "explore", file=str(example_store(tmp_path)))
     assert words(last["status"]).endswith("Clips: 3, rejected: 0. Repaired: 4 kinds of defects.")
     text = " ".join(words((Path(last["kept"]) / "report" / "index.html").read_text(encoding="utf-8")).split())
-    assert "1 caption make 1 clip" in text
+    assert "1 caption, made into 1 clip" in text
     shown = html.unescape(re.findall(r"<code>(.*)</code>", last["result"], re.DOTALL)[0])
     assert shown == "unzip example-store.zip -d store\nsignloop inspect store --sheet sheet.png"
 
