@@ -104,8 +104,8 @@ def length_only(config: Pose2GlossTrainConfig, clips: Sequence[TrackClip]) -> li
     return [("E",) * max(round(slope * len(clip.features) + offset), 1) for clip in clips]
 
 
-def words(output: Path, config: Pose2GlossTrainConfig, further_steps: int) -> dict:
-    """The comparison on words, beside baselines and the sign recognizer's network."""
+def words(output: Path, config: Pose2GlossTrainConfig, further_steps: int, *, alike: bool) -> dict:
+    """The comparison on words, beside baselines: if `alike`, also the sign recognizer's network trained alike."""
     clips = spelled_clips(config.validation_languages, max_letters=config.max_letters)
     references = [(clip.name[:3], "".join(clip.glosses)) for clip in clips]
 
@@ -117,10 +117,10 @@ def words(output: Path, config: Pose2GlossTrainConfig, further_steps: int) -> di
     rows = compare(output, config, further_steps, ALPHABET, lambda: word_source(config), features, figures)
     rows.append({"decoder": "length only", **figures(length_only(config, clips))})
     poses = [spell(word, language) for language, word in references]
-    for name, folder in (
-        ("sign recognizer, trained alike", sign_recognizer(output, config)),
-        ("shipped sign recognizer, trained on these letters too", None),
-    ):
+    recognizers: dict[str, Path | None] = {"shipped sign recognizer, trained on these letters too": None}
+    if alike:
+        recognizers["sign recognizer, trained alike"] = sign_recognizer(output, config)
+    for name, folder in recognizers.items():
         recognizer = load_recognizer(folder)
 
         def read(clip, recognizer=recognizer):
@@ -223,6 +223,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="folder of the trained networks")
     parser.add_argument("--words18", type=Path, help="keypoints.npz of isl18")
     parser.add_argument("--steps", type=int, help="of training, instead of the preset's")
+    parser.add_argument("--sign-recognizer", action="store_true", help="train that network on the same words, too")
     parser.add_argument("--further-steps", type=int, default=600, help="of the decoders that go on from CTC's encoder")
     parser.add_argument("--isolated-steps", type=int, default=400, help="of all three for isolated words")
     arguments = parser.parse_args()
@@ -231,7 +232,7 @@ def main() -> None:
     config = replace(config, num_steps=arguments.steps or config.num_steps)
     further = arguments.further_steps
     result = {"steps": config.num_steps, "further_steps": further}
-    result["words"] = words(arguments.output / "words", config, further)
+    result["words"] = words(arguments.output / "words", config, further, alike=arguments.sign_recognizer)
     if arguments.words18:
         config = replace(config, num_steps=arguments.isolated_steps, network={**config.network, "max_glosses": 1})
         result["isolated_steps"] = config.num_steps
