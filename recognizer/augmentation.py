@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch.nn import functional as F
 
 from poses.keypoints import HAND, HAND_BONES, PARTS
@@ -163,14 +163,29 @@ def stretch_time(
     return sample_frames(keypoints, confidence, times * (frames - 1))
 
 
+def either_may_lead(
+    keypoints: Float[torch.Tensor, "batch frames points 2"], confidence: Float[torch.Tensor, "batch frames points"]
+) -> Bool[torch.Tensor, " batch"]:
+    """Whether both hands sign so alike that chance says which of them `leads_with_left` takes to lead.
+
+    Of the clips of one gloss, by one signer, nearly all or nearly none are.
+    """
+    amounts = []
+    for hand in (_RIGHT_HAND, _LEFT_HAND):
+        seen = (confidence[:, :, hand] > 0).float().mean(dim=-1) >= 0.5
+        amounts.append((seen * (1.5 - keypoints[:, :, hand.start, 1]).clamp(0, 1)).sum(dim=1))
+    more = torch.maximum(*amounts)
+    return (torch.minimum(*amounts) >= 0.75 * more) & (more > 0)
+
+
 def flip(
     keypoints: Float[torch.Tensor, "batch frames points 2"],
     confidence: Float[torch.Tensor, "batch frames points"],
     generator: torch.Generator,
     *,
-    share: float,
+    share: Float[torch.Tensor, " batch"] | float,
 ) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
-    """Makes left-handed signers of a share of the clips: of a sign of two hands either may be taken to lead."""
+    """Exchanges left and right in a share of the clips, or in each with a probability of its own."""
     flipped = torch.rand(len(keypoints), generator=generator) < share
     mirrored = keypoints[:, :, _MIRRORED] * torch.tensor([-1.0, 1.0])
     keypoints = torch.where(flipped[:, None, None, None], mirrored, keypoints)

@@ -140,6 +140,8 @@ def word_features(
     keypoints: Float[torch.Tensor, "batch frames points 2"],
     confidence: Float[torch.Tensor, "batch frames points"],
     mask: Bool[torch.Tensor, "batch frames"],
+    *,
+    hand_pairs: bool = False,
 ) -> Float[torch.Tensor, "batch frames features"]:
     """Features of every frame of one sign: both hands' shapes, where they are from shoulders and nose, how they move.
 
@@ -150,11 +152,12 @@ def word_features(
         keypoints: `BODY_POINTS`, right hand, left hand, in shoulder widths from between the shoulders.
         confidence: 0 where a point is not seen.
         mask: Frames that are no padding.
+        hand_pairs: Add `pair_features`.
     """
     nose = BODY_POINTS.index("nose")
     num_frames = mask.sum(dim=1)[:, None, None]
     face = fill_gaps(keypoints[:, :, nose], confidence[:, :, nose] > 0)
-    parts, places = [], []
+    parts, places, fingers = [], [], []
     for number, side in enumerate(("right", "left")):
         first, wrist = len(BODY_POINTS) + number * len(HAND), BODY_POINTS.index(f"{side}_wrist")
         hand = keypoints[:, :, first : first + len(HAND)]
@@ -178,23 +181,60 @@ def word_features(
             3 * _movement(tips.flatten(-2), mask),
         ]
         places.append((place, moving))
+        fingers.append((tips, shown[..., None, None]))
     both = (places[0][1] & places[1][1])[..., None]
-    return torch.cat([*parts, (places[0][0] - places[1][0]) * both], dim=-1)
+    apart = (places[0][0] - places[1][0]) * both
+    parts.append(apart)
+    if hand_pairs:
+        between_tips = (fingers[0][0] - fingers[1][0]) * (fingers[0][1] & fingers[1][1])
+        parts += [both.to(apart.dtype), pair_features(apart, between_tips, mask)]
+    return torch.cat(parts, dim=-1)
+
+
+def pair_features(
+    apart: Float[torch.Tensor, "batch frames 2"],
+    between_tips: Float[torch.Tensor, "batch frames fingers 2"],
+    mask: Bool[torch.Tensor, "batch frames"],
+) -> Float[torch.Tensor, "batch frames features"]:
+    """How two hands are to each other, and whether they close or part: what large, small and get differ in.
+
+    Args:
+        apart: From the wrist of one hand to the other's, zeros where either is not there.
+        between_tips: From each fingertip of one hand to the other's, likewise.
+        mask: Frames that are no padding.
+    """
+    distance = apart.norm(dim=-1, keepdim=True)
+    mean = distance.sum(dim=1, keepdim=True) / mask.sum(dim=1)[:, None, None]
+    vector = torch.cat([apart, distance], dim=-1)
+    return torch.cat(
+        [
+            distance,
+            (distance - mean) * mask[..., None],
+            apart / (distance + 0.05),
+            3 * _movement(vector, mask),
+            _movement(vector, mask, reach=3),
+            between_tips.flatten(-2),
+            between_tips.norm(dim=-1),
+        ],
+        dim=-1,
+    )
 
 
 def _movement(
-    values: Float[torch.Tensor, "batch frames features"], mask: Bool[torch.Tensor, "batch frames"]
+    values: Float[torch.Tensor, "batch frames features"], mask: Bool[torch.Tensor, "batch frames"], reach: int = 1
 ) -> Float[torch.Tensor, "batch frames features"]:
-    """From the frame before to the one after; none at both ends."""
+    """From `reach` frames before to as many after; none at both ends."""
     movement = torch.zeros_like(values)
-    movement[:, 1:-1] = (values[:, 2:] - values[:, :-2]) * mask[:, 2:, None]
+    if values.shape[1] > 2 * reach:
+        moved = values[:, 2 * reach :] - values[:, : -2 * reach]
+        movement[:, reach:-reach] = moved * mask[:, 2 * reach :, None]
     return movement
 
 
 def _num_features(config: SignRecognizerConfig) -> int:
     nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS)
     if config.word_features:
-        return word_features(*nothing, torch.ones(1, 3, dtype=torch.bool)).shape[-1]
+        return word_features(*nothing, torch.ones(1, 3, dtype=torch.bool), hand_pairs=config.hand_pairs).shape[-1]
     return pose_features(*nothing).shape[-1]
 
 
@@ -272,7 +312,7 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
         keypoints = torch.where(mask[..., None, None], keypoints, 0)
         confidence = torch.where(mask[..., None], confidence, 0)
         if self.config.word_features:
-            features = word_features(keypoints, confidence, mask)
+            features = word_features(keypoints, confidence, mask, hand_pairs=self.config.hand_pairs)
         else:
             features = pose_features(keypoints, confidence)
         features = self.feature_dropout(features)

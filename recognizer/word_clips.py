@@ -11,14 +11,14 @@ from jaxtyping import Float, Int
 
 from poses.formats.mediapipe import holistic_to_dwpose
 from poses.sequence import PoseFileError, PoseSequence
-from recognizer.augmentation import Disturbance, augment, flip, stretch_time
+from recognizer.augmentation import Disturbance, augment, either_may_lead, flip, stretch_time
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 
 NO_GLOSS = "-"
 """The gloss of clips in which nothing is signed; label 0 of a recognizer of whole clips."""
 
 FLIPPED = 0.5
-"""Share of training clips whose left and right are exchanged."""
+"""Share of training clips whose left and right are exchanged, of those in which either hand may be taken to lead."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,11 @@ def clip_batches(clips: NormalizedClips, *, batch_size: int, seed: int) -> Itera
     """
     generator = torch.Generator().manual_seed(seed)
     weights = torch.bincount(clips.labels).clamp(min=1)[clips.labels] ** -0.5
+    flipped = FLIPPED * either_may_lead(clips.keypoints, clips.confidence)
     while True:
         chosen = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
         keypoints, confidence = clips.keypoints[chosen], clips.confidence[chosen]
         keypoints, confidence = stretch_time(keypoints, confidence, generator)
-        keypoints, confidence = flip(keypoints, confidence, generator, share=FLIPPED)
+        keypoints, confidence = flip(keypoints, confidence, generator, share=flipped[chosen])
         keypoints, confidence = augment(keypoints, confidence, generator, OTHER_SESSIONS)
         yield {"keypoints": keypoints, "confidence": confidence, "labels": clips.labels[chosen]}

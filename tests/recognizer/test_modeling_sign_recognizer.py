@@ -8,6 +8,7 @@ from recognizer.modeling_sign_recognizer import (
     SignRecognizerForSequenceClassification,
     fill_gaps,
     hand_features,
+    pair_features,
     pose_features,
     word_features,
 )
@@ -27,7 +28,7 @@ def model():
 
 @pytest.fixture
 def classifier():
-    config = tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"}, word_features=True)
+    config = tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"}, word_features=True, hand_pairs=True)
     return SignRecognizerForSequenceClassification(config).eval()
 
 
@@ -146,7 +147,7 @@ def test_gaps_are_filled_from_the_nearest_frames_that_are_seen():
 
 
 def features_of_words(keypoints, confidence):
-    return word_features(keypoints, confidence, torch.ones(confidence.shape[:2], dtype=torch.bool))
+    return word_features(keypoints, confidence, torch.ones(confidence.shape[:2], dtype=torch.bool), hand_pairs=True)
 
 
 def test_word_features_do_not_say_how_a_signer_sits():
@@ -168,6 +169,15 @@ def test_a_hand_that_is_lost_for_a_frame_is_where_its_wrist_is_seen():
     confidence[:, 1, 7:28] = 0
     keypoints[:, 1, 7:28] = 9
     torch.testing.assert_close(features_of_words(keypoints, confidence), whole)
+
+
+def test_hands_that_part_are_told_from_hands_that_close():
+    apart = torch.stack([torch.linspace(1, 2, 8), torch.zeros(8)], dim=-1)[None]
+    tips, mask = torch.zeros(1, 8, 5, 2), torch.ones(1, 8, dtype=torch.bool)
+    parting, closing = pair_features(apart, tips, mask), pair_features(apart.flip(1), tips, mask)
+    assert parting.shape == (1, 8, 25)
+    assert (parting[0, 3:5, 9] > 0).all()  # the distance three frames later, less that three frames before
+    torch.testing.assert_close(parting[..., 4:10].flip(1), -closing[..., 4:10])
 
 
 def test_unseen_hand_has_no_features():

@@ -7,7 +7,7 @@ import torch
 
 from poses.keypoints import PARTS, index
 from poses.sequence import PoseFileError
-from recognizer.augmentation import flip, stretch_time
+from recognizer.augmentation import either_may_lead, flip, stretch_time
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor, sample_frames
 from recognizer.word_clips import WordClip, clip_batches, gloss_name, normalize_clips, read_word_set
 
@@ -139,6 +139,16 @@ def test_flipping_exchanges_sides():
     torch.testing.assert_close(flipped[:, :, 1:4, 1], keypoints[:, :, 4:, 1][:, :, :3])
     torch.testing.assert_close(flip(flipped, sure, generator, share=1.0)[0], keypoints)
     torch.testing.assert_close(flip(keypoints, confidence, generator, share=0.0)[1], confidence)
+    some = flip(keypoints, confidence, generator, share=torch.tensor([0.0, 1.0]))[1]
+    torch.testing.assert_close(some, torch.stack([confidence[0], sure[1]]))
+
+
+def test_either_hand_may_lead_where_both_sign_alike():
+    keypoints, confidence = torch.zeros(4, 8, 49, 2), torch.ones(4, 8, 49)
+    confidence[1, :, 28:] = 0  # a sign of one hand
+    keypoints[2, :, 28:, 1] = 1.2  # whose other hand rests
+    confidence[3, :, 7:] = 0  # no hand at all
+    assert either_may_lead(keypoints, confidence).tolist() == [True, False, False, False]
 
 
 def test_same_seed_gives_the_same_batches(word_set):
