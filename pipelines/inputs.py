@@ -2,15 +2,20 @@
 
 import csv
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
 
 from gen.renderers.base import SignerPicture
 from gen.renderers.pictures import built_in_picture
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from pipelines.progress import Stages
-from poses.estimators import Estimator, extract_poses
+from poses.estimators import Estimator, create_estimator, extract_poses
+from poses.keypoints import PARTS, index
 from poses.sequence import PoseSequence
-from poses.video import read_frames, read_info, read_picture
+from poses.video import check_frame_size, read_frames, read_info, read_picture
 
 CONSENTS = {
     "self": "I am",
@@ -19,6 +24,12 @@ CONSENTS = {
     "public-domain": "Somebody in a picture that is in the public domain",
 }
 """Who may be in a signer's picture: the word that is recorded, and how a person says it."""
+
+MIN_SHOULDERS_PX = 32
+"""Narrower, a hand is a few pixels, and what is rendered from it no hand at all."""
+MIN_CHEST = 0.4
+"""What must be seen below the shoulders, in shoulder widths; a picture cut at the neck shows no arm to draw."""
+SHOULDERS = index("right_shoulder", "left_shoulder")
 
 
 def extract_from_video(path: Path, estimator: Estimator, stages: Stages) -> PoseSequence:
@@ -42,8 +53,10 @@ def load_signer(image: str | None, *, consent: str | None = None, height: int, w
         width: Pixels of the rendered frame.
 
     Raises:
-        ValueError: `image` is neither, nobody is in it, or `consent` does not fit it.
+        ValueError: `image` is neither, it does not show one person from head to chest, `consent` does not fit it, or
+            no frame may have that size.
     """
+    check_frame_size(height, width)
     if image is None or (image in BUILT_IN_SIGNERS and not Path(image).exists()):
         if consent is not None:
             raise ValueError(f"`consent` must be left out where `image` is no picture of your own, got {consent!r}.")
@@ -53,7 +66,57 @@ def load_signer(image: str | None, *, consent: str | None = None, height: int, w
     if consent not in CONSENTS:
         found = "none" if consent is None else repr(consent)
         raise ValueError(f"{path}: `consent` must say who is in it, one of {', '.join(CONSENTS)}, got {found}.")
-    return SignerPicture(picture, extract_poses([picture], fps=1.0, source=path.name), path.name, consent)
+    with closing(create_estimator("mediapipe")) as estimator:
+        return SignerPicture(picture, find_signer(picture, estimator, path), path.name, consent)
+
+
+def find_signer(picture: UInt8[np.ndarray, "height width 3"], estimator: Estimator, path: Path) -> PoseSequence:
+    """Finds the one person in a picture.
+
+    Args:
+        picture: RGB.
+        estimator: Finds one person at a time.
+        path: What errors call the picture.
+
+    Raises:
+        ValueError: Nobody is in it, more than one, or no head with shoulders and chest that is large enough.
+    """
+    poses = extract_poses([picture], fps=1.0, estimator=estimator, source=path.name)
+    right, left = poses.pixels()[0, SHOULDERS]
+    shoulders = float(np.linalg.norm(right - left))
+    if not _shows_signer(poses) or shoulders < MIN_SHOULDERS_PX:
+        raise ValueError(
+            f"{path}: expected a person's face and both shoulders, at least {MIN_SHOULDERS_PX} pixels apart, "
+            f"found shoulders {shoulders:.0f} pixels apart{'' if _shows_signer(poses) else ', or not all of them'}."
+        )
+    chest = (len(picture) - (right[1] + left[1]) / 2) / shoulders
+    if chest < MIN_CHEST:
+        raise ValueError(
+            f"{path}: expected a person down to the chest, at least {MIN_CHEST} shoulder widths below the shoulders, "
+            f"found {max(chest, 0):.2f}."
+        )
+    if _shows_another(picture, poses, shoulders, estimator):
+        raise ValueError(f"{path}: expected one person, found another beside; cut the picture to the one who signs.")
+    return poses
+
+
+def _shows_signer(poses: PoseSequence) -> bool:
+    confidence = poses.confidence[0]
+    return bool((confidence[SHOULDERS] > 0).all() and confidence[PARTS["face"]].any())
+
+
+def _shows_another(picture: np.ndarray, poses: PoseSequence, shoulders: float, estimator: Estimator) -> bool:
+    """Whether somebody not much smaller is found where the first person is painted over."""
+    seen = poses.pixels()[0][poses.confidence[0] > 0]
+    left, top = np.maximum(seen.min(axis=0) - (0.5 * shoulders, 0.8 * shoulders), 0).astype(int)
+    rest = picture.copy()
+    rest[top:, left : int(seen[:, 0].max() + 0.5 * shoulders)] = picture.mean(axis=(0, 1))
+    try:
+        other = extract_poses([rest], fps=1.0, estimator=estimator)
+    except ValueError:  # nobody
+        return False
+    right, left = other.pixels()[0, SHOULDERS]
+    return _shows_signer(other) and bool(np.linalg.norm(right - left) > 0.3 * shoulders)
 
 
 def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:

@@ -311,6 +311,18 @@ def _orientation(path: Path, matrix: bytes | None) -> tuple[bool, int, int]:
     return (True, b, c) if b else (False, d, a)
 
 
+def check_frame_size(height: int, width: int) -> None:
+    """Refuses frames that no picture or video here may have.
+
+    Raises:
+        ValueError: A side is not 16 to 8192 pixels.
+    """
+    if not (MIN_SIZE_PX <= width <= MAX_SIZE_PX and MIN_SIZE_PX <= height <= MAX_SIZE_PX):
+        raise ValueError(
+            f"`height` and `width` must be {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels, got {height} and {width}."
+        )
+
+
 def _check_size(path: Path, width: int, height: int) -> None:
     if not (MIN_SIZE_PX <= width <= MAX_SIZE_PX and MIN_SIZE_PX <= height <= MAX_SIZE_PX):
         raise ValueError(

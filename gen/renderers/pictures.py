@@ -74,8 +74,17 @@ def _standing(body: Body, height: int, width: int) -> PoseSequence:
     return PoseSequence(keypoints, confidence, 25.0, width, height, "a signer at rest")
 
 
+def _top_of_head(poses: PoseSequence) -> float:
+    """Where the hair ends, as a share of the picture's height; infinite where head or shoulders are not seen."""
+    nose, *shoulders = index("nose", "right_shoulder", "left_shoulder")
+    if not (poses.confidence[0, [nose, *shoulders]] > 0).all():
+        return np.inf
+    pixels = poses.pixels()[0]
+    return float(pixels[nose, 1] - 0.75 * np.linalg.norm(np.subtract(*pixels[shoulders]))) / poses.height
+
+
 def fit_picture(signer: SignerPicture, height: int, width: int) -> SignerPicture:
-    """Scales and crops a picture to fill a frame, with the signer in the middle.
+    """Scales and crops a picture to fill a frame, with the signer in the middle and the head inside.
 
     Args:
         signer: Any size.
@@ -97,7 +106,7 @@ def fit_picture(signer: SignerPicture, height: int, width: int) -> SignerPicture
     image = cv2.resize(signer.image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     middle = signer.poses.keypoints[0, anchors][seen].mean(axis=0) * size
     left = int(np.clip(middle[0] - width / 2, 0, size[0] - width))
-    top = int(np.clip(middle[1] - 0.4 * height, 0, size[1] - height))
+    top = int(np.clip(min(middle[1] - 0.4 * height, _top_of_head(signer.poses) * size[1]), 0, size[1] - height))
     pixels = signer.poses.keypoints * np.array(size, np.float32) - np.array([left, top], np.float32)
     keypoints = (pixels / np.array([width, height], np.float32)).astype(np.float32)
     keypoints[signer.poses.confidence == 0] = 0

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -52,20 +53,38 @@ class SignerSmallRenderer:
         picture = self._picture(signer, poses.height, poses.width)
         if self._pipeline is None:
             self._pipeline = load_pipeline(self.weights)
-        yield from self._pipeline.stream(
-            poses,
-            picture.image,
-            picture.poses,
+        multiple = self._pipeline.unet.size_multiple
+        frames = self._pipeline.stream(
+            _widen(poses, multiple),
+            _pad(picture.image, multiple),
+            _widen(picture.poses, multiple),
             num_inference_steps=self.default_num_inference_steps
             if num_inference_steps is None
             else num_inference_steps,
             generator=torch.Generator().manual_seed(seed),
         )
+        for frame in frames:
+            yield frame[: poses.height, : poses.width]
 
     def _picture(self, signer: SignerPicture | None, height: int, width: int) -> SignerPicture:
         if signer is None:
             return built_in_picture(DEFAULT_SIGNER, height, width)
         return fit_picture(signer, height, width)
+
+
+def _pad(
+    image: UInt8[np.ndarray, "height width 3"], multiple: int
+) -> UInt8[np.ndarray, "padded_height padded_width 3"]:
+    """Repeats the last row and column until both sides are multiples."""
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
+
+
+def _widen(poses: PoseSequence, multiple: int) -> PoseSequence:
+    """The same points in a frame that goes on to the right and below until both sides are multiples."""
+    height, width = (size + -size % multiple for size in (poses.height, poses.width))
+    shrunk = np.array([poses.width / width, poses.height / height], np.float32)
+    return replace(poses, keypoints=poses.keypoints * shrunk, height=height, width=width)
 
 
 def load_pipeline(weights: str) -> SignerVideoPipeline:

@@ -9,7 +9,7 @@ from gen.pipeline_signer import SignerVideoPipeline
 from gen.renderers import RENDERERS, Placement, SignerPicture, create_renderer
 from gen.renderers.pictures import built_in_picture, fit_picture
 from gen.renderers.placing import place_over
-from gen.renderers.signer_small import load_pipeline
+from gen.renderers.signer_small import SignerSmallRenderer, load_pipeline
 from poses.keypoints import index
 
 
@@ -81,3 +81,24 @@ def test_a_picture_is_cut_around_the_signer(picture):
     neck = index("neck")
     assert abs(cut.poses.keypoints[0, neck, 0] - 0.5) < 0.02
     np.testing.assert_allclose(cut.poses.pixels()[0, neck, 1], picture.poses.pixels()[0, neck, 1], atol=1)
+
+
+def test_a_tall_picture_keeps_the_head(picture):
+    pixels = picture.poses.pixels()[0, index("nose", "right_shoulder", "left_shoulder")]
+    hair = pixels[0, 1] - 0.75 * np.linalg.norm(pixels[1] - pixels[2])
+    tall = np.concatenate([np.zeros((40, 64, 3), np.uint8), picture.image, np.zeros((200, 64, 3), np.uint8)])
+    keypoints = picture.poses.keypoints * [1, 64 / 304] + [0, 40 / 304]
+    keypoints[picture.poses.confidence == 0] = 0
+    poses = replace(picture.poses, keypoints=keypoints.astype(np.float32), height=304)
+    cut = fit_picture(SignerPicture(tall, poses, "tall.png"), 64, 64)
+    moved = cut.poses.pixels()[0, index("nose"), 1] - pixels[0, 1]
+    assert hair + moved >= -1  # rows are whole
+
+
+def test_any_size_is_rendered(unet, driving, picture, tmp_path):
+    SignerVideoPipeline(unet, FlowMatchEulerDiscreteScheduler()).save_pretrained(tmp_path)
+    renderer = SignerSmallRenderer(str(tmp_path))
+    placed = renderer.place(driving, picture, height=50, width=70)(driving)
+    frames = list(renderer.render(placed, picture))
+    assert len(frames) == len(driving)
+    assert {frame.shape for frame in frames} == {(50, 70, 3)}
