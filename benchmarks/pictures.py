@@ -89,12 +89,36 @@ def pick(video: Path, numbers: list[int]) -> Iterator[Picture]:
 
 
 def write_gif(folder: Path, path: Path) -> None:
-    """The comparison at half its frame rate, since a GIF must stay small."""
-    frames = [Image.fromarray(frame) for frame in read_frames(folder / "comparison.mp4")][::2]
-    fps = json.loads((folder / "report.json").read_text(encoding="utf-8"))["input"]["fps"]
-    small = [frame.resize((frame.width * 3 // 4, frame.height * 3 // 4), Image.Resampling.LANCZOS) for frame in frames]
-    few = [frame.quantize(96, dither=Image.Dither.NONE) for frame in small]
-    few[0].save(path, save_all=True, append_images=few[1:], duration=round(2000 / fps), loop=0, optimize=True)
+    """The comparison above what was read meanwhile, at half its frame rate, since a GIF must stay small."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    frames = [
+        with_letters(frame, number, report)
+        for number, frame in enumerate(read_frames(folder / "comparison.mp4"))
+        if number % 2 == 0
+    ]
+    beside = Image.fromarray(np.hstack([np.asarray(frame) for frame in frames[::4]]))
+    palette = beside.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4)  # one for all, or colours would flicker
+    few = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    duration = round(2000 / report["input"]["fps"])
+    few[0].save(path, save_all=True, append_images=few[1:], duration=duration, loop=0, optimize=True)
+
+
+def with_letters(frame: Picture, number: int, report: dict) -> Image.Image:
+    """A frame of the comparison at three quarters, above what was signed up to it and what was read of that."""
+    height, width = (side * 3 // 4 for side in frame.shape[:2])
+    page = Image.new("RGB", (width, height + CAPTION_PX), PAPER)
+    page.paste(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS))
+    draw, bold, small = ImageDraw.Draw(page), ImageFont.load_default(22), ImageFont.load_default(14)
+    line, half = height + CAPTION_PX / 2, width / 2
+    for left, name in ((0, "signed"), (half, "read from the render")):
+        draw.text((left + half / 2 - 8, line), name, SOFT, small, anchor="rm")
+    begun = [span for span in report["reference_glosses"] if span["start"] <= number]
+    for column, span in enumerate(begun):
+        read = read_during(span, report["render_reading"]["glosses"])
+        x = half / 2 + 8 + 24 * column
+        draw.text((x, line), span["gloss"], INK, bold, anchor="lm")
+        draw.text((half + x, line), read or "-", INK if read == span["gloss"] else BAD, bold, anchor="lm")
+    return page
 
 
 def draw_presets(folder: Path) -> Image.Image:
