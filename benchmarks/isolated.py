@@ -112,7 +112,7 @@ class Run:
 def both_ways(system: str, sets: Sets, config: WordTrainConfig, left_out: Sequence[int] = ()) -> list[Run]:
     """Trains a system on each session in turn, without some labels, and reads the other session."""
     kept = np.array([label for label in range(len(sets.glosses)) if label not in left_out])
-    network = SignRecognizerConfig(word_features=True, hand_pairs=True, id2label=dict(enumerate(sets.glosses)))
+    network = SignRecognizerConfig(word_features=True, id2label=dict(enumerate(sets.glosses)))
     runs = []
     for session, learned in DIRECTIONS:
         train, known, test = sets.part(session, learned)

@@ -54,8 +54,6 @@ class SignRecognizerConfig(GlossConfig):
         The blank of CTC, which also pads labels.
     word_features (`bool`, *optional*, defaults to `False`):
         Whether the network reads `word_features`, which say nothing of how a signer sits, or `pose_features`.
-    hand_pairs (`bool`, *optional*, defaults to `False`):
-        Whether `word_features` also say how the two hands are to each other, and whether they close or part.
     classifier_dropout (`float`, *optional*, defaults to 0.2):
         Dropout ahead of the classifier of whole clips.
     label_smoothing (`float`, *optional*, defaults to 0.1):
@@ -80,7 +78,6 @@ class SignRecognizerConfig(GlossConfig):
     frame_loss_weight: float | int = 1.0
     pad_token_id: int = 0
     word_features: bool = False
-    hand_pairs: bool = False
     classifier_dropout: float | int = 0.2
     label_smoothing: float | int = 0.1
     temperature: float | int = 1.0

@@ -140,8 +140,6 @@ def word_features(
     keypoints: Float[torch.Tensor, "batch frames points 2"],
     confidence: Float[torch.Tensor, "batch frames points"],
     mask: Bool[torch.Tensor, "batch frames"],
-    *,
-    hand_pairs: bool = False,
 ) -> Float[torch.Tensor, "batch frames features"]:
     """Features of every frame of one sign: both hands' shapes, where they are from shoulders and nose, how they move.
 
@@ -152,7 +150,6 @@ def word_features(
         keypoints: `BODY_POINTS`, right hand, left hand, in shoulder widths from between the shoulders.
         confidence: 0 where a point is not seen.
         mask: Frames that are no padding.
-        hand_pairs: Add `pair_features`.
     """
     nose = BODY_POINTS.index("nose")
     num_frames = mask.sum(dim=1)[:, None, None]
@@ -184,11 +181,8 @@ def word_features(
         fingers.append((tips, shown[..., None, None]))
     both = (places[0][1] & places[1][1])[..., None]
     apart = (places[0][0] - places[1][0]) * both
-    parts.append(apart)
-    if hand_pairs:
-        between_tips = (fingers[0][0] - fingers[1][0]) * (fingers[0][1] & fingers[1][1])
-        parts += [both.to(apart.dtype), pair_features(apart, between_tips, mask)]
-    return torch.cat(parts, dim=-1)
+    between_tips = (fingers[0][0] - fingers[1][0]) * (fingers[0][1] & fingers[1][1])
+    return torch.cat([*parts, apart, both.to(apart.dtype), pair_features(apart, between_tips, mask)], dim=-1)
 
 
 def pair_features(
@@ -234,7 +228,7 @@ def _movement(
 def _num_features(config: SignRecognizerConfig) -> int:
     nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS)
     if config.word_features:
-        return word_features(*nothing, torch.ones(1, 3, dtype=torch.bool), hand_pairs=config.hand_pairs).shape[-1]
+        return word_features(*nothing, torch.ones(1, 3, dtype=torch.bool)).shape[-1]
     return pose_features(*nothing).shape[-1]
 
 
@@ -312,7 +306,7 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
         keypoints = torch.where(mask[..., None, None], keypoints, 0)
         confidence = torch.where(mask[..., None], confidence, 0)
         if self.config.word_features:
-            features = word_features(keypoints, confidence, mask, hand_pairs=self.config.hand_pairs)
+            features = word_features(keypoints, confidence, mask)
         else:
             features = pose_features(keypoints, confidence)
         features = self.feature_dropout(features)

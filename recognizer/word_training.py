@@ -67,7 +67,7 @@ def train_words(
     glosses = sorted({clip.gloss for clip in clips} - {NO_GLOSS})
     if len(glosses) < 2:
         raise ValueError(f"`clips` must show at least two glosses, got {', '.join(glosses) or 'none'}.")
-    network = model_config or SignRecognizerConfig(word_features=True, hand_pairs=True)
+    network = model_config or SignRecognizerConfig(word_features=True)
     network.id2label = dict(enumerate((NO_GLOSS, *glosses)))
     network.label2id = {gloss: label for label, gloss in network.id2label.items()}
     processor = SignRecognizerProcessor(num_frames=NUM_FRAMES)

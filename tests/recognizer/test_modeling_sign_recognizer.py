@@ -28,7 +28,7 @@ def model():
 
 @pytest.fixture
 def classifier():
-    config = tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"}, word_features=True, hand_pairs=True)
+    config = tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"}, word_features=True)
     return SignRecognizerForSequenceClassification(config).eval()
 
 
@@ -147,7 +147,7 @@ def test_gaps_are_filled_from_the_nearest_frames_that_are_seen():
 
 
 def features_of_words(keypoints, confidence):
-    return word_features(keypoints, confidence, torch.ones(confidence.shape[:2], dtype=torch.bool), hand_pairs=True)
+    return word_features(keypoints, confidence, torch.ones(confidence.shape[:2], dtype=torch.bool))
 
 
 def test_word_features_do_not_say_how_a_signer_sits():
