@@ -1,0 +1,94 @@
+"""Isolated words, to choose features, augmentation and steps by: every word is read of the signer who did not show it.
+
+`python -m benchmarks.isolated_choices DATA` prints one JSON line. Half of the words that both main signers of asl16
+sign are learned from thirty takes in a row of the one, half from such takes of the other, beside one session of isl18;
+each is then read of the signer that it was not learned from. A network that reads who signs, or how takes were
+recorded, so reads wrongly, as it does where the session changes. The other session of isl18 takes no part.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.isolated import SESSIONS, fit, read_sets
+from benchmarks.word_sets import SETS
+from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+from recognizer.word_clips import NormalizedClips
+from recognizer.word_training import WordTrainConfig, classify
+
+SIGNERS = ("cam", "danial")
+TAKES = 30
+"""Takes that were recorded in a row."""
+
+
+def read_takes(data: Path) -> np.ndarray:
+    """The number of the row of takes that each clip is from, in the order of `read_sets`."""
+    numbers = []
+    for folder in SETS:
+        with np.load(data / folder / "keypoints.npz", allow_pickle=False) as arrays:
+            numbers.append(arrays["seq"] // TAKES)
+    return np.concatenate(numbers)
+
+
+def crossed(clips: NormalizedClips, takes: np.ndarray, draw: int) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of what is learned and what is read.
+
+    Args:
+        clips: Of both sets.
+        takes: See `read_takes`.
+        draw: Chooses who shows which word, and in which takes; two in a row exchange the signers and the sessions.
+    """
+    signers, labels = np.array(clips.signers), clips.labels.numpy()
+    rng = np.random.default_rng(draw // 2)
+    words = [
+        label
+        for label in np.unique(labels[labels > 0])
+        if all((signers[labels == label] == who).any() for who in SIGNERS)
+    ]
+    learned = signers == SESSIONS[draw % 2]
+    read = np.zeros(len(labels), bool)
+    for number, word in enumerate(rng.permutation(words)):
+        shown = (labels == word) & (signers == SIGNERS[(number + draw) % 2])
+        learned |= shown & (takes == rng.choice(np.unique(takes[shown])))
+        read |= (labels == word) & (signers == SIGNERS[(number + draw + 1) % 2])
+    return learned, read
+
+
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over words of the share that is read rightly where only these words are possible."""
+    words = np.unique(labels)
+    right = words[logits[:, words].argmax(axis=1)] == labels
+    return float(np.mean([right[labels == word].mean() for word in words]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--systems", nargs="+", default=["ours", "spoter"])
+    parser.add_argument("--steps", type=int, default=WordTrainConfig.num_steps)
+    parser.add_argument("--draws", type=int, default=4)
+    arguments = parser.parse_args()
+    sets, takes = read_sets(arguments.data), read_takes(arguments.data)
+    network = SignRecognizerConfig(word_features=True, id2label=dict(enumerate(sets.glosses)))
+    result: dict = {"steps": arguments.steps}
+    for system in arguments.systems:
+        shares = []
+        for draw in range(arguments.draws):
+            learned, read = crossed(sets.words, takes, draw)
+            with tempfile.TemporaryDirectory() as folder:
+                config = WordTrainConfig(output_dir=Path(folder), num_steps=arguments.steps, seed=draw)
+                model = fit(system, sets.words[learned], config, network)
+            test = sets.words[read]
+            shares.append(accuracy(classify(test, model), test.labels.numpy()))
+            print(system, draw, shares[-1], file=sys.stderr)
+        result[system] = {"mean": float(np.mean(shares)), "draws": shares}
+    json.dump(result, sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()
