@@ -125,7 +125,8 @@ def main() -> None:
         config = replace(config, num_steps=arguments.steps or config.num_steps)
         result["synthetic"] = ablation(arguments.output / "synthetic", config, read_track_clips(arguments.synthetic))
     if arguments.letters:
-        config = preset("signx-quick")  # each clip shows one letter, where CTC learns to say nothing for hundreds of steps
+        # Of diffusion: CTC says nothing for hundreds of steps, and with one letter a clip there is nothing to align.
+        config = preset("signx-quick")
         config = replace(config, num_steps=arguments.steps or config.num_steps)
         result["letters"] = ablation(arguments.output / "letters", config, real_letters())
     json.dump(result, sys.stdout)
