@@ -17,6 +17,7 @@ from gen.models.signer_unet import SignerUNet
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
 from poses import PoseSequence
+from poses.bounds import check_at_least
 
 
 @dataclass
@@ -118,10 +119,8 @@ class SignerVideoPipeline(DiffusionPipeline):
                     f"`{name}` must be placed in the image's frame of {width} x {height}, "
                     f"got {value.width} x {value.height}."
                 )
-        if num_inference_steps < 1:
-            raise ValueError(f"`num_inference_steps` must be at least 1, got {num_inference_steps}.")
-        if window < 2:
-            raise ValueError(f"`window` must be at least 2, got {window}.")
+        check_at_least(1, num_inference_steps=num_inference_steps)
+        check_at_least(2, window=window)
 
     def prepare_noise(self, height: int, width: int, generator: torch.Generator | None) -> torch.Tensor:
         """One frame of noise, which every frame of the video starts from: grain that doesn't flicker."""

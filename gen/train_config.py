@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gen.losses import STRUCTURE_WINDOW
+from poses.bounds import check_at_least
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,21 @@ class RendererTrainConfig:
     """Steps between checkpoints and sample grids."""
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "gradient_accumulation", "num_frames", "crop_size", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
-        if self.crop_size < STRUCTURE_WINDOW:
-            raise ValueError(f"`crop_size` must be at least {STRUCTURE_WINDOW}, got {self.crop_size}.")
-        for name in ("structure_weight", "adversarial_weight", "lora_rank"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)}.")
+        check_at_least(
+            1,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            gradient_accumulation=self.gradient_accumulation,
+            num_frames=self.num_frames,
+            checkpoint_every=self.checkpoint_every,
+        )
+        check_at_least(STRUCTURE_WINDOW, crop_size=self.crop_size)
+        check_at_least(
+            0,
+            structure_weight=self.structure_weight,
+            adversarial_weight=self.adversarial_weight,
+            lora_rank=self.lora_rank,
+        )
         for name in ("full_noise", "known_frame", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")

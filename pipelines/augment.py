@@ -39,6 +39,7 @@ from pipelines.render import describe_render, render_video
 from pipelines.report.training_set import write_set_page
 from pipelines.variation import Change, change_poses, draw_change, move_camera
 from pipelines.variation_limits import Variation
+from poses.bounds import check_at_least
 from poses.io import save_poses
 from poses.sequence import PoseSequence
 
@@ -124,9 +125,7 @@ def run_augmentation(
     Raises:
         ValueError: An argument is wrong, or `output` belongs to something else.
     """
-    for name, value in (("variants", variants), ("candidates", plan.candidates)):
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1, got {value}.")
+    check_at_least(1, variants=variants, candidates=plan.candidates)
     check_format(format)
     renderer = load_renderer(plan.renderer)
     if plan.candidates > 1 and not renderer.default_num_inference_steps:

@@ -35,6 +35,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from poses.bounds import check_at_least
 from poses.files import new_file
 from poses.sequence import PoseFileError
 
@@ -153,8 +154,7 @@ def run_bulk(
         ValueError: An argument is wrong, or `output` belongs to something else or is in use.
         ChildProcessError: A worker was killed. What is done is kept.
     """
-    if workers < 1:
-        raise ValueError(f"`workers` must be at least 1, got {workers}.")
+    check_at_least(1, workers=workers)
     if wrong := next((name for name in items if not _NAME.fullmatch(name)), None):
         raise ValueError(f"{wrong!r}: the name of an item must be letters, digits and ._-, at most 200.")
     sizes = sizes or dict.fromkeys(items, 1)

@@ -25,6 +25,7 @@ from pipelines.estimators import create_estimator
 from pipelines.extraction import find_videos
 from pipelines.inputs import CONSENTS, extract_from_video
 from pipelines.progress import Stages
+from poses.bounds import check_at_least
 from poses.files import new_directory
 from poses.keypoints import PARTS, index
 from poses.sequence import PoseSequence
@@ -63,9 +64,8 @@ class FilmConfig:
     def __post_init__(self):
         if self.consent not in CONSENTS:
             raise ValueError(f"`consent` must be one of {', '.join(CONSENTS)}, got {self.consent or 'none'}.")
-        for name, least in (("num_frames", 1), ("size", 64)):
-            if getattr(self, name) < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {getattr(self, name)}.")
+        check_at_least(1, num_frames=self.num_frames)
+        check_at_least(64, size=self.size)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from gen.signers.body import PARTS, Body, keypoints_of, load_body
 from gen.signers.fit import BodyMotion, Camera, fit_body, pose_vertices
 from gen.signers.raster import rasterize
 from pipelines.bulk import BulkResult, Part, Tell, run_bulk
+from poses.bounds import check_at_least
 from poses.clean import resample
 from poses.fingerspelling import letter_clips, spell
 from poses.formats.mediapipe import POSE_NAMES
@@ -100,9 +101,8 @@ class SyntheticTracksConfig:
     """Processes."""
 
     def __post_init__(self):
-        for name, least in (("train", 1), ("validation", 0), ("max_letters", 1), ("seed", 0), ("workers", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {getattr(self, name)}.")
+        check_at_least(0, validation=self.validation, seed=self.seed)
+        check_at_least(1, train=self.train, max_letters=self.max_letters, workers=self.workers)
 
 
 def make_tracks(config: SyntheticTracksConfig) -> BulkResult:

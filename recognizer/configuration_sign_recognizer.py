@@ -5,6 +5,8 @@ from typing import ClassVar
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
+from poses.bounds import check_at_least
+
 ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -90,8 +92,7 @@ class SignRecognizerConfig(GlossConfig):
                 "`hidden_size` must be a multiple of `num_attention_heads`, "
                 f"got {self.hidden_size} and {self.num_attention_heads}."
             )
-        if self.conv_stride < 1:
-            raise ValueError(f"`conv_stride` must be at least 1, got {self.conv_stride}.")
+        check_at_least(1, conv_stride=self.conv_stride)
         if self.conv_kernel_size % 2 == 0:
             raise ValueError(f"`conv_kernel_size` must be odd, got {self.conv_kernel_size}.")
         if not 0 <= self.pad_token_id < len(self.glosses):

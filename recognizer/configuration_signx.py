@@ -2,6 +2,7 @@
 
 from huggingface_hub.dataclasses import strict
 
+from poses.bounds import check_at_least
 from recognizer.configuration_sign_recognizer import GlossConfig
 
 DECODERS = ("diffusion", "autoregressive", "ctc")
@@ -98,8 +99,12 @@ class SignXConfig(GlossConfig):
                 )
         if self.hidden_size % 2:
             raise ValueError(f"`hidden_size` must be even, got {self.hidden_size}.")
-        for name in ("frame_stride", "num_decoder_layers", "max_glosses", "codebook_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        check_at_least(
+            1,
+            frame_stride=self.frame_stride,
+            num_decoder_layers=self.num_decoder_layers,
+            max_glosses=self.max_glosses,
+            codebook_size=self.codebook_size,
+        )
         if not self.contrastive_temperature > 0:
             raise ValueError(f"`contrastive_temperature` must be positive, got {self.contrastive_temperature}.")

@@ -3,6 +3,8 @@
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
+from poses.bounds import check_at_least
+
 
 @strict
 class Video2PoseConfig(PreTrainedConfig):
@@ -85,5 +87,4 @@ class Video2PoseConfig(PreTrainedConfig):
                 f"`stem_sizes` must halve a patch of {self.patch_size} pixels to whole ones, "
                 f"got {len(self.stem_sizes)}."
             )
-        if self.chunk_frames < 1:
-            raise ValueError(f"`chunk_frames` must be at least 1, got {self.chunk_frames}.")
+        check_at_least(1, chunk_frames=self.chunk_frames)

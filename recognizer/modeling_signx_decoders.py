@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import nn
 from torch.nn import functional as F
 
+from poses.bounds import check_at_least
 from recognizer.beam_search import CTCPrefixScorer, GlossSequences, beam_search, ctc_beam_search
 
 
@@ -226,8 +227,7 @@ class DiffusionDecoder(nn.Module):
             temperature: 0 takes the likeliest gloss, more draws from the distribution.
             generator: For drawing.
         """
-        if num_inference_steps < 1:
-            raise ValueError(f"`num_inference_steps` must be at least 1, got {num_inference_steps}.")
+        check_at_least(1, num_inference_steps=num_inference_steps)
         lengths = self._length_logits(encoder_hidden_states, mask).argmax(dim=-1) + 1
         given = torch.arange(int(lengths.amax()), device=mask.device) < lengths[:, None]
         tokens = torch.full(given.shape, self.mask_token, device=mask.device)

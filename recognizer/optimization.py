@@ -18,6 +18,7 @@ from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
 from transformers.optimization import get_cosine_schedule_with_warmup
 
+from poses.bounds import check_at_least
 from poses.files import new_file
 from recognizer.curves import LossCurve
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
@@ -66,9 +67,13 @@ class LoopConfig:
     """Of weights, data and augmentation."""
 
     def __post_init__(self):
-        for name in ("num_steps", "batch_size", "gradient_accumulation", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        check_at_least(
+            1,
+            num_steps=self.num_steps,
+            batch_size=self.batch_size,
+            gradient_accumulation=self.gradient_accumulation,
+            checkpoint_every=self.checkpoint_every,
+        )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"`ema_decay` must be in [0, 1), got {self.ema_decay}.")
         if not self.learning_rate > 0:

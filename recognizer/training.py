@@ -5,6 +5,7 @@ from pathlib import Path
 
 from accelerate.utils import set_seed
 
+from poses.bounds import check_at_least
 from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.data import compose_words, load_letters, word_batches
@@ -31,9 +32,7 @@ class TrainConfig(LoopConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("num_words", "max_letters"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        check_at_least(1, num_words=self.num_words, max_letters=self.max_letters)
         if unknown := [language for language in self.languages if language not in LANGUAGES]:
             raise ValueError(f"`languages` must be among {', '.join(LANGUAGES)}, got {unknown[0]!r}.")
         if not self.languages:

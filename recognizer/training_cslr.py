@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import set_seed
 from jaxtyping import Float32
 
+from poses.bounds import check_at_least
 from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.metrics import WordErrors, word_error_rate
 from recognizer.modeling_cslr import FRAMES_PER_STEP, SignXForCSLR
@@ -36,8 +37,7 @@ class CSLRTrainConfig(GlossTrainConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.prune_every < 0:
-            raise ValueError(f"`prune_every` must be at least 0, got {self.prune_every}.")
+        check_at_least(0, prune_every=self.prune_every)
 
 
 def train(config: CSLRTrainConfig) -> tuple[SignXForCSLR, WordErrors | None]:

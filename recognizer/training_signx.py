@@ -12,6 +12,7 @@ import torch
 from accelerate.utils import set_seed
 from jaxtyping import Float32
 
+from poses.bounds import check_at_least
 from poses.files import new_file
 from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED, letter_clips, spell
 from recognizer.configuration_sign_recognizer import ALPHABET, GlossConfig
@@ -53,9 +54,7 @@ class GlossTrainConfig(LoopConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("num_words", "max_letters"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        check_at_least(1, num_words=self.num_words, max_letters=self.max_letters)
         if not all(0 <= value <= 1 for value in self.teacher_forcing):
             raise ValueError(f"`teacher_forcing` must be in [0, 1], got {self.teacher_forcing}.")
         allowed = [code for code in LANGUAGES if code not in HELD_OUT_LANGUAGES]

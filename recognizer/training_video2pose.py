@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import nn
 from transformers.models.vit.modeling_vit import ViTModel
 
+from poses.bounds import check_at_least
 from poses.files import new_file
 from poses.keypoints import PARTS, index
 from recognizer.configuration_video2pose import Video2PoseConfig
@@ -51,9 +52,8 @@ class Video2PoseTrainConfig(LoopConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, least in (("num_frames", 1), ("frozen_steps", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {getattr(self, name)}.")
+        check_at_least(1, num_frames=self.num_frames)
+        check_at_least(0, frozen_steps=self.frozen_steps)
         if self.videos is not None and self.pose2gloss is None:
             raise ValueError("`pose2gloss` must be given where `videos` is: it reads their glosses.")
         if unknown := [name for name in self.network if name not in Video2PoseConfig.__annotations__]:

@@ -45,6 +45,7 @@ from gen.signers.handshapes import (
 from gen.signers.motion import FPS, Motion, sample_camera, sample_motion, sample_rest
 from gen.signers.posing import Rig, rig_of
 from gen.signers.render import render_frames
+from poses.bounds import check_at_least
 from poses.files import new_directory, new_file
 from poses.fingerspelling import letter_clips
 from poses.keypoints import PARTS
@@ -92,12 +93,9 @@ class MakeConfig:
     """Processes."""
 
     def __post_init__(self):
-        for name, least in (
-            ("train", 0), ("validation", 0), ("test", 0), ("num_frames", 1), ("size", 32), ("clips_per_signer", 1),
-            ("seed", 0), ("workers", 1),
-        ):  # fmt: skip
-            if getattr(self, name) < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {getattr(self, name)!r}.")
+        check_at_least(0, train=self.train, validation=self.validation, test=self.test, seed=self.seed)
+        check_at_least(1, num_frames=self.num_frames, clips_per_signer=self.clips_per_signer, workers=self.workers)
+        check_at_least(32, size=self.size)
         if self.num_frames > DURATION_S * FPS / max(STRIDES):
             raise ValueError(
                 f"`num_frames` must be at most {int(DURATION_S * FPS / max(STRIDES))}, got {self.num_frames!r}."
