@@ -162,7 +162,10 @@ class SignXForPose2Gloss(PreTrainedModel):
             nn.Linear(NUM_FEATURES, config.latent_size), nn.LayerNorm(config.latent_size), nn.GELU()
         )
         self.codebook = SignXCodebook(config)
-        self.encoder_input = nn.Linear(config.latent_size, config.hidden_size)
+        # Without the norm, positions drown what frames say: by its initial weights a latent is a twentieth as large.
+        self.encoder_input = nn.Sequential(
+            nn.Linear(config.latent_size, config.hidden_size), nn.LayerNorm(config.hidden_size)
+        )
         self.encoder_layers = nn.ModuleList(
             EncoderLayer(config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
             for _ in range(config.num_encoder_layers)

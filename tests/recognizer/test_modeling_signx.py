@@ -142,7 +142,7 @@ def test_two_clips_are_learned_and_read_whichever_tracks_there_are(decoder_type)
     features[1, :, TRACKS["primedepth_depth"]] = torch.nan  # one clip has four tracks
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     torch.manual_seed(0)
-    for _ in range(100):
+    for _ in range(150):
         optimizer.zero_grad()
         model(features, labels=LABELS).loss.backward()
         optimizer.step()

@@ -107,7 +107,7 @@ def test_an_encoder_is_trained_further(config, tmp_path):
     further = replace(config, output_dir=tmp_path / "further", num_steps=1, learning_rate=1e-9, ema_decay=0)
     further = replace(further, encoder_from=config.output_dir / "model")
     second, _ = train(further)
-    torch.testing.assert_close(second.encoder_input.weight, first.encoder_input.weight, rtol=0, atol=1e-6)
+    torch.testing.assert_close(second.encoder_input[0].weight, first.encoder_input[0].weight, rtol=0, atol=1e-6)
     torch.testing.assert_close(second.fusion.mean, first.fusion.mean)
     with pytest.raises(ValueError, match="`encoder_from` must have the network's sizes, got others in"):
         train(replace(further, output_dir=tmp_path / "other", network=TINY | {"latent_size": 8}))
