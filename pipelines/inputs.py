@@ -82,14 +82,13 @@ def find_signer(picture: UInt8[np.ndarray, "height width 3"], estimator: Estimat
         ValueError: Nobody is in it, more than one, or no head with shoulders and chest that is large enough.
     """
     poses = extract_poses([picture], fps=1.0, estimator=estimator, source=path.name)
-    right, left = poses.pixels()[0, SHOULDERS]
-    shoulders = float(np.linalg.norm(right - left))
-    if not _shows_signer(poses) or shoulders < MIN_SHOULDERS_PX:
+    shown, shoulders = _shows_signer(poses), poses.shoulder_width_px()
+    if not shown or shoulders < MIN_SHOULDERS_PX:
         raise ValueError(
             f"{path}: expected a person's face and both shoulders, at least {MIN_SHOULDERS_PX} pixels apart, "
-            f"found shoulders {shoulders:.0f} pixels apart{'' if _shows_signer(poses) else ', or not all of them'}."
+            f"found shoulders {np.nan_to_num(shoulders):.0f} pixels apart{'' if shown else ', or not all of them'}."
         )
-    chest = (len(picture) - (right[1] + left[1]) / 2) / shoulders
+    chest = (len(picture) - poses.pixels()[0, SHOULDERS, 1].mean()) / shoulders
     if chest < MIN_CHEST:
         raise ValueError(
             f"{path}: expected a person down to the chest, at least {MIN_CHEST} shoulder widths below the shoulders, "
@@ -115,8 +114,7 @@ def _shows_another(picture: np.ndarray, poses: PoseSequence, shoulders: float, e
         other = extract_poses([rest], fps=1.0, estimator=estimator)
     except ValueError:  # nobody
         return False
-    right, left = other.pixels()[0, SHOULDERS]
-    return _shows_signer(other) and bool(np.linalg.norm(right - left) > 0.3 * shoulders)
+    return _shows_signer(other) and other.shoulder_width_px() > 0.3 * shoulders
 
 
 def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:

@@ -76,11 +76,10 @@ def _standing(body: Body, height: int, width: int) -> PoseSequence:
 
 def _top_of_head(poses: PoseSequence) -> float:
     """Where the hair ends, as a share of the picture's height; infinite where head or shoulders are not seen."""
-    nose, *shoulders = index("nose", "right_shoulder", "left_shoulder")
-    if not (poses.confidence[0, [nose, *shoulders]] > 0).all():
+    nose, shoulders = index("nose"), poses.shoulder_width_px()
+    if poses.confidence[0, nose] == 0 or np.isnan(shoulders):
         return np.inf
-    pixels = poses.pixels()[0]
-    return float(pixels[nose, 1] - 0.75 * np.linalg.norm(np.subtract(*pixels[shoulders]))) / poses.height
+    return float(poses.pixels()[0, nose, 1] - 0.75 * shoulders) / poses.height
 
 
 def fit_picture(signer: SignerPicture, height: int, width: int) -> SignerPicture:
