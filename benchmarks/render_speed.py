@@ -71,7 +71,8 @@ def time_parts() -> dict[str, float]:
     """Milliseconds a frame of each part of `signer-small` when nothing else runs; in a render, maps are made aside."""
     import torch
 
-    from gen.conditioning import map_frames, read_reference, to_pose_maps, to_reference
+    from gen.conditioning import map_frames, read_reference
+    from gen.conditions import to_conditions, to_keypoints
     from gen.pipeline_signer import cut_windows, denoise
     from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture
     from gen.renderers.signer_small import SignerSmallRenderer, load_pipeline
@@ -85,15 +86,15 @@ def time_parts() -> dict[str, float]:
     motion = fit_body(poses, body)
     reference = read_reference(picture.image, body, fit_body(picture.poses, body))
     noise = pipeline.prepare_noise(SIZE, SIZE, None)
-    shown = to_reference(torch.from_numpy(reference.maps())[None])
+    shown, keypoints = (torch.from_numpy(of)[None] for of in (reference.maps(), to_keypoints(poses)))
     maps = [map_frames(reference, body, motion, poses, frames) for frames in windows]
 
     def run_network() -> None:
         with torch.no_grad():
-            for of_window in maps:
-                pose_maps = to_pose_maps(torch.from_numpy(of_window)[None])
+            for frames, of_window in zip(windows, maps, strict=True):
+                conditions = to_conditions(torch.from_numpy(of_window)[None], keypoints[:, frames], shown)
                 denoise(
-                    pipeline.unet, pipeline.scheduler, noise, noise[:, :, :0], pose_maps, shown,
+                    pipeline.unet, pipeline.scheduler, noise, noise[:, :, :0], conditions,
                     num_inference_steps=renderer.default_num_inference_steps,
                 )  # fmt: skip
 

@@ -14,7 +14,6 @@ import json
 import sys
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from benchmarks.renderer_film import Film, Video, create_estimator_once, join, load_film, read_poses, through_signverse
 from benchmarks.renderer_measures import draw_signer, measure, typical_colours
 from benchmarks.renderer_table import frame_figures, hand_figures, identity_figures
+from gen.bundled import BUNDLED_WEIGHTS
 from gen.conditioning import map_frames, read_reference
 from gen.renderers import create_renderer
 from gen.renderers.signer_small import load_pipeline
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("split", type=Path, help="folder of clips, such as runs/signers-256/test")
     parser.add_argument("--clips", type=int, help="how many of them, from the first; all if left out")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--weights", default=str(files("gen") / "weights" / "signer-small"), help="a saved pipeline")
+    parser.add_argument("--weights", default=str(BUNDLED_WEIGHTS), help="a saved pipeline")
     parser.add_argument("--results", type=Path, default=Path("runs/renderer"))
     parser.add_argument("--sheet", type=Path, help="where to draw moved hands")
     arguments = parser.parse_args()

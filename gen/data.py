@@ -1,19 +1,29 @@
 """Training data of the renderer: clips with their maps on disk, windows and crops out of them."""
 
+import json
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from gen.conditioning import IS_HAND, map_frames, read_reference
+from gen.conditions import to_keypoints
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
+from gen.signers.make import worker_pool
 from poses import PoseSequence
+from poses.bounds import check_at_least
+from poses.files import new_file
 from poses.keypoints import PARTS as POINT_PARTS
+
+DOUBTFUL_SHARE, LEAST_DOUBTFUL = 0.1, 0.4
+"""Share of hands that are doubtful, and the least confidence that they have."""
 
 
 def disturb(poses: PoseSequence, rng: np.random.Generator, *, jitter_px: float = 0.3) -> PoseSequence:
@@ -23,6 +33,8 @@ def disturb(poses: PoseSequence, rng: np.random.Generator, *, jitter_px: float =
     should be left standing: a network that is shown maps far from the true frame learns to blur what it can't know,
     one that is shown maps near to it learns to draw hands where the maps say.
 
+    In every tenth frame a hand is doubtful: its confidence is low and its error larger in proportion.
+
     Args:
         poses: Exact keypoints.
         rng: Decides everything.
@@ -30,14 +42,19 @@ def disturb(poses: PoseSequence, rng: np.random.Generator, *, jitter_px: float =
     """
     frames = len(poses)
     strength = jitter_px / 256 * rng.gamma(2.0, 0.5)
-    keypoints = poses.keypoints.copy()
+    keypoints, confidence = poses.keypoints.copy(), poses.confidence.copy()
     for name, part in POINT_PARTS.items():
         shift = rng.normal(size=(frames, 1, 2))
         shake = rng.normal(size=(frames, part.stop - part.start, 2))
         scale = 0.5 if name == "face" else 1.0
-        keypoints[:, part] += (scale * strength * (0.6 * shift + 0.8 * shake)).astype(np.float32)
-    keypoints[poses.confidence == 0] = 0
-    return replace(poses, keypoints=keypoints)
+        sure = np.ones((frames, 1), np.float32)
+        if name.endswith("hand"):
+            doubtful = rng.random(frames) < DOUBTFUL_SHARE
+            sure[doubtful] = rng.uniform(LEAST_DOUBTFUL, 1, size=(doubtful.sum(), 1))
+        keypoints[:, part] += (scale * strength * (0.6 * shift + 0.8 * shake) / sure[..., None]).astype(np.float32)
+        confidence[:, part] *= sure
+    keypoints[confidence == 0] = 0
+    return replace(poses, keypoints=keypoints, confidence=confidence)
 
 
 def condition_clip(
@@ -51,14 +68,57 @@ def condition_clip(
         rng: Decides how uncertain the keypoints become.
 
     Returns:
-        `maps` of all frames but the first, and the `reference` maps.
+        `maps` and `driving` keypoints of all frames but the first, and the `reference` maps.
     """
     body = load_body()
     noisy = disturb(poses, rng)
     reference = read_reference(frames[0], body, fit_body(noisy[:1], body))
     driving = noisy[1:]
     maps = map_frames(reference, body, fit_body(driving, body), driving, slice(0, len(driving)))
-    return {"maps": maps, "reference": reference.maps()}
+    return {"maps": maps, "driving": to_keypoints(driving), "reference": reference.maps()}
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Which clips to prepare."""
+
+    data: Path
+    """Folder made by `signloop signers make` or `film`."""
+    workers: int = 2
+    """Processes."""
+
+    def __post_init__(self):
+        check_at_least(1, workers=self.workers)
+
+
+def prepare_clips(config: PrepareConfig) -> int:
+    """Makes what the network is told of every clip that lacks it, such as where `maps.npy` was deleted for a new fit.
+
+    Returns:
+        How many clips lacked it.
+    """
+    missing = [path.parent for path in sorted(config.data.glob("*/*/frames.npy")) if not _is_prepared(path.parent)]
+    with worker_pool(config.workers) as pool, tqdm(total=len(missing), unit="clip") as bar:
+        for job in as_completed([pool.submit(_prepare, folder) for folder in missing]):
+            job.result()
+            bar.update()
+    return len(missing)
+
+
+def _is_prepared(folder: Path) -> bool:
+    return (folder / "maps.npy").exists() and (folder / "driving.npy").exists()
+
+
+def _prepare(folder: Path) -> None:
+    frames, keypoints, confidence = (np.load(folder / f"{name}.npy") for name in ("frames", "keypoints", "confidence"))
+    fps = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["fps"]
+    seen = np.where(confidence[..., None] > 0, keypoints, np.float32(0))
+    poses = PoseSequence(seen, confidence, fps, frames.shape[2], frames.shape[1], folder.name)
+    rng = np.random.default_rng(list(f"{folder.parent.name}/{folder.name}".encode()))
+    made = condition_clip(frames, poses, rng)
+    for name in ("driving", "reference", "maps"):  # maps last, by which a clip is known to be whole
+        with new_file(folder / f"{name}.npy", overwrite=True) as aside, aside.open("wb") as file:
+            np.save(file, made[name])
 
 
 @dataclass(frozen=True)
@@ -67,13 +127,14 @@ class Clip:
 
     frames: UInt8[np.ndarray, "frames h w 3"]
     maps: UInt8[np.ndarray, "frames h w 12"]
+    driving: Float32[np.ndarray, "frames 128 3"]
     reference: UInt8[np.ndarray, "h w 7"]
 
 
 def open_clip(folder: Path) -> Clip:
     """Memory-maps a clip; the first of its frames is the signer's picture and has no maps."""
-    load = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("frames", "maps", "reference")}
-    return Clip(load["frames"][1:], load["maps"], load["reference"])
+    load = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("frames", "maps", "driving", "reference")}
+    return Clip(load["frames"][1:], load["maps"], load["driving"], load["reference"])
 
 
 class WindowDataset(Dataset):
@@ -91,9 +152,11 @@ class WindowDataset(Dataset):
     def __init__(
         self, folder: Path, *, num_windows: int, num_frames: int, crop_size: int, seed: int, hand_share: float = 0.75
     ):
-        self.clips = sorted(path.parent for path in folder.glob("*/maps.npy"))
+        self.clips = sorted(path.parent for path in folder.glob("*/maps.npy") if _is_prepared(path.parent))
         if not self.clips:
-            raise ValueError(f"`data` must hold clips with maps, found none in {folder}.")
+            raise ValueError(
+                f"`data` must hold clips with maps, found none in {folder}; `signloop signers prepare` makes them."
+            )
         self.num_windows, self.num_frames, self.crop_size = num_windows, num_frames, crop_size
         self.seed, self.hand_share = seed, hand_share
 
@@ -107,11 +170,24 @@ class WindowDataset(Dataset):
         frames = slice(start, start + self.num_frames)
         top, left = self._place_crop(clip.maps[start, ..., 8], rng)
         rows, columns = slice(top, top + self.crop_size), slice(left, left + self.crop_size)
-        return {
-            "frames": torch.from_numpy(np.array(clip.frames[frames, rows, columns])),
-            "maps": torch.from_numpy(np.array(clip.maps[frames, rows, columns])),
-            "reference": torch.from_numpy(np.array(clip.reference[rows, columns])),
+        arrays = {
+            "frames": clip.frames[frames, rows, columns],
+            "maps": clip.maps[frames, rows, columns],
+            "keypoints": clip.driving[frames] - np.array([left, top, 0], np.float32),
+            "reference": clip.reference[rows, columns],
+            "keep": self._place_keep(rng),
         }
+        return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+
+    def _place_keep(self, rng: np.random.Generator) -> Bool[np.ndarray, "h w"]:
+        """A rectangle somewhere, at most half as high and wide as the crop."""
+        mask = np.zeros((self.crop_size, self.crop_size), bool)
+        (top, left), (height, width) = (
+            rng.integers(self.crop_size, size=2),
+            rng.integers(1, self.crop_size // 2, size=2),
+        )
+        mask[top : top + height, left : left + width] = True
+        return mask
 
     def _place_crop(self, part: UInt8[np.ndarray, "h w"], rng: np.random.Generator) -> tuple[int, int]:
         """Top left corner: near a random pixel of a hand, or anywhere."""

@@ -10,12 +10,12 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from gen.bundled import BUNDLED_WEIGHTS
 from gen.conditioning import POSE_CHANNELS
-from gen.losses import critic_loss
+from gen.losses import Prediction, critic_loss
 from gen.models.patch_critic import PatchCritic
 from gen.models.signer_unet import SignerUNet
-from gen.objective import Prediction, persuade, predict, regression_loss
-from gen.renderers.signer_small import BUNDLED_WEIGHTS
+from gen.objective import persuade, predict, regression_loss
 from gen.train_config import RendererTrainConfig
 
 LORA_TARGETS = ["conv1", "conv2", "qkv", "out"]
@@ -86,7 +86,7 @@ class Learner:
     def _teach(self, critic: nn.Module, prediction: Prediction):
         critic.requires_grad_(True)
         with self._autocast():
-            loss = critic_loss(critic, prediction.clean, prediction.target, prediction.maps, prediction.weight)
+            loss = critic_loss(critic, prediction)
         self.accelerator.backward(loss)
         self.critic_optimizer.step()
         self.critic_optimizer.zero_grad()

@@ -1,5 +1,7 @@
 """Losses of the renderer: pure functions of arrays."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -7,6 +9,23 @@ from torch import Tensor, nn
 
 STRUCTURE_WINDOW = 7
 """Side of the windows that `structure_loss` compares, pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Frames predicted for a batch, and what they are judged by.
+
+    Attributes:
+        clean: The clean frames that the predicted velocity points to, in [-1, 1].
+        target: The true frames.
+        maps: The driving pose's maps.
+        weight: What each pixel counts for: hands most, frames that were given nothing.
+    """
+
+    clean: Float[Tensor, "b 3 f h w"]
+    target: Float[Tensor, "b 3 f h w"]
+    maps: Float[Tensor, "b p f h w"]
+    weight: Float[Tensor, "b f h w"]
 
 
 def add_noise(
@@ -82,39 +101,26 @@ def structure_loss(
     return ((1 - like) * weight).sum() / weight.sum().clamp(min=1)
 
 
-def critic_loss(
-    critic: nn.Module,
-    clean: Float[Tensor, "b 3 f h w"],
-    target: Float[Tensor, "b 3 f h w"],
-    maps: Float[Tensor, "b p f h w"],
-    weight: Float[Tensor, "b f h w"],
-) -> Float[Tensor, ""]:
+def critic_loss(critic: nn.Module, prediction: Prediction) -> Float[Tensor, ""]:
     """What the critic learns from: true patches above 1, made ones below -1 (https://arxiv.org/abs/1705.02894)."""
-    true, made = critic(target, maps)[0].float(), critic(clean.detach(), maps)[0].float()
-    return _patch_mean(F.relu(1 - true) + F.relu(1 + made), weight)
+    maps = prediction.maps
+    true, made = (critic(frames, maps)[0].float() for frames in (prediction.target, prediction.clean.detach()))
+    return _patch_mean(F.relu(1 - true) + F.relu(1 + made), prediction.weight)
 
 
-def persuasion_loss(
-    critic: nn.Module,
-    clean: Float[Tensor, "b 3 f h w"],
-    target: Float[Tensor, "b 3 f h w"],
-    maps: Float[Tensor, "b p f h w"],
-    weight: Float[Tensor, "b f h w"],
-    *,
-    feature_weight: float = 10.0,
-) -> Float[Tensor, ""]:
+def persuasion_loss(critic: nn.Module, prediction: Prediction, *, feature_weight: float = 10.0) -> Float[Tensor, ""]:
     """What the critic has against predicted frames: its judgement, and how its features differ from the true frames'.
 
     Features are matched as in https://arxiv.org/abs/1711.11585, equation 4, which has their weight, too.
     """
-    judgement, features = critic(clean, maps)
+    judgement, features = critic(prediction.clean, prediction.maps)
     with torch.no_grad():
-        true_features = critic(target, maps)[1]
+        true_features = critic(prediction.target, prediction.maps)[1]
     distances = [
-        _patch_mean((one - other).abs().mean(dim=1).float(), weight)
+        _patch_mean((one - other).abs().mean(dim=1).float(), prediction.weight)
         for one, other in zip(features, true_features, strict=True)
     ]
-    return feature_weight * torch.stack(distances).mean() - _patch_mean(judgement.float(), weight)
+    return feature_weight * torch.stack(distances).mean() - _patch_mean(judgement.float(), prediction.weight)
 
 
 def _patch_mean(value: Float[Tensor, "bf y x"], weight: Float[Tensor, "b f h w"]) -> Float[Tensor, ""]:

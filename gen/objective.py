@@ -1,14 +1,15 @@
 """What the renderer is trained to do: clean frames out of noise, hands first."""
 
-from dataclasses import dataclass
+from dataclasses import astuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from gen.conditioning import HEAD, IS_HAND, to_pose_maps, to_reference
-from gen.losses import add_noise, frame_loss, persuasion_loss, structure_loss
+from gen.conditioning import HEAD, IS_HAND
+from gen.conditions import CONDITIONS, to_conditions
+from gen.losses import Prediction, add_noise, frame_loss, persuasion_loss, structure_loss
 from gen.train_config import RendererTrainConfig
 
 
@@ -34,28 +35,12 @@ def pixel_weights(
     return torch.maximum(weight, 1 + (hand_weight - 1) * hand)
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """Frames predicted for a batch, and what they are judged by.
-
-    Attributes:
-        clean: The clean frames that the predicted velocity points to, in [-1, 1].
-        target: The true frames.
-        maps: The driving pose's maps.
-        weight: What each pixel counts for: hands most, frames that were given nothing.
-    """
-
-    clean: Float[Tensor, "b 3 f h w"]
-    target: Float[Tensor, "b 3 f h w"]
-    maps: Float[Tensor, "b p f h w"]
-    weight: Float[Tensor, "b f h w"]
-
-
 def predict(
     unet: torch.nn.Module, batch: dict[str, Tensor], config: RendererTrainConfig, generator: torch.Generator
 ) -> Prediction:
-    """Adds noise to a batch and takes it away again, in one step.
+    """Adds noise to a batch and takes it away again, in one step, with what isn't dropped of the conditions.
 
+    The true frames show the picture where it is to be kept, as if that were before the signer.
     Everything is drawn on the CPU, where `generator` is, so that a seed means the same on every device.
     """
     frames = batch["frames"].permute(0, 4, 1, 2, 3).float() / 127.5 - 1
@@ -64,20 +49,23 @@ def predict(
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator)
 
+    given = uniform(clips, len(CONDITIONS)) >= torch.tensor(astuple(config.drop))
+    known = given[:, CONDITIONS.index("previous")]
     # Logit-normal noise levels (https://arxiv.org/abs/2403.03206, section 3.1), or nothing but noise.
     sigma = torch.sigmoid(torch.randn(clips, 1, generator=generator))
     sigma = torch.where(uniform(clips, 1) < config.full_noise, torch.ones(()), sigma).expand(-1, num_frames).clone()
-    known = uniform(clips) < config.known_frame
     sigma[known, 0] = 0
-    sigma, known = sigma.to(frames.device), known.to(frames.device)
+    sigma, known, given = (of.to(frames.device) for of in (sigma, known, given))
     noise = torch.randn(clips, 3, 1, height, width, generator=generator).to(frames.device).expand_as(frames)
     weight = pixel_weights(
         batch["maps"], batch["reference"], hand_weight=config.hand_weight, face_weight=config.face_weight
     )
     weight[known, 0] = 0
-    maps = to_pose_maps(batch["maps"])
-    clean = unet(add_noise(frames, noise, sigma), 1000 * sigma, maps, to_reference(batch["reference"])).clean
-    return Prediction(clean, frames, maps, weight)
+    told = to_conditions(batch["maps"], batch["keypoints"], batch["reference"], batch["keep"])
+    chosen = told.only(given)
+    frames = torch.where(chosen.keep[:, None, None] > 0, told.reference[:, :3, None], frames)
+    clean = unet(add_noise(frames, noise, sigma), 1000 * sigma, **vars(chosen)).clean
+    return Prediction(clean, frames, told.pose_maps, weight)
 
 
 def regression_loss(prediction: Prediction, config: RendererTrainConfig) -> Float[Tensor, ""]:
@@ -95,6 +83,6 @@ def persuade(
     Weighed by gradients at the last layer, as in https://arxiv.org/abs/2012.09841, equation 7: whatever the critic's
     scale becomes, neither side drowns the other.
     """
-    against = persuasion_loss(critic, prediction.clean, prediction.target, prediction.maps, prediction.weight)
+    against = persuasion_loss(critic, prediction)
     lengths = [torch.autograd.grad(of, last_layer, retain_graph=True)[0].norm() for of in (loss, against)]
     return loss + share * (lengths[0] / lengths[1].clamp(min=1e-8)) * against

@@ -1,6 +1,6 @@
 """The diffusion pipeline of `signer-small`: driving poses and a signer's picture in, that signer's video out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,9 +10,10 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from gen.conditioning import map_frames, read_reference, to_pose_maps, to_reference
+from gen.conditioning import map_frames, read_reference
+from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
 from gen.models.signer_unet import SignerUNet
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
@@ -36,33 +37,63 @@ def denoise(
     scheduler: FlowMatchEulerDiscreteScheduler,
     noise: Float[torch.Tensor, "1 3 1 height width"],
     known: Float[torch.Tensor, "1 3 known height width"],
-    pose_maps: Float[torch.Tensor, "1 maps frames height width"],
-    reference: Float[torch.Tensor, "1 channels height width"],
+    conditions: Conditions,
     *,
     num_inference_steps: int,
+    guidance_scale: Mapping[str, float] | None = None,
 ) -> Float[torch.Tensor, "1 3 made height width"]:
     """Makes the frames of a window that are not known, at noise levels from 1 down in equal steps.
+
+    Where conditions are guided by, the velocity is `v + sum_c (scale_c - 1) (v - v without c)`: it goes farther in the
+    direction that a condition leads in, as in https://arxiv.org/abs/2207.12598, equation 6, which each costs a call.
 
     Args:
         unet: Predicts the velocity.
         scheduler: Owns the noise levels.
         noise: Where every frame starts.
         known: The window's first frames, clean; may be none.
-        pose_maps: Of all frames of the window.
-        reference: The signer's picture.
+        conditions: What is known of all frames of the window.
         num_inference_steps: Denoising steps.
+        guidance_scale: Of any of `CONDITIONS`: 1, as for those not named, follows it as in training, 0 leaves it out.
     """
-    num_known, num_frames = known.shape[2], pose_maps.shape[2]
-    sample = noise.expand(-1, -1, num_frames - num_known, -1, -1)
+    num_known = known.shape[2]
+    if not num_known:
+        conditions = conditions.without("previous")
+    picture, keep = conditions.reference[:, :3, None], conditions.keep[:, None, None] > 0
+    sample = noise.expand(-1, -1, conditions.pose_maps.shape[2] - num_known, -1, -1)
+    guided = {
+        name: scale
+        for name, scale in (guidance_scale or {}).items()
+        if scale != 1 and conditions.given[0, CONDITIONS.index(name)]
+    }
     sigmas = np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist()
     scheduler.set_timesteps(sigmas=sigmas, device=noise.device)
     for timestep in scheduler.timesteps:
-        levels = torch.full((1, num_frames), timestep.item(), device=noise.device)
-        levels[:, :num_known] = 0
-        velocity = unet(torch.cat([known, sample], dim=2), levels, pose_maps, reference).sample
+        velocity = given_all = _predict(unet, sample, timestep, known, conditions)
+        for name, scale in guided.items():
+            less = conditions.without(name)
+            if name == "previous":
+                without = _predict(unet, sample, timestep, known[:, :, :0], less.after(num_known))
+            else:
+                without = _predict(unet, sample, timestep, known, less)
+            velocity = velocity + (scale - 1) * (given_all - without)
         # pyrefly: ignore[bad-argument-type] - diffusers' schedulers say FloatTensor where they take any tensor
-        sample = scheduler.step(velocity[:, :, num_known:], timestep, sample, return_dict=False)[0]
-    return sample
+        sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
+    return torch.where(keep, picture, sample)
+
+
+def _predict(
+    unet: SignerUNet,
+    sample: Float[torch.Tensor, "1 3 made height width"],
+    timestep: Float[torch.Tensor, ""],
+    known: Float[torch.Tensor, "1 3 known height width"],
+    conditions: Conditions,
+) -> Float[torch.Tensor, "1 3 made height width"]:
+    """The velocity of the frames that are made; those known come before them with noise level 0."""
+    num_known = known.shape[2]
+    levels = timestep.expand(1, num_known + sample.shape[2]).clone()
+    levels[:, :num_known] = 0
+    return unet(torch.cat([known, sample], dim=2), levels, **vars(conditions)).sample[:, :, num_known:]
 
 
 def to_pixels(sample: Float[torch.Tensor, "1 3 frames height width"]) -> UInt8[np.ndarray, "frames height width 3"]:
@@ -101,13 +132,16 @@ class SignerVideoPipeline(DiffusionPipeline):
         poses: PoseSequence,
         image: UInt8[np.ndarray, "height width 3"],
         image_poses: PoseSequence,
+        keep: Bool[np.ndarray, "rows columns"] | None,
         num_inference_steps: int,
+        guidance_scale: Mapping[str, float],
         window: int,
     ):
         """Refuses what cannot be rendered.
 
         Raises:
-            ValueError: A size is not a multiple of the network's, sizes disagree, or a count is out of range.
+            ValueError: A size is not a multiple of the network's, sizes disagree, a count is out of range, or there is
+                no condition of a name.
         """
         height, width = image.shape[:2]
         multiple = self.unet.size_multiple
@@ -119,6 +153,13 @@ class SignerVideoPipeline(DiffusionPipeline):
                     f"`{name}` must be placed in the image's frame of {width} x {height}, "
                     f"got {value.width} x {value.height}."
                 )
+        if keep is not None and keep.shape != (height, width):
+            raise ValueError(
+                f"`keep` must be as large as the image, {width} x {height}, got {keep.shape[1]} x {keep.shape[0]}."
+            )
+        for name in guidance_scale:
+            if name not in CONDITIONS:
+                raise ValueError(f"`guidance_scale` must be of {', '.join(CONDITIONS)}, got one of {name!r}.")
         check_at_least(1, num_inference_steps=num_inference_steps)
         check_at_least(2, window=window)
 
@@ -133,42 +174,48 @@ class SignerVideoPipeline(DiffusionPipeline):
         image: UInt8[np.ndarray, "height width 3"],
         image_poses: PoseSequence,
         *,
+        keep: Bool[np.ndarray, "rows columns"] | None = None,
         num_inference_steps: int = 1,
+        guidance_scale: Mapping[str, float] | float = 1.0,
         generator: torch.Generator | None = None,
         window: int = 9,
     ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         """Renders frame by frame, holding one window in memory; arguments as those of `__call__`."""
         # 1. Check, before anything is computed.
-        self.check_inputs(poses, image, image_poses, num_inference_steps, window)
+        scales = guidance_scale if isinstance(guidance_scale, Mapping) else dict.fromkeys(CONDITIONS, guidance_scale)
+        self.check_inputs(poses, image, image_poses, keep, num_inference_steps, scales, window)
         height, width = image.shape[:2]
-        device = self.device
+
+        def tensor(array: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(array)[None].to(self.device)
 
         # 2. Fit the body to the driving pose and to the picture.
         body = load_body()
         motion = fit_body(poses, body)
         picture = read_reference(image, body, fit_body(image_poses, body))
-        reference = to_reference(torch.from_numpy(picture.maps())[None].to(device))
+        reference, keypoints = tensor(picture.maps()), tensor(to_keypoints(poses))
+        kept = None if keep is None else tensor(keep)
 
         # 3. Noise.
         noise = self.prepare_noise(height, width, generator)
 
-        def look(frames: slice) -> Float[torch.Tensor, "1 maps frames height width"]:
+        def look(frames: slice) -> Conditions:
             maps = map_frames(picture, body, motion, poses, frames)
-            return to_pose_maps(torch.from_numpy(maps)[None].to(device))
+            return to_conditions(tensor(maps), keypoints[:, frames], reference, kept)
 
         # 4. Denoise window by window; what the last one ended on is where the next begins. The next window's maps are
         # made meanwhile.
-        known = torch.empty(1, 3, 0, height, width, device=device)
+        known = torch.empty(1, 3, 0, height, width, device=self.device)
         windows = cut_windows(len(poses), window)
         with ThreadPoolExecutor(1) as aside:
             coming = aside.submit(look, windows[0])
             for following in [*windows[1:], None]:
-                pose_maps = coming.result()
+                conditions = coming.result()
                 if following is not None:
                     coming = aside.submit(look, following)
                 sample = denoise(
-                    self.unet, self.scheduler, noise, known, pose_maps, reference,
-                    num_inference_steps=num_inference_steps,
+                    self.unet, self.scheduler, noise, known, conditions,
+                    num_inference_steps=num_inference_steps, guidance_scale=scales,
                 )  # fmt: skip
 
                 # 5. Pixels out.
@@ -181,7 +228,9 @@ class SignerVideoPipeline(DiffusionPipeline):
         image: UInt8[np.ndarray, "height width 3"],
         image_poses: PoseSequence,
         *,
+        keep: Bool[np.ndarray, "rows columns"] | None = None,
         num_inference_steps: int = 1,
+        guidance_scale: Mapping[str, float] | float = 1.0,
         generator: torch.Generator | None = None,
         window: int = 9,
     ) -> SignerVideoOutput:
@@ -191,7 +240,11 @@ class SignerVideoPipeline(DiffusionPipeline):
             poses: Driving poses, placed in the frame of `image`.
             image: The signer's picture, RGB.
             image_poses: The pose held in the picture, one frame.
+            keep: True where every frame must show the picture unchanged, such as over a logo or furniture. It is before
+                the signer: a hand that comes there is hidden behind it.
             num_inference_steps: Denoising steps.
+            guidance_scale: How far to go in the direction that each of `CONDITIONS` leads in, by its name, or all of
+                them: 1 follows it as in training and costs nothing, any other scale costs a call of the network.
             generator: Where the noise comes from; the same state gives the same frames.
             window: Frames denoised together, one of them known from the window before.
 
@@ -202,7 +255,9 @@ class SignerVideoPipeline(DiffusionPipeline):
             poses,
             image,
             image_poses,
+            keep=keep,
             num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
             generator=generator,
             window=window,
         )

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from gen.conditioning import to_pose_maps, to_reference
+from gen.conditions import to_conditions
 from gen.data import WindowDataset
 from gen.learner import Learner
 from gen.models.signer_unet import SignerUNet
@@ -95,17 +95,16 @@ def sample_grid(unet: SignerUNet, windows: WindowDataset) -> UInt8[np.ndarray, "
     columns = []
     for index in range(len(windows)):
         item = {name: value[None].to(unet.device) for name, value in windows[index].items()}
-        pose_maps, reference = to_pose_maps(item["maps"]), to_reference(item["reference"])
+        conditions = to_conditions(item["maps"], item["keypoints"], item["reference"])
         rows = [item["frames"][0, 0].cpu().numpy(), item["maps"][0, 0, ..., :3].cpu().numpy()]
-        noise = torch.randn(1, 3, 1, *pose_maps.shape[-2:], generator=torch.Generator().manual_seed(index))
+        noise = torch.randn(1, 3, 1, *item["keep"].shape[-2:], generator=torch.Generator().manual_seed(index))
         noise = noise.to(unet.device)
         for num_inference_steps in (1, 4):
             scheduler = FlowMatchEulerDiscreteScheduler()
             with torch.autocast(unet.device.type, torch.bfloat16):
                 sample = denoise(
-                    unet, scheduler, noise, noise[:, :, :0], pose_maps, reference,
-                    num_inference_steps=num_inference_steps,
-                )  # fmt: skip
+                    unet, scheduler, noise, noise[:, :, :0], conditions, num_inference_steps=num_inference_steps
+                )
             rows.append(to_pixels(sample)[0])
         columns.append(np.concatenate(rows))
     return np.concatenate(columns, axis=1)

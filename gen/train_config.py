@@ -1,10 +1,35 @@
 """How the renderer is trained."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gen.losses import STRUCTURE_WINDOW
 from poses.bounds import check_at_least
+
+
+@dataclass(frozen=True)
+class DropRates:
+    """In which share of training windows each of `gen.conditions.CONDITIONS` is left out, in their order.
+
+    What hands need most is left out least; without a frame before, a clip begins.
+    """
+
+    geometry: float = 0.02
+    control: float = 0.1
+    keypoints: float = 0.1
+    reference: float = 0.02
+    background: float = 0.1
+    previous: float = 0.7
+    keep: float = 0.8
+
+    def __post_init__(self):
+        _check_shares(**{f"drop.{name}": share for name, share in asdict(self).items()})
+
+
+def _check_shares(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"`{name}` must be in [0, 1], got {value}.")
 
 
 @dataclass(frozen=True)
@@ -36,8 +61,8 @@ class RendererTrainConfig:
     ema_decay: float = 0.998
     full_noise: float = 0.5
     """Share of windows that start from nothing but noise, as the first step of sampling does."""
-    known_frame: float = 0.3
-    """Share of windows whose first frame is given, as in all windows of a long clip but the first."""
+    drop: DropRates = DropRates()
+    """How often each condition is left out, so that frames can be made without it and guided by it."""
     hand_weight: float = 4.0
     """What a pixel of a hand counts for beside one elsewhere."""
     face_weight: float = 2.0
@@ -76,9 +101,7 @@ class RendererTrainConfig:
             adversarial_weight=self.adversarial_weight,
             lora_rank=self.lora_rank,
         )
-        for name in ("full_noise", "known_frame", "ema_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
+        _check_shares(full_noise=self.full_noise, ema_decay=self.ema_decay)
         if self.lora_rank and self.weights is None:
             raise ValueError(f"`weights` must be given where `lora_rank` is {self.lora_rank}: updates need something.")
         if self.lora_rank and self.adversarial_weight:

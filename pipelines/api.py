@@ -67,6 +67,7 @@ class SignLoop:
         *,
         image: str | None = None,
         consent: str | None = None,
+        keep: str | Path | None = None,
         height: int = 256,
         width: int = 256,
         num_inference_steps: int | None = None,
@@ -80,6 +81,7 @@ class SignLoop:
             output: The video.
             image: A built-in signer's name or a picture; None for the renderer's own signer.
             consent: Who is in a picture of your own: one of `pipelines.inputs.CONSENTS`.
+            keep: A mask as large as the picture, white where it must stay as it is; hands are hidden behind that.
             height: Pixels.
             width: Pixels.
             num_inference_steps: Denoising steps; None for the renderer's own default.
@@ -93,7 +95,7 @@ class SignLoop:
             self.poses(signing),
             output,
             renderer=self.renderer,
-            signer=load_signer(image, consent=consent, height=height, width=width),
+            signer=load_signer(image, consent=consent, keep=keep, height=height, width=width),
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,

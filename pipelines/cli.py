@@ -225,8 +225,10 @@ def render(
     *,
     image: str | None = None,
     consent: str | None = None,
+    keep: Path | None = None,
     renderer: str = "signer-small",
     steps: int | None = None,
+    guidance: dict[str, float] | None = None,
     seed: int = 0,
     height: int = 256,
     width: int = 256,
@@ -240,8 +242,12 @@ def render(
         image: A picture of the signer to show, or the name of a built-in synthetic one, such as alex, the default.
         consent: Who is in a picture of your own: self, written (somebody who agreed in writing), synthetic or
             public-domain. It is recorded in what is written.
+        keep: A mask as large as the image, white where the image must stay as it is, such as over a logo or furniture.
+            A hand that comes there is hidden behind it; in how many frames one does is said.
         renderer: signer-small is the diffusion model, avatar the fitted body drawn directly.
         steps: Denoising steps; the renderer's own number by default.
+        guidance: How far to follow what the renderer goes by, such as --guidance.keypoints 1.5: 1 as in training, 0 not
+            at all. There are geometry, control, keypoints, reference, background, previous, keep; each takes time.
         seed: Of the renderer's noise.
         height: Pixels.
         width: Pixels.
@@ -250,15 +256,15 @@ def render(
     from gen.renderers import create_renderer
     from pipelines.inputs import load_signer
     from pipelines.progress import Stages
-    from pipelines.render import render_video
+    from pipelines.render import count_hidden, render_video
     from poses.io import load_poses
 
     stages = Stages(show=True)
     driving = load_poses(poses)
     with stages.stage("load"):
-        signer = load_signer(image, consent=consent, height=height, width=width)
-        loaded = create_renderer(renderer)
-    render_video(
+        signer = load_signer(image, consent=consent, keep=keep, height=height, width=width)
+        loaded = create_renderer(renderer, guidance_scale=guidance)
+    placement = render_video(
         driving,
         output,
         renderer=loaded,
@@ -270,8 +276,13 @@ def render(
         overwrite=overwrite,
         stages=stages,
     )
-    seconds = {name: round(value, 3) for name, value in stages.seconds.items()}
-    return _written(output, driving, renderer=renderer, signer=image, consent=consent, seed=seed, seconds=seconds)
+    facts = {"renderer": renderer, "signer": image, "consent": consent, "seed": seed, "guidance": guidance or {}}
+    facts["seconds"] = {name: round(value, 3) for name, value in stages.seconds.items()}
+    if signer is None or signer.keep is None:
+        return _written(output, driving, **facts)
+    hidden = count_hidden(placement(driving), signer)
+    said = f"A hand is hidden behind what is kept in {hidden} of {len(driving)} frames."
+    return _written(output, driving, said, hands_hidden=hidden, **facts)
 
 
 def inspect(path: Path, *, sheet: Path | None = None, overwrite: bool = False) -> Result:
@@ -537,8 +548,10 @@ def doctor() -> Result:
     return diagnosis.facts(), summary(diagnosis), 0 if diagnosis.healthy else 1
 
 
-def _written(output: Path, poses: Any, **facts: Any) -> Result:
-    text = f"{output}: {len(poses)} frames, {poses.duration_s:.1f} s at {poses.fps:g} frames per second."
+def _written(output: Path, poses: Any, said: str = "", **facts: Any) -> Result:
+    text = (
+        f"{output}: {len(poses)} frames, {poses.duration_s:.1f} s at {poses.fps:g} frames per second. {said}".rstrip()
+    )
     return {"output": str(output), "num_frames": len(poses), "fps": poses.fps, **facts}, text
 
 
@@ -631,6 +644,14 @@ def make_signers(config: Any) -> Result:
     return {"output": str(config.output)}, f"{config.output}: made."
 
 
+def prepare_signers(config: Any) -> Result:
+    """Fits clips anew where what the renderer is told of them is missing, such as after `rm DATA/*/*/maps.npy`."""
+    from gen.data import prepare_clips
+
+    count = prepare_clips(config)
+    return {"data": str(config.data), "clips": count}, f"{config.data}: {count} clips prepared."
+
+
 def film_signer(config: Any) -> Result:
     """Cuts films of one signer into clips with poses, which `signloop train renderer` learns that signer from."""
     from pipelines.filmed_signer import film_signer as film
@@ -681,6 +702,7 @@ CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
     ("train", "cslr"): ("recognizer.training_cslr", "CSLRTrainConfig", train_cslr),
     ("train", "video2pose"): ("recognizer.training_video2pose", "Video2PoseTrainConfig", train_video2pose),
     ("signers", "make"): ("gen.signers.make", "MakeConfig", make_signers),
+    ("signers", "prepare"): ("gen.data", "PrepareConfig", prepare_signers),
     ("signers", "film"): ("pipelines.filmed_signer", "FilmConfig", film_signer),
     ("signers", "tracks"): ("pipelines.synthetic_tracks", "SyntheticTracksConfig", make_tracks),
 }

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,19 +44,35 @@ def extract_from_video(path: Path, estimator: Estimator, stages: Stages) -> Pose
         return extract_poses(track(read_frames(path)), fps=info.fps, estimator=estimator, source=path.name)
 
 
-def load_signer(image: str | None, *, consent: str | None = None, height: int, width: int) -> SignerPicture | None:
+def load_signer(
+    image: str | None, *, consent: str | None = None, keep: str | Path | None = None, height: int, width: int
+) -> SignerPicture | None:
     """Finds a built-in signer by name, or reads a picture of a signer and finds the pose they hold in it.
 
     Args:
         image: A name or a file; None for the renderer's own signer.
         consent: Who is in the file: one of `CONSENTS`. A built-in signer is nobody and needs none.
+        keep: A mask of the picture, white where it must stay as it is.
         height: Pixels of the rendered frame, in which built-in signers are drawn.
         width: Pixels of the rendered frame.
 
     Raises:
-        ValueError: `image` is neither, it does not show one person from head to chest, `consent` does not fit it, or
-            no frame may have that size.
+        ValueError: `image` is neither, it does not show one person from head to chest, `consent` or `keep` does not fit
+            it, or no frame may have that size.
     """
+    signer = _load_signer(image, consent, height, width)
+    if keep is None:
+        return signer
+    if signer is None:
+        raise ValueError("`image` must be given where `keep` is: a mask is of a picture.")
+    mask = read_picture(Path(keep)).mean(axis=-1) > 127
+    if mask.shape != signer.image.shape[:2]:
+        (height, width), shown = mask.shape, signer.image.shape
+        raise ValueError(f"{keep}: must be as large as the picture, {shown[1]} x {shown[0]}, got {width} x {height}.")
+    return replace(signer, keep=mask)
+
+
+def _load_signer(image: str | None, consent: str | None, height: int, width: int) -> SignerPicture | None:
     check_frame_size(height, width)
     if image is None or (image in BUILT_IN_SIGNERS and not Path(image).exists()):
         if consent is not None:

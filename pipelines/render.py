@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from gen.renderers.base import Placement, Renderer, SignerPicture
+from gen.renderers.pictures import fit_picture
 from pipelines.progress import Stages
+from poses.keypoints import PARTS
 from poses.sequence import PoseSequence
 from poses.video import check_frame_size, write_video
 
@@ -63,3 +67,19 @@ def render_video(
         frames = renderer.render(placement(driving), signer, num_inference_steps=num_inference_steps, seed=seed)
         write_video(path, track(frames), fps=driving.fps, comment=describe_render(signer), overwrite=overwrite)
     return placement
+
+
+def count_hidden(poses: PoseSequence, signer: SignerPicture) -> int:
+    """In how many frames a hand is, at least in part, behind what is kept of the signer's picture.
+
+    Args:
+        poses: Placed in the rendered frame.
+        signer: With a mask of what to keep.
+    """
+    keep = fit_picture(signer, poses.height, poses.width).keep
+    assert keep is not None
+    hands = np.r_[PARTS["left_hand"], PARTS["right_hand"]]
+    column, row = np.floor(poses.pixels()[:, hands]).astype(int).transpose(2, 0, 1)
+    inside = (row >= 0) & (row < poses.height) & (column >= 0) & (column < poses.width)
+    hidden = inside & keep[row.clip(0, poses.height - 1), column.clip(0, poses.width - 1)]
+    return int((hidden & (poses.confidence[:, hands] > 0)).any(axis=1).sum())

@@ -2,10 +2,11 @@
 
 Pixel space, patches of 2, four resolutions. Frames meet in temporal attention at the two lowest resolutions, so that
 what is not known from the picture (the inside of a hand, the ground behind an old one) is decided once for a window.
+At the lowest, each position also attends to the keypoints of its frame.
 There are no normalisation layers: the blocks are EDSR's (https://arxiv.org/abs/1707.02921, figure 2c), because on a CPU
 with bf16 matrix units a norm costs more time than a convolution.
 
-Shapes below: b clips, f frames, c channels, h x w pixels.
+Shapes below: b clips, f frames, c channels, h x w pixels, k keypoints.
 """
 
 from collections.abc import Callable, Sequence
@@ -106,6 +107,60 @@ class TemporalAttention(nn.Module):
         return attended.permute(0, 3, 1, 2).add_(hidden_states)
 
 
+class KeypointAttention(nn.Module):
+    """Each position attends to the keypoints of its frame: by name, by confidence, and by the way to them.
+
+    Queries and keys are turned by their places (rotary embedding, https://arxiv.org/abs/2104.09864, in two dimensions),
+    values too, and back where they arrive (https://arxiv.org/abs/2310.10375): so only the way from a position to a
+    point counts, to a fraction of a pixel, and a crop says the same as the whole frame. Points that are not seen are
+    masked; a token of zeros, which always is there, takes the attention where nothing else should.
+    """
+
+    def __init__(self, channels: int, num_keypoints: int, head_channels: int = 64):
+        super().__init__()
+        self.num_heads = channels // head_channels
+        self.norm = nn.LayerNorm(channels)
+        self.name = nn.Embedding(num_keypoints, channels)
+        self.confidence = nn.Linear(1, channels, bias=False)
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(channels, 2 * channels)
+        self.out = nn.Linear(channels, channels)
+        _start_at_zero(self.out)
+
+    def forward(
+        self, hidden_states: Float[Tensor, "bf c h w"], keypoints: Float[Tensor, "bf k 3"], stride: int
+    ) -> Float[Tensor, "bf c h w"]:
+        """Adds what the keypoints say; `stride` is how many pixels a position is wide."""
+        height, width = hidden_states.shape[2:]
+        across, down = (stride * (torch.arange(size, device=keypoints.device) + 0.5) for size in (width, height))
+        here = self._angles(torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).reshape(1, -1, 2))
+        there = self._angles(keypoints[..., :2])
+        tokens = self.name.weight + self.confidence(keypoints[..., 2:].to(self.name.weight.dtype))
+        query = self._heads(self.query(self.norm(hidden_states.permute(0, 2, 3, 1).flatten(1, 2))))
+        key, value = (self._heads(of) for of in self.key_value(tokens).chunk(2, dim=-1))
+        key, value = (F.pad(_turn(of, there), (0, 0, 0, 1)) for of in (key, value))
+        seen = F.pad(keypoints[..., 2] > 0, (0, 1), value=True)[:, None, None]
+        attended = F.scaled_dot_product_attention(_turn(query, here), key, value, attn_mask=seen)
+        attended = self.out(_turn(attended, -here).transpose(1, 2).flatten(2))
+        return attended.unflatten(1, (height, width)).permute(0, 3, 1, 2).add_(hidden_states)
+
+    def _heads(self, tokens: Float[Tensor, "bf n c"]) -> Float[Tensor, "bf heads n _"]:
+        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def _angles(self, places: Float[Tensor, "bf n 2"]) -> Float[Tensor, "bf 1 n _"]:
+        """By how much a place turns each pair of a head's channels: wavelengths from 8 to 1,024 pixels, either way."""
+        count = self.query.out_features // self.num_heads // 4
+        frequency = 2 * torch.pi / torch.logspace(3, 10, count, base=2, device=places.device)
+        return (places[..., None].float() * frequency).flatten(-2)[:, None]
+
+
+def _turn(heads: Float[Tensor, "bf heads n c"], angles: Float[Tensor, "_ 1 n half"]) -> Float[Tensor, "bf heads n c"]:
+    """Turns pairs of channels, one in the first half and one in the second."""
+    first, second = heads.chunk(2, dim=-1)
+    cos, sin = angles.cos().to(heads.dtype), angles.sin().to(heads.dtype)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
 class Stage(nn.Module):
     """The blocks of one resolution."""
 
@@ -129,7 +184,7 @@ class Stage(nn.Module):
 
 
 class SignerUNet(ModelMixin, ConfigMixin):
-    """Predicts a window of clean frames from noisy ones, the driving pose's maps and the reference picture.
+    """Predicts a window of clean frames from noisy ones, the driving pose and the reference picture.
 
     The clean frame is a soft choice, pixel by pixel, between the reference picture, the coarse composite (both in the
     conditioning) and a newly made colour: what need not move stays as sharp as it was in the picture. Inputs and
@@ -138,6 +193,8 @@ class SignerUNet(ModelMixin, ConfigMixin):
     Args:
         pose_channels: Channels of the maps of each frame; the first three are the coarse composite, in [-1, 1].
         reference_channels: Channels of the reference; the first three are the picture, in [-1, 1].
+        num_keypoints: Keypoints of each frame.
+        num_conditions: Conditions that can be left out, of which the network is told whether they are.
         block_channels: Channels at each resolution, finest first.
         num_blocks: Residual blocks at each resolution, on the way down and on the way up.
         temporal_stages: At how many of the coarsest resolutions frames attend to each other.
@@ -153,6 +210,8 @@ class SignerUNet(ModelMixin, ConfigMixin):
         self,
         pose_channels: int = 16,
         reference_channels: int = 10,
+        num_keypoints: int = 128,
+        num_conditions: int = 7,
         block_channels: Sequence[int] = (48, 96, 192, 256),
         num_blocks: Sequence[int] = (1, 2, 2, 2),
         temporal_stages: int = 2,
@@ -169,13 +228,16 @@ class SignerUNet(ModelMixin, ConfigMixin):
         depth = len(block_channels)
         self.time_proj = Timesteps(time_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = nn.Sequential(nn.Linear(time_channels, time_channels), nn.SiLU())
+        self.missing_embedding = nn.Linear(num_conditions, time_channels, bias=False)
+        _start_at_zero(self.missing_embedding)
         self.conv_in = nn.Conv2d((3 + pose_channels) * patch, block_channels[0], 3, padding=1)
-        self.reference_in = nn.Conv2d(reference_channels * patch, block_channels[0], 3, padding=1)
+        self.reference_in = nn.Conv2d((reference_channels + 1) * patch, block_channels[0], 3, padding=1)
         temporal = [stage >= depth - temporal_stages for stage in range(depth)]
         self.down = nn.ModuleList(
             Stage(channels, blocks, time_channels, frames)
             for channels, blocks, frames in zip(block_channels, num_blocks, temporal, strict=True)
         )
+        self.keypoint_attention = KeypointAttention(block_channels[-1], num_keypoints)
         pairs = list(pairwise(block_channels))
         self.downsample = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
@@ -194,15 +256,23 @@ class SignerUNet(ModelMixin, ConfigMixin):
         sample: Float[Tensor, "b 3 f h w"],
         timestep: Float[Tensor, "b f"],
         pose_maps: Float[Tensor, "b p f h w"],
+        keypoints: Float[Tensor, "b f k 3"],
         reference: Float[Tensor, "b r h w"],
+        keep: Float[Tensor, "b h w"],
+        given: Float[Tensor, "b conditions"],
     ) -> SignerUNetOutput:
         """Predicts the velocity of every frame.
+
+        All but the first two arguments are `gen.conditions.Conditions`.
 
         Args:
             sample: Noisy frames; a frame that is known already comes clean, with timestep 0.
             timestep: 1000 times the noise level sigma (1 is noise, 0 is data), each frame its own.
-            pose_maps: The driving pose's maps, from `gen.conditioning`.
-            reference: The reference picture and what is known about it, from `gen.conditioning`.
+            pose_maps: The driving pose's maps.
+            keypoints: The driving pose: across and down in pixels, and confidence, 0 where a point is not seen.
+            reference: The reference picture and what is known about it.
+            keep: 1 where the picture's pixels are to stay. This is for what is around to fit them: it keeps nothing.
+            given: 1 for each condition that is given, 0 where it is left out.
 
         Raises:
             ValueError: Height or width is not a multiple of `size_multiple`.
@@ -219,10 +289,11 @@ class SignerUNet(ModelMixin, ConfigMixin):
 
         noisy, maps = frames_first(sample), frames_first(pose_maps)
         time = self.time_embedding(self.time_proj(timestep.flatten()).to(self.dtype))
+        time = time + self.missing_embedding((1 - given).to(self.dtype)).repeat_interleave(num_frames, dim=0)
 
         inputs = torch.cat([noisy.to(self.dtype), maps.to(self.dtype)], dim=1)
         hidden = _patches_conv(self.conv_in, inputs, patch).unflatten(0, (clips, num_frames))
-        known = _patches_conv(self.reference_in, reference.to(self.dtype), patch)
+        known = _patches_conv(self.reference_in, torch.cat([reference, keep[:, None]], dim=1).to(self.dtype), patch)
         hidden = hidden.add_(known[:, None]).flatten(0, 1)
         skips = []
         for stage, downsample in zip(self.down, [*self.downsample, None], strict=True):
@@ -230,6 +301,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
             if downsample is not None:
                 skips.append(hidden)
                 hidden = downsample(hidden)
+        hidden = self.keypoint_attention(hidden, keypoints.flatten(0, 1), self.size_multiple)
         for stage, upsample in zip(reversed(self.up), reversed(self.upsample), strict=True):
             hidden = stage(upsample(hidden) + skips.pop(), time, num_frames)
 

@@ -39,10 +39,12 @@ class AvatarRenderer:
         """See `Renderer.render`.
 
         Raises:
-            ValueError: `num_inference_steps` is given, or the picture isn't a built-in signer's.
+            ValueError: `num_inference_steps` is given, or the picture isn't a built-in signer's, or is to be kept.
         """
         if num_inference_steps:
             raise ValueError(f"`num_inference_steps` must be left out for avatar, got {num_inference_steps}.")
+        if signer is not None and signer.keep is not None:
+            raise ValueError("`keep` must be left out for avatar, which shows no picture.")
         body, figure = dressed_signer(_name_of(signer))
         motion = fit_body(poses, body)
         for start in range(0, len(poses), _CHUNK):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from poses import PoseSequence
 
@@ -20,12 +20,15 @@ class SignerPicture:
         name: For reports: a built-in signer's name or a file name.
         consent: Why whoever it shows may be shown signing, in a word; `built-in` for the package's own signers, who
             are nobody; None where nobody said.
+        keep: True where the picture must stay as it is, such as over a logo or furniture; whatever of the signer comes
+            there is hidden behind it.
     """
 
     image: UInt8[np.ndarray, "height width 3"]
     poses: PoseSequence
     name: str = ""
     consent: str | None = None
+    keep: Bool[np.ndarray, "height width"] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,21 @@
 """`signer-small`: the bundled diffusion model, trained on synthetic signers."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers.utils import logging
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
+from gen.bundled import BUNDLED_WEIGHTS
 from gen.pipeline_signer import SignerVideoPipeline
 from gen.renderers.base import Placement, SignerPicture
 from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, fit_picture
 from gen.renderers.placing import place_over
 from poses import PoseSequence
-
-BUNDLED_WEIGHTS = Path(str(files("gen") / "weights" / "signer-small"))
 
 
 class SignerSmallRenderer:
@@ -26,14 +23,16 @@ class SignerSmallRenderer:
 
     Args:
         weights: A folder that `SignerVideoPipeline.from_pretrained` reads; None for the bundled weights.
+        guidance_scale: As for `SignerVideoPipeline`.
     """
 
     name = "signer-small"
     version = "0.1"
     default_num_inference_steps = 1
 
-    def __init__(self, weights: str | None = None):
+    def __init__(self, weights: str | None = None, *, guidance_scale: Mapping[str, float] | float = 1.0):
         self.weights = weights or str(BUNDLED_WEIGHTS)
+        self.guidance_scale = guidance_scale
         self._pipeline: SignerVideoPipeline | None = None
 
     def place(self, poses: PoseSequence, signer: SignerPicture | None, *, height: int, width: int) -> Placement:
@@ -58,9 +57,11 @@ class SignerSmallRenderer:
             _widen(poses, multiple),
             _pad(picture.image, multiple),
             _widen(picture.poses, multiple),
+            keep=None if picture.keep is None else _pad(picture.keep, multiple),
             num_inference_steps=self.default_num_inference_steps
             if num_inference_steps is None
             else num_inference_steps,
+            guidance_scale=self.guidance_scale,
             generator=torch.Generator().manual_seed(seed),
         )
         for frame in frames:
@@ -73,11 +74,11 @@ class SignerSmallRenderer:
 
 
 def _pad(
-    image: UInt8[np.ndarray, "height width 3"], multiple: int
-) -> UInt8[np.ndarray, "padded_height padded_width 3"]:
+    image: Shaped[np.ndarray, "height width *channels"], multiple: int
+) -> Shaped[np.ndarray, "padded_height padded_width *channels"]:
     """Repeats the last row and column until both sides are multiples."""
-    height, width = image.shape[:2]
-    return np.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
+    sides = [(0, -size % multiple) for size in image.shape[:2]]
+    return np.pad(image, [*sides, *[(0, 0)] * (image.ndim - 2)], mode="edge")
 
 
 def _widen(poses: PoseSequence, multiple: int) -> PoseSequence:

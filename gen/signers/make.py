@@ -199,20 +199,10 @@ def make_signers(config: MakeConfig, condition: Condition | None = None) -> None
         clips = [clip for language in TRAINING_LANGUAGES for clip in letter_clips(language).values()]
         save_handshapes(fit_handshapes(clips, load_body()), output / "handshapes.npz")
     total = sum(len(clips) for _, _, clips in units)
-    with (
-        _one_thread_each(),
-        ProcessPoolExecutor(
-            config.workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
-        ) as pool,
-        tqdm(total=total, unit="clip", smoothing=0.05) as bar,
-    ):
-        try:
-            jobs = [pool.submit(_make_unit, config, split, seed, clips, condition) for split, seed, clips in units]
-            for job in as_completed(jobs):
-                bar.update(job.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with worker_pool(config.workers) as pool, tqdm(total=total, unit="clip", smoothing=0.05) as bar:
+        jobs = [pool.submit(_make_unit, config, split, seed, clips, condition) for split, seed, clips in units]
+        for job in as_completed(jobs):
+            bar.update(job.result())
 
 
 _Unit = tuple[str, int, list[tuple[int, Path]]]
@@ -247,6 +237,21 @@ def _write_manifest(config: MakeConfig, output: Path) -> None:
     manifest = {"settings": settings, "languages": TRAINING_LANGUAGES, "splits": splits}
     with new_file(path, overwrite=True) as aside:
         aside.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes of one thread each; what they haven't begun when this is left by an error, they don't begin."""
+    context = get_context("spawn")
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)) as pool,
+    ):
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @contextmanager

@@ -61,6 +61,9 @@ def clips(tmp_path_factory) -> Path:
                 maps[:, 4:12, 34:42, 8] = np.flatnonzero(IS_HAND)[0]
             reference = np.zeros((48, 48, REFERENCE_MAP_CHANNELS), np.uint8)
             reference[..., :3] = place[0]
-            for name, array in (("frames", place), ("maps", maps), ("reference", reference)):
+            driving = np.ones((4, 128, 3), np.float32)
+            driving[..., :2] = 38, 8  # the hand, as far as it goes
+            arrays = {"frames": place, "maps": maps, "driving": driving, "reference": reference}
+            for name, array in arrays.items():
                 np.save(folder / split / f"{clip:06d}" / f"{name}.npy", array)
     return folder

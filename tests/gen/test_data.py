@@ -1,11 +1,13 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+import gen.data
 from gen.conditioning import IS_HAND, MAP_CHANNELS, REFERENCE_MAP_CHANNELS
-from gen.data import WindowDataset, condition_clip, disturb
+from gen.data import LEAST_DOUBTFUL, PrepareConfig, WindowDataset, condition_clip, disturb, open_clip, prepare_clips
 from poses.keypoints import PARTS
 
 
@@ -15,7 +17,7 @@ def windows(clips):
 
 
 def same(first, second) -> bool:
-    return all(torch.equal(first[name], second[name]) for name in ("frames", "maps", "reference"))
+    return all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_a_window_is_decided_by_the_seed_and_its_number_alone(windows, clips):
@@ -33,13 +35,17 @@ def test_frames_maps_and_picture_are_cut_at_the_same_place(windows):
         assert {name: tuple(value.shape) for name, value in window.items()} == {
             "frames": (2, 16, 16, 3),
             "maps": (2, 16, 16, MAP_CHANNELS),
+            "keypoints": (2, 128, 3),
             "reference": (16, 16, REFERENCE_MAP_CHANNELS),
+            "keep": (16, 16),
         }
         # Every array of the clips says in its first two channels at which row and column a pixel lies.
         place = window["reference"][..., :2]
         assert torch.equal(place[1:, :, 0] - place[:-1, :, 0], torch.ones(15, 16, dtype=torch.uint8))
         assert torch.equal(window["frames"][..., :2], place.expand(2, -1, -1, -1))
         assert torch.equal(window["maps"][..., :2], place.expand(2, -1, -1, -1))
+        # All keypoints are at column 38 and row 8 of the frame.
+        assert window["keypoints"][0, 0].tolist() == [38 - int(place[0, 0, 1]), 8 - int(place[0, 0, 0]), 1]
 
 
 def test_frames_follow_each_other_and_the_signers_picture_is_none_of_them(windows):
@@ -109,5 +115,37 @@ def test_a_clips_maps_leave_its_picture_out(driving, picture):
     assert made["maps"].shape == (2, *picture.image.shape[:2], MAP_CHANNELS)
     assert made["reference"].shape == (*picture.image.shape[:2], REFERENCE_MAP_CHANNELS)
     np.testing.assert_array_equal(made["reference"][..., :3], picture.image)
+    assert made["driving"].shape == (2, 128, 3)
+    np.testing.assert_allclose(made["driving"][..., :2], driving.pixels()[1:3], atol=2)
     again = condition_clip(frames, driving[:3], np.random.default_rng(0))
     assert all(np.array_equal(made[name], again[name]) for name in made)
+
+
+def test_some_hands_are_doubtful(driving):
+    """And those are off more, as confidence says."""
+    doubtful = [disturb(driving, np.random.default_rng(seed), jitter_px=1.0) for seed in range(100)]
+    confidence = np.concatenate([poses.confidence for poses in doubtful])
+    error = np.concatenate([np.abs(poses.keypoints - driving.keypoints) for poses in doubtful])
+    hand, face = (confidence[:, PARTS[name]].mean(axis=1) for name in ("right_hand", "face"))
+    assert np.mean(hand < 1) == pytest.approx(0.1, abs=0.03)
+    assert LEAST_DOUBTFUL <= hand.min() < hand[hand < 1].mean() - 0.1
+    assert face.min() == 1
+    assert error[hand < 0.6][:, PARTS["right_hand"]].mean() > 1.4 * error[hand == 1][:, PARTS["right_hand"]].mean()
+
+
+def test_clips_are_prepared_where_something_is_missing(driving, picture, tmp_path, monkeypatch):
+    monkeypatch.setattr(gen.data, "worker_pool", ThreadPoolExecutor)  # processes take seconds to start
+    for name in ("whole", "lacking"):
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        frames = np.repeat(picture.image[None], 3, axis=0)
+        arrays = {"frames": frames, "keypoints": driving.keypoints[:3], "confidence": driving.confidence[:3]}
+        arrays |= {} if name == "lacking" else {"maps": np.zeros(1), "driving": np.zeros(1)}
+        for array in arrays:
+            np.save(folder / f"{array}.npy", arrays[array])
+        (folder / "clip.json").write_text('{"fps": 25.0}')
+    assert prepare_clips(PrepareConfig(tmp_path, workers=1)) == 1
+    clip = open_clip(tmp_path / "train" / "lacking")
+    assert [len(array) for array in (clip.frames, clip.maps, clip.driving)] == [2, 2, 2]
+    assert prepare_clips(PrepareConfig(tmp_path, workers=1)) == 0
+    assert len(np.load(tmp_path / "train" / "whole" / "maps.npy")) == 1

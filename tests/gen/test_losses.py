@@ -2,7 +2,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from gen.losses import add_noise, charbonnier, critic_loss, frame_loss, persuasion_loss, structure_loss
+from gen.losses import Prediction, add_noise, charbonnier, critic_loss, frame_loss, persuasion_loss, structure_loss
 from gen.models.patch_critic import PatchCritic
 
 
@@ -83,10 +83,11 @@ def test_a_critic_learns_to_tell_frames_apart_and_teaches_it(critic):
     clean.requires_grad_(True)
     weight = torch.ones(2, 3, 16, 24)
     weight[0] = 0
+    prediction, perfect = (Prediction(of, target, maps, weight) for of in (clean, target))
     optimizer = torch.optim.Adam(critic.parameters(), lr=0.04)
     losses = []
     for _ in range(20):
-        loss = critic_loss(critic, clean, target, maps, weight)
+        loss = critic_loss(critic, prediction)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -94,7 +95,7 @@ def test_a_critic_learns_to_tell_frames_apart_and_teaches_it(critic):
     assert losses[0] == pytest.approx(2, abs=0.3)
     assert losses[-1] < 0.9 * losses[0]
     assert clean.grad is None
-    assert persuasion_loss(critic, target, target, maps, weight) < persuasion_loss(critic, clean, target, maps, weight)
-    persuasion_loss(critic, clean, target, maps, weight).backward()
+    assert persuasion_loss(critic, perfect) < persuasion_loss(critic, prediction)
+    persuasion_loss(critic, prediction).backward()
     assert clean.grad[0].abs().max() == 0
     assert clean.grad[1].abs().max() > 0

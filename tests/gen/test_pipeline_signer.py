@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
+from gen.conditions import CONDITIONS
 from gen.pipeline_signer import SignerVideoPipeline
 
 
@@ -47,9 +48,9 @@ def test_a_window_begins_where_the_last_one_ended(pipeline, driving, picture, mo
     seen = []
     forward = pipeline.unet.forward
 
-    def record(sample, timestep, pose_maps, reference):
+    def record(sample, timestep, **conditions):
         seen.append((sample.shape[2], timestep[0].tolist()))
-        return forward(sample, timestep, pose_maps, reference)
+        return forward(sample, timestep, **conditions)
 
     monkeypatch.setattr(pipeline.unet, "forward", record)
     render(pipeline, driving, picture, window=5)
@@ -72,6 +73,61 @@ def test_saving_and_loading_keeps_the_frames(pipeline, driving, picture, tmp_pat
     np.testing.assert_array_equal(render(loaded, driving[:2], picture), render(pipeline, driving[:2], picture))
 
 
+@pytest.fixture
+def calls(pipeline, monkeypatch):
+    """What the network is told, call by call: frames and the conditions that are given."""
+    calls, forward = [], pipeline.unet.forward
+
+    def record(sample, timestep, **conditions):
+        given = [name for name, is_given in zip(CONDITIONS, conditions["given"][0], strict=True) if is_given]
+        calls.append((sample.shape[2], given))
+        return forward(sample, timestep, **conditions)
+
+    monkeypatch.setattr(pipeline.unet, "forward", record)
+    return calls
+
+
+def test_a_scale_of_one_costs_nothing(pipeline, driving, picture, calls):
+    plain = render(pipeline, driving, picture, window=6)
+    assert [frames for frames, _ in calls] == [6, 5]
+    assert calls[0][1] == ["geometry", "control", "keypoints", "reference", "background"]
+    assert calls[1][1] == [*calls[0][1], "previous"]
+    calls.clear()
+    same = render(pipeline, driving, picture, window=6, guidance_scale={"keypoints": 1.0, "keep": 2.0})
+    assert len(calls) == 2  # there is nothing to be kept
+    np.testing.assert_array_equal(plain, same)
+
+
+def test_guidance_goes_farther_where_a_condition_leads(pipeline, driving, picture, calls):
+    """By the formula, in one step, which ends on the clean frames; to the rounding of pixels."""
+    clip = driving[:5]
+    given, without, twice = (
+        render(pipeline, clip, picture, guidance_scale={"geometry": scale}).astype(float) for scale in (1.0, 0.0, 1.5)
+    )
+    assert [len(names) for _, names in calls] == [5, 5, 4, 5, 4]
+    assert np.abs(given - without).max() > 4
+    inside = (twice > 0) & (twice < 255)
+    np.testing.assert_allclose(twice[inside], (given + 0.5 * (given - without))[inside], atol=2)
+    calls.clear()
+    assert (render(pipeline, clip, picture, guidance_scale=1.5) != given).any()
+    assert len(calls) == 1 + 5  # all that are given
+
+
+def test_guidance_by_the_frame_before_looks_without_it(pipeline, driving, picture, calls):
+    render(pipeline, driving, picture, window=6, guidance_scale={"previous": 1.5})
+    assert [(frames, "previous" in given) for frames, given in calls] == [(6, False), (5, True), (4, False)]
+
+
+def test_what_is_kept_stays_whatever_comes_there(pipeline, driving, picture):
+    keep = np.zeros(picture.image.shape[:2], bool)
+    keep[20:50, 10:40] = True
+    options = {"window": 6, "num_inference_steps": 2, "guidance_scale": 1.5}
+    frames = render(pipeline, driving, picture, keep=keep, **options)
+    expected = np.broadcast_to(picture.image[keep], (len(driving), keep.sum(), 3))
+    np.testing.assert_array_equal(frames[:, keep], expected)
+    assert (render(pipeline, driving, picture, **options)[:, keep] != expected).any()
+
+
 def test_wrong_inputs_are_named(pipeline, driving, picture):
     with pytest.raises(ValueError, match="`image` must have sides in multiples of 16 pixels, got 64 x 60"):
         pipeline(driving, picture.image[:60], picture.poses)
@@ -81,3 +137,7 @@ def test_wrong_inputs_are_named(pipeline, driving, picture):
         pipeline(driving, picture.image, picture.poses, num_inference_steps=0)
     with pytest.raises(ValueError, match="`window` must be at least 2, got 1"):
         pipeline(driving, picture.image, picture.poses, window=1)
+    with pytest.raises(ValueError, match="`keep` must be as large as the image, 64 x 64, got 32 x 64"):
+        pipeline(driving, picture.image, picture.poses, keep=np.zeros((64, 32), bool))
+    with pytest.raises(ValueError, match=r"`guidance_scale` must be of geometry, .*, keep, got one of 'hands'"):
+        pipeline(driving, picture.image, picture.poses, guidance_scale={"hands": 2.0})

@@ -13,7 +13,7 @@ from gen.train import train
 from gen.train_config import RendererTrainConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
-MILLIONS = {"signer-small": 7.2, "signer-medium": 38.7, "signer-large": 335.3}
+MILLIONS = {"signer-small": 7.5, "signer-medium": 39.9, "signer-large": 342.0}
 
 
 def preset(name) -> RendererTrainConfig:

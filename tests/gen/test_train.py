@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,15 @@ from safetensors.torch import load_file
 import gen.learner
 import gen.train
 from gen.conditioning import HEAD, IS_HAND
+from gen.conditions import CONDITIONS
 from gen.data import WindowDataset
 from gen.learner import LORA_TARGETS, load_network
 from gen.models.patch_critic import PatchCritic
 from gen.objective import persuade, pixel_weights, predict, regression_loss
 from gen.train import sample_grid, train, validation_windows
-from gen.train_config import RendererTrainConfig
+from gen.train_config import DropRates, RendererTrainConfig
 
+ALL_GIVEN = DropRates(*[0.0] * len(CONDITIONS))
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -70,7 +72,7 @@ def assert_same(first, second):
 
 def test_the_loss_is_finite_and_its_gradient_reaches_every_parameter(unet, batch, config):
     unet = copy.deepcopy(unet).train()
-    loss = loss_of(unet, batch, config)
+    loss = loss_of(unet, batch, replace(config, drop=DropRates(*[0.3] * len(CONDITIONS))))
     assert loss.isfinite()
     assert loss > 0
     loss.backward()
@@ -83,6 +85,32 @@ def test_the_loss_is_finite_and_its_gradient_reaches_every_parameter(unet, batch
 def test_the_generator_decides_the_loss(unet, batch, config):
     first, second, third = (loss_of(unet, batch, config, seed).item() for seed in (0, 0, 1))
     assert first == second != third
+
+
+def test_conditions_are_dropped_as_often_as_asked(unet, batch, config, monkeypatch):
+    told, forward = [], unet.forward
+
+    def record(sample, timestep, **conditions):
+        told.append((timestep, conditions))
+        return forward(sample, timestep, **conditions)
+
+    monkeypatch.setattr(unet, "forward", record)
+    for rates in (ALL_GIVEN, replace(ALL_GIVEN, control=1.0, previous=1.0)):
+        predict(unet, batch, replace(config, drop=rates), torch.Generator().manual_seed(0))
+    (levels, all_given), (other_levels, some) = told
+    assert all_given["given"].all()
+    assert (levels[:, 0] == 0).all()
+    assert (other_levels[:, 0] > 0).all()
+    assert some["given"].tolist() == [[name not in ("control", "previous") for name in CONDITIONS]] * 3
+    assert not torch.equal(some["pose_maps"], all_given["pose_maps"])
+    assert [field.name for field in fields(DropRates)] == list(CONDITIONS)
+
+
+def test_what_is_kept_is_learned_from_the_picture(unet, batch, config):
+    prediction = predict(unet, batch, replace(config, drop=ALL_GIVEN), torch.Generator().manual_seed(0))
+    picture = batch["reference"][:, None, ..., :3].expand_as(batch["frames"])
+    expected = torch.where(batch["keep"][:, None, ..., None], picture, batch["frames"])
+    torch.testing.assert_close(127.5 * (prediction.target.permute(0, 2, 3, 4, 1) + 1), expected.float())
 
 
 def test_contrast_counts_as_much_as_asked(unet, batch, config):
@@ -176,6 +204,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(killed_in, config, tmp_path):
         f"    if len(called) == {3 if killed_in == 'predict' else 2}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return do(*args)\n"
         f"where.{killed_in} = killed\n"
+        "from gen.train_config import DropRates\n"
+        "given['drop'] = DropRates(**given['drop'])\n"
         "trainer.train(trainer.RendererTrainConfig(**given))"
     )
     done = subprocess.run([sys.executable, "-c", program, json.dumps(asdict(parted), default=str)], cwd=ROOT)
@@ -198,7 +228,7 @@ def test_the_bundled_weights_go_by_their_name(config, tmp_path, monkeypatch):
     """From wherever the package is."""
     monkeypatch.chdir(tmp_path)
     unet = load_network(replace(config, weights=Path("signer-small")))
-    assert unet.num_parameters() / 1e6 == pytest.approx(7.2, abs=0.05)
+    assert unet.num_parameters() / 1e6 == pytest.approx(7.5, abs=0.05)
 
 
 def test_accumulated_batches_are_one_step(config, tmp_path, monkeypatch):
@@ -253,7 +283,7 @@ def test_the_last_two_checkpoints_are_kept(config, monkeypatch):
 
 def test_clips_to_look_at_are_missed_before_the_training(config, clips, tmp_path):
     shutil.copytree(clips / "train", tmp_path / "data" / "train")
-    with pytest.raises(ValueError, match=r"`data` must hold clips with maps, found none in .*validation\."):
+    with pytest.raises(ValueError, match=r"`data` must hold clips with maps, found none in .*validation; `signloop"):
         train(replace(config, data=tmp_path / "data"))
     assert not config.output.exists()
 

@@ -6,11 +6,13 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines.cli import COMMANDS, PRESETS, main
 from poses.io import load_poses, save_poses
-from poses.video import read_info
+from poses.video import read_frames, read_info
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -74,6 +76,18 @@ def test_draw_writes_the_control_video(clip, tmp_path, capfd):
     info = read_info(path)
     assert (info.width, info.height, info.num_frames, info.fps) == (96, 64, 12, 24)
     assert json.loads(capfd.readouterr().out) == {"output": str(path), "num_frames": 12, "fps": 24.0}
+
+
+def test_render_keeps_pixels_and_says_what_they_hide(clip, tmp_path, capfd):
+    """In the clip, the right hand comes down the left side of the frame; the mask covers all of it."""
+    Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
+    options = ["--image", "lucia", "--keep", str(tmp_path / "mask.png"), "--height", "64", "--width", "64", "--json"]
+    path = tmp_path / "render.mp4"
+    assert main(["render", str(clip), str(path), *options, "--guidance.keypoints", "1.5"]) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert (facts["hands_hidden"], facts["guidance"]) == (12, {"keypoints": 1.5})
+    frames = np.stack(list(read_frames(path))).astype(int)
+    assert np.ptp(frames, axis=0).max() < 8  # a still picture, but for the encoder
 
 
 def test_recognize_reads_the_real_recognizer(tmp_path, capfd):

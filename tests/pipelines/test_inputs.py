@@ -2,8 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from pipelines.inputs import find_signer
+from pipelines.inputs import find_signer, load_signer
 from poses.keypoints import PARTS, index
 
 NAME = Path("me.png")
@@ -73,3 +74,16 @@ def test_a_head_without_shoulders_is_refused(monkeypatch):
 
     with pytest.raises(ValueError, match="or not all of them"):
         find_signer(bars((50, 151)), HeadEstimator(), NAME)
+
+
+def test_a_mask_goes_with_its_picture(tmp_path):
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:10, 20:] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    signer = load_signer("lucia", keep=tmp_path / "mask.png", height=48, width=64)
+    assert signer is not None
+    np.testing.assert_array_equal(signer.keep, mask > 0)
+    with pytest.raises(ValueError, match=r"mask\.png: must be as large as the picture, 64 x 64, got 64 x 48"):
+        load_signer("lucia", keep=tmp_path / "mask.png", height=64, width=64)
+    with pytest.raises(ValueError, match="`image` must be given where `keep` is"):
+        load_signer(None, keep=tmp_path / "mask.png", height=48, width=64)

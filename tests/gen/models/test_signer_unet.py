@@ -1,7 +1,9 @@
+import copy
+
 import pytest
 import torch
 
-from gen.models.signer_unet import SignerUNet
+from gen.models.signer_unet import KeypointAttention, SignerUNet
 
 SIZE = 32
 
@@ -16,7 +18,10 @@ def inputs(clips: int = 1, num_frames: int = 3, seed: int = 0):
         "sample": random(clips, 3, num_frames, SIZE, SIZE),
         "timestep": torch.full((clips, num_frames), 600.0),
         "pose_maps": random(clips, 16, num_frames, SIZE, SIZE),
+        "keypoints": SIZE * random(clips, num_frames, 128, 3).abs(),
         "reference": random(clips, 10, SIZE, SIZE),
+        "keep": random(clips, SIZE, SIZE).round().abs(),
+        "given": random(clips, 7).round().abs(),
     }
 
 
@@ -53,6 +58,44 @@ def test_a_fresh_network_mixes_what_it_is_given():
     torch.testing.assert_close(clean, (2 * composite + picture) / 3)
 
 
+@pytest.mark.parametrize("name", ["keypoints", "keep", "given"])
+def test_every_condition_is_heard(name, unet):
+    given = inputs()
+    assert (unet(**given).clean != unet(**given | {name: 0.5 * given[name]}).clean).any()
+
+
+@pytest.fixture
+def attention():
+    torch.manual_seed(0)
+    attention = KeypointAttention(64, 5)
+    torch.nn.init.normal_(attention.out.weight)
+    return attention.eval()
+
+
+def test_keypoints_say_nothing_at_first():
+    hidden, keypoints = torch.randn(2, 64, 3, 3), torch.rand(2, 5, 3)
+    torch.testing.assert_close(KeypointAttention(64, 5)(hidden, keypoints, 16), hidden)
+
+
+def test_points_that_are_not_seen_are_masked(attention):
+    hidden, keypoints = torch.randn(1, 64, 3, 3), 48 * torch.rand(1, 5, 3)
+    elsewhere = copy.deepcopy(keypoints)
+    elsewhere[:, 2, :2] += 7
+    assert (attention(hidden, keypoints, 16) != attention(hidden, elsewhere, 16)).any()
+    keypoints[:, 2, 2] = elsewhere[:, 2, 2] = 0
+    torch.testing.assert_close(attention(hidden, keypoints, 16), attention(hidden, elsewhere, 16))
+    keypoints[..., 2] = 0
+    torch.testing.assert_close(attention(hidden, keypoints, 16), hidden)  # nothing is there, which is no error
+
+
+def test_only_the_way_to_a_point_counts(attention):
+    """A crop that begins a position further says the same of what is in it."""
+    hidden, keypoints = torch.randn(1, 64, 4, 4), 64 * torch.rand(1, 5, 3)
+    crop = keypoints - torch.tensor([16.0, 32.0, 0.0])
+    alone, within = attention(hidden[..., 2:, 1:], crop, 16), attention(hidden, keypoints, 16)[..., 2:, 1:]
+    torch.testing.assert_close(alone, within, atol=1e-3, rtol=1e-3)
+
+
 def test_gradient_reaches_every_parameter(unet):
     unet.zero_grad()
     unet(**inputs()).clean.square().sum().backward()
@@ -66,7 +109,8 @@ def test_saving_and_loading_keeps_the_output(unet, tmp_path):
 
 
 def test_a_size_that_is_no_multiple_is_refused(unet):
-    given = {name: value[..., :24, :24] if value.dim() > 2 else value for name, value in inputs().items()}
+    given = inputs()
+    given |= {name: given[name][..., :24, :24] for name in ("sample", "pose_maps", "reference", "keep")}
     with pytest.raises(ValueError, match="`sample` must have height and width in multiples of 16, got 24 x 24"):
         unet(**given)
 

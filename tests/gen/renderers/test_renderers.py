@@ -38,6 +38,10 @@ def test_the_avatar_takes_no_steps_and_no_strangers(driving, picture):
     avatar = create_renderer("avatar")
     with pytest.raises(ValueError, match="`num_inference_steps` must be left out for avatar, got 4"):
         next(avatar.render(driving, None, num_inference_steps=4))
+    with pytest.raises(ValueError, match="`keep` must be left out for avatar, which shows no picture"):
+        next(avatar.render(driving, replace(picture, keep=np.ones((64, 64), bool))))
+    with pytest.raises(ValueError, match=r"`guidance_scale` must be left out for avatar, got \{'control': 2\.0\}"):
+        create_renderer("avatar", guidance_scale={"control": 2.0})
     with pytest.raises(ValueError, match=r"^me\.png: avatar draws built-in signers only \(alex, .*use .* signer-small"):
         avatar.place(driving, replace(picture, name="me.png"), height=64, width=64)
 
@@ -76,8 +80,9 @@ def test_a_picture_is_cut_around_the_signer(picture):
     keypoints = picture.poses.keypoints * [64 / 160, 1] + [60 / 160, 0]
     keypoints[picture.poses.confidence == 0] = 0
     poses = replace(picture.poses, keypoints=keypoints.astype(np.float32), width=160)
-    cut = fit_picture(SignerPicture(wide, poses, "wide.png"), 64, 64)
+    cut = fit_picture(SignerPicture(wide, poses, "wide.png", keep=wide[..., 0] > 0), 64, 64)
     assert cut.image.shape == (64, 64, 3)
+    np.testing.assert_array_equal(cut.keep, cut.image[..., 0] > 0)
     neck = index("neck")
     assert abs(cut.poses.keypoints[0, neck, 0] - 0.5) < 0.02
     np.testing.assert_allclose(cut.poses.pixels()[0, neck, 1], picture.poses.pixels()[0, neck, 1], atol=1)
@@ -99,6 +104,9 @@ def test_any_size_is_rendered(unet, driving, picture, tmp_path):
     SignerVideoPipeline(unet, FlowMatchEulerDiscreteScheduler()).save_pretrained(tmp_path)
     renderer = SignerSmallRenderer(str(tmp_path))
     placed = renderer.place(driving, picture, height=50, width=70)(driving)
-    frames = list(renderer.render(placed, picture))
-    assert len(frames) == len(driving)
-    assert {frame.shape for frame in frames} == {(50, 70, 3)}
+    keep = np.zeros((64, 64), bool)
+    keep[32:] = True
+    for signer in (picture, replace(picture, keep=keep)):
+        frames = list(renderer.render(placed, signer))
+        assert len(frames) == len(driving)
+        assert {frame.shape for frame in frames} == {(50, 70, 3)}
