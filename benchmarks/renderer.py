@@ -5,8 +5,10 @@ MediaPipe finds in the true video, and prints one JSON line; `--sheet PATH` also
 has moved when its joints are on average farther than 12/256 of the width from where the signer's picture has them.
 Rows that begin with `exact-` are driven by the exact keypoints, and only their pictures are compared; those that begin
 with `signverse-` by poses that were written as SignVerse-2M publishes them, with its noise and defects
-(`renderer_film.publish`), and read again with repairs or, `raw-`, without. Intervals resample clips. Each clip and row
-is a file in the results folder, so a run that was stopped goes on where it was.
+(`renderer_film.publish`), and read again with repairs or, `raw-`, without. In those that begin with a condition and a
+scale, such as `control=0-steps-1` (`GUIDED`, measured where they are asked for), it is left out or followed farther.
+Intervals resample clips. Each clip and row is a file in the results folder, so a run that was stopped goes on where it
+was.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from benchmarks.renderer_measures import draw_signer, measure, typical_colours
 from benchmarks.renderer_table import frame_figures, hand_figures, identity_figures
 from gen.bundled import BUNDLED_WEIGHTS
 from gen.conditioning import map_frames, read_reference
+from gen.conditions import CONDITIONS
 from gen.renderers import create_renderer
 from gen.renderers.signer_small import load_pipeline
 from gen.signers.body import load_body
@@ -45,6 +48,7 @@ ROWS = (
 """`true` is the ceiling. `copy` holds up the signer's picture, `composite` is what the network starts from, `avatar`
 another signer drawn by code; `oracle` is the true signer drawn by code, on the body fitted to the same keypoints.
 `steps-1` answers at once from nothing but noise."""
+GUIDED = tuple(f"{name}={scale}-steps-1" for name in CONDITIONS if name != "keep" for scale in ("0", "1.5"))
 
 _pipeline = cache(load_pipeline)
 
@@ -64,8 +68,16 @@ def show(row: str, film: Film, poses: PoseSequence, weights: str) -> Video:
         return np.stack(list(create_renderer("avatar").render(driving, None)))
     if row == "oracle":
         return draw_signer(film, fit_body(driving, film.actor.body))[0]
-    steps, generator = int(row.removeprefix(STEPS)), torch.Generator().manual_seed(0)
-    stream = _pipeline(weights).stream(driving, image, held, num_inference_steps=steps, generator=generator)
+    guided, _, steps = row.rpartition(STEPS)
+    name, _, scale = guided.removesuffix("-").partition("=")
+    stream = _pipeline(weights).stream(
+        driving,
+        image,
+        held,
+        num_inference_steps=int(steps),
+        guidance_scale={name: float(scale)} if name else 1.0,
+        generator=torch.Generator().manual_seed(0),
+    )
     return np.stack(list(stream))
 
 
@@ -138,7 +150,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("split", type=Path, help="folder of clips, such as runs/signers-256/test")
     parser.add_argument("--clips", type=int, help="how many of them, from the first; all if left out")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS + GUIDED, default=list(ROWS), metavar="ROW", help=", ".join(ROWS + GUIDED)
+    )
     parser.add_argument("--weights", default=str(BUNDLED_WEIGHTS), help="a saved pipeline")
     parser.add_argument("--results", type=Path, default=Path("runs/renderer"))
     parser.add_argument("--sheet", type=Path, help="where to draw moved hands")
