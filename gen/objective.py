@@ -10,26 +10,35 @@ from torch import Tensor
 from gen.conditioning import HEAD, IS_HAND
 from gen.conditions import CONDITIONS, to_conditions
 from gen.losses import Prediction, add_noise, frame_loss, persuasion_loss, structure_loss
+from gen.signers.body import PARTS
 from gen.train_config import RendererTrainConfig
+from poses.keypoints import PARTS as POINTS
+
+_HAND_OF_PART = torch.tensor(
+    [0, *(is_hand * (2 if name.startswith("right_") else 1) for name, is_hand in zip(PARTS, IS_HAND[1:], strict=True))]
+)
+"""For each value of the maps' part channel: 1 for the left hand, 2 for the right one, 0 for what is none."""
 
 
 def pixel_weights(
     maps: UInt8[Tensor, "b f h w 12"],
+    keypoints: Float[Tensor, "b f 128 3"],
     reference: UInt8[Tensor, "b h w 7"],
     *,
     hand_weight: float,
     face_weight: float,
 ) -> Float[Tensor, "b f h w"]:
-    """What each pixel counts for: hands most, then faces and where the picture's hands were."""
+    """What each pixel counts for: hands most, as far as one is sure of them, then faces and where hands were."""
 
     def near(mask: Tensor, reach: int) -> Tensor:
         flat = mask.float().flatten(0, -3)[:, None]
         return F.max_pool2d(flat, 2 * reach + 1, stride=1, padding=reach)[:, 0].reshape(mask.shape)
 
-    table = torch.from_numpy(IS_HAND).to(maps.device)
-    part = maps[..., 8].long()
-    hand = near(table[part], 5)
-    old_hand = near(table[reference[..., 6].long()], 5)[:, None]
+    part, side = maps[..., 8].long(), _HAND_OF_PART.to(maps.device)
+    sure = torch.stack([keypoints[:, :, POINTS[name], 2].mean(dim=-1) for name in ("left_hand", "right_hand")], dim=-1)
+    sure = F.pad(sure, (1, 0))  # what is no hand
+    hand = near(sure.gather(2, side[part].flatten(2)).reshape(part.shape), 5)
+    old_hand = near(side[reference[..., 6].long()] > 0, 5)[:, None]
     head = near(part == HEAD, 5)
     weight = 1 + (face_weight - 1) * torch.maximum(head, old_hand)
     return torch.maximum(weight, 1 + (hand_weight - 1) * hand)
@@ -58,7 +67,11 @@ def predict(
     sigma, known, given = (of.to(frames.device) for of in (sigma, known, given))
     noise = torch.randn(clips, 3, 1, height, width, generator=generator).to(frames.device).expand_as(frames)
     weight = pixel_weights(
-        batch["maps"], batch["reference"], hand_weight=config.hand_weight, face_weight=config.face_weight
+        batch["maps"],
+        batch["keypoints"],
+        batch["reference"],
+        hand_weight=config.hand_weight,
+        face_weight=config.face_weight,
     )
     weight[known, 0] = 0
     told = to_conditions(batch["maps"], batch["keypoints"], batch["reference"], batch["keep"])

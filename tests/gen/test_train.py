@@ -15,14 +15,16 @@ from safetensors.torch import load_file
 
 import gen.learner
 import gen.train
-from gen.conditioning import HEAD, IS_HAND
+from gen.conditioning import HEAD
 from gen.conditions import CONDITIONS
 from gen.data import WindowDataset
 from gen.learner import LORA_TARGETS, load_network
 from gen.models.patch_critic import PatchCritic
 from gen.objective import persuade, pixel_weights, predict, regression_loss
+from gen.signers.body import PARTS
 from gen.train import sample_grid, train, validation_windows
 from gen.train_config import DropRates, RendererTrainConfig
+from poses.keypoints import PARTS as POINTS
 
 ALL_GIVEN = DropRates(*[0.0] * len(CONDITIONS))
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -126,17 +128,20 @@ def test_the_loss_is_computed_where_the_network_and_the_batch_are(unet, batch, c
     assert loss_of(unet, batch, config).device.type == "meta"
 
 
-def test_hands_count_most_then_faces_and_where_the_pictures_hands_were():
-    palm = int(np.flatnonzero(IS_HAND)[0])
+@pytest.mark.parametrize("sure", [1.0, 0.5])
+def test_hands_count_most_then_faces_and_where_the_pictures_hands_were(sure):
+    palm = PARTS.index("left_palm") + 1
+    keypoints = torch.zeros(1, 1, 128, 3)
+    keypoints[:, :, POINTS["left_hand"], 2] = sure
     maps = torch.zeros(1, 1, 48, 48, 12, dtype=torch.uint8)
     reference = torch.zeros(1, 48, 48, 7, dtype=torch.uint8)
     maps[0, 0, 8, 8, 8] = palm
     maps[0, 0, 8, 30, 8] = HEAD
     reference[0, 30, 8, 6] = palm
-    weight = pixel_weights(maps, reference, hand_weight=4.0, face_weight=2.0)[0, 0]
+    weight = pixel_weights(maps, keypoints, reference, hand_weight=4.0, face_weight=2.0)[0, 0]
     expected = torch.ones(48, 48)
     expected[3:14, 25:36] = expected[25:36, 3:14] = 2  # five pixels around
-    expected[3:14, 3:14] = 4
+    expected[3:14, 3:14] = 1 + 3 * sure
     torch.testing.assert_close(weight, expected)
 
 
