@@ -8,7 +8,7 @@ from jaxtyping import Float32, UInt8
 
 from poses.estimators.holistic import HolisticGraph, import_mediapipe
 from poses.formats.mediapipe import holistic_to_dwpose
-from poses.keypoints import PARTS, index
+from poses.keypoints import NUM_KEYPOINTS, PARTS, index
 from poses.quiet import quiet_stderr
 
 LEAST_WRIST_CONFIDENCE = 0.3
@@ -25,6 +25,13 @@ REACH = 0.35
 
 LEAST_PALM_SCORE = 0.3
 """The square holds a hand nearly always, so that less is asked of a palm than MediaPipe's 0.5."""
+
+FIRST_PIXEL = 0.5
+"""Where the middle of the first pixel is. Points of hands and faces are counted from there: on renders whose points are
+known they lie half a pixel too far left and up, on mirrored ones too."""
+
+_COUNTED = np.arange(NUM_KEYPOINTS) >= PARTS["left_hand"].start
+"""Points of hands and face."""
 
 
 class MediaPipeEstimator:
@@ -61,6 +68,8 @@ class MediaPipeEstimator:
             points = self._look_again(frame, keypoints, confidence, side)
             if points is not None and not (confidence[other_hand].any() and _same(points, keypoints[other_hand])):
                 keypoints[hand], confidence[hand] = points, 1
+        counted = (confidence > 0) & _COUNTED
+        keypoints[counted] += np.float32(FIRST_PIXEL) / np.array([frame.shape[1], frame.shape[0]], np.float32)
         return keypoints, confidence
 
     def _look_again(
