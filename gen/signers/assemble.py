@@ -100,7 +100,7 @@ class _Bones:
             self.known[bone] = True
 
 
-_SPINE = {"spine05": 0.0, "spine04": 0.25, "spine03": 0.5, "spine02": 0.8, "spine01": 1.0}
+_SPINE = {"spine05": 0.2, "spine04": 0.4, "spine03": 0.6, "spine02": 0.8, "spine01": 1.0}
 _NECK = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75, "head": 1.0}
 """How much each bone goes along with the upper end of its chain."""
 

@@ -33,6 +33,9 @@ LARGEST_HAND_M = 0.42
 SMALLEST_SCALE = 1e-3
 """Frame widths per metre: a signer smaller than two thousandths of the frame is none."""
 
+HEAD_FRAMES = 32
+"""From so many frames of a clip, and from fewer than twice as many, the size of the head is taken."""
+
 TWIST_LIMIT = np.radians(90)
 BEND_LIMIT = np.radians(65)
 """How far a hand turns about the forearm, and bends at the wrist, before it hurts."""
@@ -149,7 +152,7 @@ class _Sight:
 
 def _look(clip: PoseSequence, body: Body) -> _Sight:
     """Fits everything but the hands."""
-    camera = _fit_camera(clip, body)
+    camera = _agree_with_head(_fit_camera(clip, body), clip, body)
     points, seen = _fill(camera.unproject(clip.keypoints), clip.confidence)
     fps = float(clip.fps)
     shoulders = _shoulders(body, points, seen)
@@ -206,6 +209,17 @@ def _is_hand(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     extent = np.zeros(len(points))
     extent[sure] = (np.nanmax(apart[sure], axis=1) - np.nanmin(apart[sure], axis=1)).max(axis=-1)
     return sure & (extent < LARGEST_HAND_M)
+
+
+def _agree_with_head(camera: Camera, clip: PoseSequence, body: Body) -> Camera:
+    """A size halfway between what the shoulders tell, narrower when turned away, and what the head tells."""
+    some = slice(None, None, max(1, len(clip) // HEAD_FRAMES))
+    points, seen = _fill(camera.unproject(clip.keypoints[some]), clip.confidence[some])
+    head = fit_head(body, points, np.where(seen, clip.confidence[some], 0), np.zeros((len(points), 2)))
+    factor = float(np.sqrt(np.median(head.scale)))
+    # The neck stays where it is.
+    across, above = body.keypoints[index("neck")][[0, 2]] * camera.scale * (1 - factor) * (1, -camera.aspect)
+    return Camera(camera.scale * factor, (camera.center[0] + across, camera.center[1] + above), camera.aspect)
 
 
 def _fit_camera(clip: PoseSequence, body: Body) -> Camera:

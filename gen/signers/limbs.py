@@ -14,8 +14,8 @@ from gen.signers.body import Body
 from gen.signers.timeline import ease, smooth
 from poses.keypoints import index
 
-UPPER_ARM_RANGE = (0.9, 1.4)
-FOREARM_RANGE = (0.85, 1.4)
+UPPER_ARM_RANGE = (0.95, 1.4)
+FOREARM_RANGE = (0.95, 1.4)
 """Shortest and longest arm bones against the body's."""
 
 GIVING_UP_S = 0.3
