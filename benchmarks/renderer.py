@@ -33,6 +33,7 @@ from gen.renderers import create_renderer
 from gen.renderers.signer_small import load_pipeline
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
+from gen.signers.hand_errors import correct_hands
 from pipelines.environment import fingerprint, machine
 from pipelines.measures.picture import CROP_PX
 from poses.estimators import extract_poses
@@ -62,12 +63,13 @@ def show(row: str, film: Film, poses: PoseSequence, weights: str) -> Video:
         return np.repeat(film.frames[:1], len(driving), axis=0)
     if row == "composite":
         body = load_body()
-        picture = read_reference(image, body, fit_body(held, body))
+        driving = correct_hands(driving)
+        picture = read_reference(image, body, fit_body(correct_hands(held), body))
         return map_frames(picture, body, fit_body(driving, body), driving, slice(None))[..., :3]
     if row == "avatar":
         return np.stack(list(create_renderer("avatar").render(driving, None)))
     if row == "oracle":
-        return draw_signer(film, fit_body(driving, film.actor.body))[0]
+        return draw_signer(film, fit_body(correct_hands(driving), film.actor.body))[0]
     guided, _, steps = row.rpartition(STEPS)
     name, _, scale = guided.removesuffix("-").partition("=")
     stream = _pipeline(weights).stream(

@@ -87,7 +87,7 @@ def read_poses(film: Film, path: Path) -> PoseSequence:
         with new_file(path) as aside, aside.open("wb") as file:
             np.savez(file, keypoints=poses.keypoints, confidence=poses.confidence)
     with np.load(path) as arrays:
-        return replace(film.poses, **arrays)
+        return replace(film.poses, **arrays, estimator="mediapipe")
 
 
 def join(first: PoseSequence, second: PoseSequence) -> PoseSequence:
@@ -152,4 +152,4 @@ def through_signverse(driving: PoseSequence, *, repair: bool, seed: int) -> Pose
             people = read_people(path, repairs=Repairs().without(VERSIONS))
             keypoints, confidence = people.keypoints[:, 0], people.confidence[:, 0].clip(0, 1)
     keypoints = np.where(confidence[..., None] > 0, keypoints, np.float32(0))
-    return replace(driving, keypoints=keypoints, confidence=confidence)
+    return replace(driving, keypoints=keypoints, confidence=confidence, estimator="")

@@ -17,6 +17,7 @@ from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
 from gen.models.signer_unet import SignerUNet
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
+from gen.signers.hand_errors import correct_hands
 from poses import PoseSequence
 from poses.bounds import check_at_least
 
@@ -191,6 +192,7 @@ class SignerVideoPipeline(DiffusionPipeline):
 
         # 2. Fit the body to the driving pose and to the picture.
         body = load_body()
+        poses, image_poses = correct_hands(poses), correct_hands(image_poses)
         motion = fit_body(poses, body)
         picture = read_reference(image, body, fit_body(image_poses, body))
         reference, keypoints = tensor(picture.maps()), tensor(to_keypoints(poses))

@@ -37,6 +37,7 @@ class PoseSequence:
         source: Where the poses come from, for reports and error messages.
         language: ISO 639-3 code of the sign language, empty where unknown.
         glosses: What is signed, with its frames, where the input says so.
+        estimator: Who found the points in a video, by its name; empty where nobody did or nobody knows.
     """
 
     keypoints: Float32[np.ndarray, "frames 128 2"]
@@ -47,6 +48,7 @@ class PoseSequence:
     source: str = ""
     language: str = ""
     glosses: tuple[GlossSpan, ...] = field(default=())
+    estimator: str = ""
 
     def __post_init__(self):
         frames = len(self.keypoints)

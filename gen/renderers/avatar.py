@@ -10,6 +10,7 @@ from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, dressed_sig
 from gen.renderers.placing import place_over
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from gen.signers.fit import fit_body, pose_vertices
+from gen.signers.hand_errors import correct_hands
 from gen.signers.render import render_frames
 from poses import PoseSequence
 
@@ -46,7 +47,7 @@ class AvatarRenderer:
         if signer is not None and signer.keep is not None:
             raise ValueError("`keep` must be left out for avatar, which shows no picture.")
         body, figure = dressed_signer(_name_of(signer))
-        motion = fit_body(poses, body)
+        motion = fit_body(correct_hands(poses), body)
         for start in range(0, len(poses), _CHUNK):
             vertices = pose_vertices(body, motion, slice(start, start + _CHUNK))
             yield from render_frames(figure, vertices, motion.camera, height=poses.height, width=poses.width)

@@ -1,7 +1,7 @@
 """What a renderer is: a signer's poses and a signer's picture in, that signer signing out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -50,9 +50,7 @@ class Placement:
         pixels = poses.pixels() * np.float32(self.scale) + offset
         keypoints: Float32[np.ndarray, "frames 128 2"] = pixels / np.array([self.width, self.height], np.float32)
         keypoints[poses.confidence == 0] = 0
-        return PoseSequence(
-            keypoints, poses.confidence, poses.fps, self.width, self.height, poses.source, poses.language, poses.glosses
-        )
+        return replace(poses, keypoints=keypoints, width=self.width, height=self.height)
 
 
 @runtime_checkable

@@ -111,4 +111,5 @@ def extract_poses(
         width=size[1],
         height=size[0],
         source=source,
+        estimator=loaded.name,
     )

@@ -1,0 +1,71 @@
+"""What is known of MediaPipe's errors: small corrections of hands it found, and of nothing else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gen.signers import make_hand_errors
+from gen.signers.hand_errors import ESTIMATOR, correct_hands, features_of, look_at_hands, predict
+from gen.signers.make_hand_errors import Hands, train
+from poses.fingerspelling import letter_clips
+from poses.keypoints import NAMES, PARTS, index
+from poses.sequence import PoseSequence
+
+
+@pytest.fixture(scope="module")
+def found() -> PoseSequence:
+    """Both hands, as MediaPipe found them."""
+    return replace(letter_clips("csq")["B"][8:14], estimator=ESTIMATOR)
+
+
+def test_moves_the_points_of_hands_a_little(found):
+    corrected = correct_hands(found)
+    ways = np.linalg.norm(corrected.pixels() - found.pixels(), axis=-1)
+    hands = slice(PARTS["left_hand"].start, PARTS["right_hand"].stop)
+    size = np.ptp(found.pixels()[:, PARTS["right_hand"]], axis=1).max()
+    assert 0 < np.median(ways[:, hands]) < 0.1 * size
+    assert np.delete(ways, np.arange(128)[hands], axis=1).max() == 0
+
+
+def test_leaves_other_estimators_alone(found):
+    other = replace(found, estimator="dwpose")
+    assert correct_hands(other) is other
+
+
+def test_leaves_a_hand_that_was_not_found(found):
+    keypoints, confidence = found.keypoints.copy(), found.confidence.copy()
+    keypoints[2:, PARTS["left_hand"]] = 0
+    confidence[2:, PARTS["left_hand"]] = 0
+    corrected = correct_hands(replace(found, keypoints=keypoints, confidence=confidence))
+    assert (corrected.keypoints[2:, PARTS["left_hand"]] == 0).all()
+    assert (corrected.keypoints[:2, PARTS["left_hand"]] != keypoints[:2, PARTS["left_hand"]]).any()
+
+
+def test_does_not_depend_on_the_size_of_the_frame(found):
+    larger = replace(found, width=2 * found.width, height=2 * found.height)
+    np.testing.assert_allclose(correct_hands(larger).keypoints, correct_hands(found).keypoints, atol=1e-5)
+
+
+def test_is_the_same_in_a_mirror(found):
+    other = {"left": "right", "right": "left"}
+    swapped = index(*("_".join(other.get(word, word) for word in name.split("_")) for name in NAMES))
+
+    def mirrored(poses: PoseSequence) -> PoseSequence:
+        keypoints = poses.keypoints[:, swapped] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+        return replace(poses, keypoints=keypoints, confidence=poses.confidence[:, swapped])
+
+    np.testing.assert_allclose(
+        mirrored(correct_hands(mirrored(found))).keypoints, correct_hands(found).keypoints, atol=1e-5
+    )
+
+
+def test_learns_what_it_is_shown(found, monkeypatch):
+    monkeypatch.setattr(make_hand_errors, "STEPS", 150)
+    monkeypatch.setattr(make_hand_errors, "DROPOUT", 0.0)
+    features, own = features_of(look_at_hands(found, "right"))
+    ways = np.full((len(features), 21, 2), 0.2, np.float32)
+    weights = train(Hands(features, ways, own.size.astype(np.float32), np.ones(len(features), bool)))
+    assert all(tensor.dtype == np.float16 for tensor in weights.values())
+    guess = predict(features, {name: tensor.astype(np.float32) for name, tensor in weights.items()})
+    assert np.abs(guess - ways).mean() < 0.1
