@@ -9,6 +9,8 @@ from poses.bounds import check_at_least
 
 ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
+STREAMS = ("pose", "word", "place")
+
 
 @strict
 class GlossConfig(PreTrainedConfig):
@@ -54,8 +56,11 @@ class SignRecognizerConfig(GlossConfig):
         Weight of the frame-wise cross-entropy beside the CTC loss, where `frame_labels` are given.
     pad_token_id (`int`, *optional*, defaults to 0):
         The blank of CTC, which also pads labels.
-    word_features (`bool`, *optional*, defaults to `False`):
-        Whether the network reads `word_features`, which say nothing of how a signer sits, or `pose_features`.
+    streams (`tuple[str, ...]`, *optional*, defaults to `("pose",)`):
+        For whole clips, what each of the networks sees whose opinions count alike: `pose` (`pose_features`), `word`
+        (`word_features`, which say nothing of how a signer sits) or `place` (`place_features`, coordinates).
+    isolated (`bool`, *optional*, defaults to `False`):
+        Whether a network of continuous signing also has a head for clips of one sign.
     classifier_dropout (`float`, *optional*, defaults to 0.2):
         Dropout ahead of the classifier of whole clips.
     label_smoothing (`float`, *optional*, defaults to 0.1):
@@ -79,7 +84,8 @@ class SignRecognizerConfig(GlossConfig):
     feature_dropout: float | int = 0.1
     frame_loss_weight: float | int = 1.0
     pad_token_id: int = 0
-    word_features: bool = False
+    streams: list[str] | tuple[str, ...] = ("pose",)
+    isolated: bool = False
     classifier_dropout: float | int = 0.2
     label_smoothing: float | int = 0.1
     temperature: float | int = 1.0
@@ -93,6 +99,9 @@ class SignRecognizerConfig(GlossConfig):
                 f"got {self.hidden_size} and {self.num_attention_heads}."
             )
         check_at_least(1, conv_stride=self.conv_stride)
+        if not self.streams or not set(self.streams) <= set(STREAMS):
+            found = ", ".join(self.streams) or "none"
+            raise ValueError(f"`streams` must be some of {', '.join(STREAMS)}, got {found}.")
         if self.conv_kernel_size % 2 == 0:
             raise ValueError(f"`conv_kernel_size` must be odd, got {self.conv_kernel_size}.")
         if not 0 <= self.pad_token_id < len(self.glosses):

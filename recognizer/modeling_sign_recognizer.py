@@ -185,6 +185,34 @@ def word_features(
     return torch.cat([*parts, apart, both.to(apart.dtype), pair_features(apart, between_tips, mask)], dim=-1)
 
 
+def place_features(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    mask: Bool[torch.Tensor, "batch frames"],
+) -> Float[torch.Tensor, "batch frames features"]:
+    """Where the points of every frame of one sign are, and how they move: body, and each hand in a box of its own.
+
+    The boxes are SPOTER's (https://doi.org/10.1109/WACVW54805.2022.00024, section 3.2).
+
+    Args:
+        keypoints: `BODY_POINTS`, right hand, left hand, in shoulder widths from between the shoulders.
+        confidence: 0 where a point is not seen.
+        mask: Frames that are no padding.
+    """
+    body = len(BODY_POINTS)
+    parts = [(keypoints[:, :, :body] / 2).flatten(2)]
+    for first in (body, body + len(HAND)):
+        hand = keypoints[:, :, first : first + len(HAND)]
+        seen = confidence[:, :, first : first + len(HAND), None] > 0
+        low = torch.where(seen, hand, torch.inf).amin(dim=2, keepdim=True)
+        high = torch.where(seen, hand, -torch.inf).amax(dim=2, keepdim=True)
+        size = (high - low).amax(dim=-1, keepdim=True).clamp(min=_EPSILON)
+        boxed = torch.where(seen, (hand - (low + high) / 2) / size, 0)
+        parts += [boxed.flatten(2), fill_gaps(hand[:, :, 0], seen.any(dim=2)[..., 0]) * mask[..., None]]
+    places = torch.cat(parts, dim=-1)
+    return torch.cat([places, 2 * _movement(places, mask)], dim=-1)
+
+
 def pair_features(
     apart: Float[torch.Tensor, "batch frames 2"],
     between_tips: Float[torch.Tensor, "batch frames fingers 2"],
@@ -225,11 +253,16 @@ def _movement(
     return movement
 
 
-def _num_features(config: SignRecognizerConfig) -> int:
-    nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS)
-    if config.word_features:
-        return word_features(*nothing, torch.ones(1, 3, dtype=torch.bool)).shape[-1]
-    return pose_features(*nothing).shape[-1]
+_FEATURES = {
+    "pose": lambda keypoints, confidence, mask: pose_features(keypoints, confidence),
+    "word": word_features,
+    "place": place_features,
+}
+
+
+def _num_features(stream: str) -> int:
+    nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS), torch.ones(1, 3, dtype=torch.bool)
+    return _FEATURES[stream](*nothing).shape[-1]
 
 
 class SignRecognizerLayer(nn.Module):
@@ -284,11 +317,12 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
     base_model_prefix = "sign_recognizer"
     main_input_name = "keypoints"
 
-    def __init__(self, config: SignRecognizerConfig):
+    def __init__(self, config: SignRecognizerConfig, stream: str = "pose"):
         super().__init__(config)
+        self.stream = stream
         self.feature_dropout = nn.Dropout(config.feature_dropout)
         self.feature_conv = nn.Conv1d(
-            _num_features(config), config.hidden_size, config.conv_stride, stride=config.conv_stride
+            _num_features(stream), config.hidden_size, config.conv_stride, stride=config.conv_stride
         )
         self.layers = nn.ModuleList(SignRecognizerLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
@@ -305,11 +339,7 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
         mask = attention_mask.bool()
         keypoints = torch.where(mask[..., None, None], keypoints, 0)
         confidence = torch.where(mask[..., None], confidence, 0)
-        if self.config.word_features:
-            features = word_features(keypoints, confidence, mask)
-        else:
-            features = pose_features(keypoints, confidence)
-        features = self.feature_dropout(features)
+        features = self.feature_dropout(_FEATURES[self.stream](keypoints, confidence, mask))
         # Frames are taken together by `conv_stride`; a clip's last ones may pair with padding, which is zeros.
         surplus = -features.shape[1] % self.config.conv_stride
         features, mask = F.pad(features, (0, 0, 0, surplus)), F.pad(mask, (0, surplus))[:, :: self.config.conv_stride]
@@ -319,12 +349,21 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
         return self.norm(hidden_states), mask
 
 
+def pool(
+    hidden_states: Float[torch.Tensor, "batch steps hidden"], mask: Bool[torch.Tensor, "batch steps"]
+) -> Float[torch.Tensor, "batch hidden"]:
+    """The mean over the steps that are no padding."""
+    return (hidden_states * (mask[..., None] / mask.sum(dim=1)[:, None, None])).sum(dim=1)
+
+
 class SignRecognizerForCTC(SignRecognizerPreTrainedModel):
-    """Reads continuous signing: which glosses, and when."""
+    """Reads continuous signing: which glosses, and when. With `config.isolated` also clips of one sign (`classify`)."""
 
     def __init__(self, config: SignRecognizerConfig):
         super().__init__(config)
         self.classifier = nn.Linear(config.hidden_size, len(config.glosses))
+        if config.isolated:
+            self.isolated_classifier = nn.Linear(config.hidden_size, len(config.glosses))
         self.post_init()
 
     def forward(
@@ -350,6 +389,15 @@ class SignRecognizerForCTC(SignRecognizerPreTrainedModel):
         loss = None if labels is None else self._loss(logits, mask, labels, frame_labels)
         return SignRecognizerOutput(loss=loss, logits=logits)
 
+    def classify(
+        self,
+        keypoints: Float[torch.Tensor, "batch frames points 2"],
+        confidence: Float[torch.Tensor, "batch frames points"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+    ) -> Float[torch.Tensor, "batch labels"]:
+        """Logits of every label for clips of one sign each; the blank is none. See `forward` for what is given."""
+        return self.isolated_classifier(pool(*self.encode(keypoints, confidence, attention_mask)))
+
     def _loss(
         self,
         logits: Float[torch.Tensor, "batch steps labels"],
@@ -372,11 +420,11 @@ class SignRecognizerForCTC(SignRecognizerPreTrainedModel):
         return loss + self.config.frame_loss_weight * frame_loss
 
 
-class SignRecognizerForSequenceClassification(SignRecognizerPreTrainedModel):
-    """Reads a clip of one sign: which gloss it is. Label 0 is none of them."""
+class SignRecognizerStream(SignRecognizerPreTrainedModel):
+    """Scores every label for a clip of one sign by one kind of features."""
 
-    def __init__(self, config: SignRecognizerConfig):
-        super().__init__(config)
+    def __init__(self, config: SignRecognizerConfig, stream: str):
+        super().__init__(config, stream)
         self.classifier_dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, len(config.glosses))
         self.post_init()
@@ -386,9 +434,31 @@ class SignRecognizerForSequenceClassification(SignRecognizerPreTrainedModel):
         keypoints: Float[torch.Tensor, "batch frames points 2"],
         confidence: Float[torch.Tensor, "batch frames points"],
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+    ) -> Float[torch.Tensor, "batch labels"]:
+        """Logits; see `pose_features` for what is given."""
+        return self.classifier(self.classifier_dropout(pool(*self.encode(keypoints, confidence, attention_mask))))
+
+
+class SignRecognizerForSequenceClassification(PreTrainedModel):
+    """Reads a clip of one sign: which gloss it is. Label 0 is none of them."""
+
+    config_class = SignRecognizerConfig
+    base_model_prefix = "sign_recognizer"
+    main_input_name = "keypoints"
+
+    def __init__(self, config: SignRecognizerConfig):
+        super().__init__(config)
+        self.streams = nn.ModuleList(SignRecognizerStream(config, stream) for stream in config.streams)
+        self.post_init()
+
+    def forward(
+        self,
+        keypoints: Float[torch.Tensor, "batch frames points 2"],
+        confidence: Float[torch.Tensor, "batch frames points"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
         labels: Int[torch.Tensor, " batch"] | None = None,
     ) -> SignRecognizerOutput:
-        """Scores every label for every clip.
+        """Scores every label for every clip: mean log probabilities of the streams.
 
         Args:
             keypoints: See `pose_features`.
@@ -396,10 +466,11 @@ class SignRecognizerForSequenceClassification(SignRecognizerPreTrainedModel):
             attention_mask: 1 for frames of the clip, 0 for padding.
             labels: The gloss of each clip.
         """
-        hidden_states, mask = self.encode(keypoints, confidence, attention_mask)
-        weight = mask[..., None] / mask.sum(dim=1)[:, None, None]
-        logits = self.classifier(self.classifier_dropout((hidden_states * weight).sum(dim=1)))
+        scores = [stream(keypoints, confidence, attention_mask).float() for stream in self.streams]
         loss = None
-        if labels is not None:
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+        if labels is not None:  # each learns by itself
+            smoothing = self.config.label_smoothing
+            losses = [F.cross_entropy(logits, labels, label_smoothing=smoothing) for logits in scores]
+            loss = torch.stack(losses).mean()
+        logits = torch.stack([logits.log_softmax(dim=-1) for logits in scores]).mean(dim=0)
         return SignRecognizerOutput(loss=loss, logits=logits)

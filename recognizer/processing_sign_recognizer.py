@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from poses.clean import resample
+from poses.fingerspelling import letter_span
 from poses.keypoints import NAMES, PARTS, index
 from poses.sequence import PoseSequence
 from recognizer.modeling_sign_recognizer import BODY_POINTS, RAISED, SURE
@@ -105,14 +106,16 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         keypoints, confidence = self._in_body_frame(poses)
         if self.num_frames is None:
             return keypoints, confidence
-        start, stop = _signing_span(keypoints, confidence)
-        times = torch.linspace(start, stop - 1, self.num_frames)[None]
-        sampled = sample_frames(torch.from_numpy(keypoints)[None], torch.from_numpy(confidence)[None], times)
-        return sampled[0][0].numpy(), sampled[1][0].numpy()
+        keypoints, confidence = stretch(
+            torch.from_numpy(keypoints)[None], torch.from_numpy(confidence)[None], self.num_frames
+        )
+        return keypoints[0].numpy(), confidence[0].numpy()
 
     def signing_span(self, poses: PoseSequence) -> tuple[int, int]:
         """The first frame in which a hand signs, and one past the last; all frames where none does."""
-        return _signing_span(*self._in_body_frame(poses))
+        keypoints, confidence = (torch.from_numpy(of)[None] for of in self._in_body_frame(poses))
+        start, last = (int(of) for of in _signing_span(keypoints, confidence))
+        return start, last + 1
 
     def _in_body_frame(
         self, poses: PoseSequence
@@ -141,11 +144,24 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
 
 
 def _signing_span(
-    keypoints: Float32[np.ndarray, "frames points 2"], confidence: Float32[np.ndarray, "frames points"]
-) -> tuple[int, int]:
-    raised = (confidence[:, _WRISTS] > SURE) & (keypoints[:, _WRISTS, 1] < RAISED)
-    signing = np.flatnonzero((confidence[:, len(BODY_POINTS) :] > 0).any(axis=1) | raised.any(axis=1))
-    return (int(signing[0]), int(signing[-1]) + 1) if len(signing) else (0, len(confidence))
+    keypoints: Float[torch.Tensor, "batch frames points 2"], confidence: Float[torch.Tensor, "batch frames points"]
+) -> tuple[Int[torch.Tensor, " batch"], Int[torch.Tensor, " batch"]]:
+    """The first and the last frame in which a hand signs; those of the clip where none does."""
+    raised = (confidence[:, :, _WRISTS] > SURE) & (keypoints[:, :, _WRISTS, 1] < RAISED)
+    signing = (confidence[:, :, len(BODY_POINTS) :] > 0).any(dim=2) | raised.any(dim=2)
+    last = signing.shape[1] - 1
+    start, rest = (of.int().argmax(dim=1) for of in (signing, signing.flip(1)))  # 0 where there is none
+    return start, last - rest
+
+
+def stretch(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    num_frames: int,
+) -> tuple[Float[torch.Tensor, "batch samples points 2"], Float[torch.Tensor, "batch samples points"]]:
+    """Clips from the first to the last frame in which a hand signs, in `num_frames`."""
+    start, last = (of[:, None] for of in _signing_span(keypoints, confidence))
+    return sample_frames(keypoints, confidence, start + (last - start) * torch.linspace(0, 1, num_frames))
 
 
 def sample_frames(
@@ -167,6 +183,17 @@ def sample_frames(
     weight = torch.where((old > 0) & (new > 0), weight, weight.round())
     mixed = old_points + weight[..., None] * (new_points - old_points)
     return mixed, old + weight * (new - old)
+
+
+def normalize_letter(
+    poses: PoseSequence, processor: SignRecognizerProcessor
+) -> tuple[Float32[np.ndarray, "frames points 2"], Float32[np.ndarray, "frames points"]]:
+    """A clip of one letter as the recognizer of continuous signing gets it, without raising and lowering the hand."""
+    keypoints, confidence = processor.normalize(poses)
+    start, stop = (round(frame * processor.frame_rate / poses.fps) for frame in letter_span(poses))
+    start = min(start, len(keypoints) - 1)
+    own = slice(start, max(stop, start + 1))
+    return keypoints[own], confidence[own]
 
 
 def _resting(keypoints: Float32[np.ndarray, "frames points 2"]) -> Bool[np.ndarray, "frames points"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from poses.formats.mediapipe import holistic_to_dwpose
 from poses.sequence import PoseFileError, PoseSequence
-from recognizer.augmentation import Disturbance, augment, either_may_lead, flip, stretch_time
+from recognizer.augmentation import Disturbance, augment, either_may_lead, flip, frame_closer, stretch_time
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 
 NO_GLOSS = "-"
@@ -36,7 +36,7 @@ class WordClip:
     poses: PoseSequence
 
 
-OTHER_SESSIONS = Disturbance(drift=0.05, hands=0.5, misread=0.0, head=0.07, lag=0.0, jitter=0.012, lost=0.4)
+OTHER_SESSIONS = Disturbance(drift=0.12, hands=0.5, misread=0.0, head=0.07, lag=0.0, jitter=0.012, lost=0.4)
 """What changes from one recording of a word to the next; fingers are found better than in letters, hands are lost more
 often."""
 
@@ -146,6 +146,7 @@ def clip_batches(clips: NormalizedClips, *, batch_size: int, seed: int) -> Itera
     while True:
         chosen = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
         keypoints, confidence = clips.keypoints[chosen], clips.confidence[chosen]
+        keypoints, confidence = frame_closer(keypoints, confidence, generator)
         keypoints, confidence = stretch_time(keypoints, confidence, generator)
         keypoints, confidence = flip(keypoints, confidence, generator, share=flipped[chosen])
         keypoints, confidence = augment(keypoints, confidence, generator, OTHER_SESSIONS)

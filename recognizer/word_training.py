@@ -20,6 +20,9 @@ from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, clip_batc
 NUM_FRAMES = 32
 """What every clip is stretched to."""
 
+STREAMS = ("word", "place")
+"""Two networks: by shapes and places of hands from the face, and by plain coordinates; they err differently."""
+
 
 @dataclass(frozen=True)
 class WordTrainConfig(LoopConfig):
@@ -67,7 +70,7 @@ def train_words(
     glosses = sorted({clip.gloss for clip in clips} - {NO_GLOSS})
     if len(glosses) < 2:
         raise ValueError(f"`clips` must show at least two glosses, got {', '.join(glosses) or 'none'}.")
-    network = model_config or SignRecognizerConfig(word_features=True)
+    network = model_config or SignRecognizerConfig(streams=STREAMS)
     network.id2label = dict(enumerate((NO_GLOSS, *glosses)))
     network.label2id = {gloss: label for label, gloss in network.id2label.items()}
     processor = SignRecognizerProcessor(num_frames=NUM_FRAMES)

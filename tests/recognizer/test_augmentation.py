@@ -6,7 +6,7 @@ import torch
 
 from poses.fingerspelling import hand_depths, letter_clips
 from poses.keypoints import HAND, PARTS
-from recognizer.augmentation import _lag, _move_head, augment, turn_hands
+from recognizer.augmentation import _lag, _move_head, augment, cut_below, frame_closer, turn_hands
 from recognizer.modeling_sign_recognizer import BODY_POINTS, NUM_POINTS
 
 PALM = [HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "ring", "little")]
@@ -96,3 +96,33 @@ def test_heads_move_against_the_shoulders():
     assert nose.norm(dim=-1).min() > 0.01
     torch.testing.assert_close(offset[:, :, -1], nose / 2)
     assert not offset[:, :, BODY_POINTS.index("right_shoulder")].any()
+
+
+def falling_hand(batch=64, frames=9):
+    """A right hand that falls from the shoulders to one and a half shoulder widths below; the left stays at 0.4."""
+    keypoints, confidence = torch.zeros(batch, frames, NUM_POINTS, 2), torch.zeros(batch, frames, NUM_POINTS)
+    right, left = slice(len(BODY_POINTS), len(BODY_POINTS) + 21), slice(len(BODY_POINTS) + 21, None)
+    keypoints[:, :, right, 1] = torch.linspace(0, 1.5, frames)[None, :, None]
+    keypoints[:, :, left, 1] = 0.4
+    confidence[:, :, right] = 1
+    return keypoints, confidence, right, left
+
+
+def test_what_is_below_the_picture_is_lost():
+    keypoints, confidence, right, left = falling_hand(batch=1)
+    confidence[:] = 1
+    _, sure = cut_below(keypoints, confidence, torch.tensor([0.8]))
+    assert (sure[0, :, right] > 0).all(dim=1).tolist() == [True] * 5 + [False] * 4
+    assert (sure[0, :, left] > 0).all()
+    assert (confidence > 0).all()
+
+
+def test_clips_framed_closer_begin_and_end_where_a_hand_is_seen():
+    keypoints, confidence, right, _ = falling_hand()
+    framed, sure = frame_closer(keypoints, confidence, torch.Generator().manual_seed(0))
+    lowest = framed[:, -1, right.start, 1]
+    assert (sure[:, :, right] > 0).all()
+    kept, closer = lowest == 1.5, lowest < 1.4
+    assert (kept | closer).all()
+    assert 0.2 < closer.float().mean() < 0.6
+    assert lowest.min() > 0.8  # with less, only five frames would be left

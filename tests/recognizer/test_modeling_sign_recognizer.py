@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.modeling_sign_recognizer import (
@@ -9,6 +10,7 @@ from recognizer.modeling_sign_recognizer import (
     fill_gaps,
     hand_features,
     pair_features,
+    place_features,
     pose_features,
     word_features,
 )
@@ -28,7 +30,7 @@ def model():
 
 @pytest.fixture
 def classifier():
-    config = tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"}, word_features=True)
+    config = tiny(id2label={0: "-", 1: "ase:A", 2: "ase:B"}, streams=("word", "place"))
     return SignRecognizerForSequenceClassification(config).eval()
 
 
@@ -119,19 +121,38 @@ def test_saved_classifier_loads_equal(classifier, tmp_path):
 
 
 def test_both_readers_have_one_encoder(model, classifier):
-    encoders = [{name for name, _ in net.named_parameters() if "classifier" not in name} for net in (model, classifier)]
-    assert encoders[0] == encoders[1]
+    nets = (model, *classifier.streams)
+    encoders = [{name for name, _ in net.named_parameters() if "classifier" not in name} for net in nets]
+    assert encoders[0] == encoders[1] == encoders[2]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_streams_have_one_vote_each_and_learn_apart(classifier, smoothing):
+    classifier.config.label_smoothing = smoothing
+    keypoints, confidence = clip(9, batch=2)
+    labels = torch.tensor([1, 2])
+    scores = [stream(keypoints, confidence) for stream in classifier.streams]
+    output = classifier(keypoints, confidence, labels=labels)
+    torch.testing.assert_close(output.logits, sum(logits.log_softmax(dim=1) for logits in scores) / 2)
+    losses = [cross_entropy(logits, labels, label_smoothing=smoothing) for logits in scores]
+    torch.testing.assert_close(output.loss, sum(losses) / 2)
+
+
+def test_places_of_a_hand_are_in_its_own_box_beside_where_its_wrist_is():
+    keypoints, confidence = clip(3)
+    first, second = (
+        place_features(points, confidence, torch.ones(1, 3, dtype=torch.bool))
+        for points in (keypoints, keypoints + 0.5)
+    )
+    boxes = slice(14, 14 + 42)
+    torch.testing.assert_close(first[..., boxes], second[..., boxes])
+    assert first[..., boxes].abs().max() == 0.5
+    torch.testing.assert_close(second[..., 56:58], keypoints[:, :, 7] + 0.5)
 
 
 def test_gradient_reaches_every_parameter_of_the_classifier(classifier):
     classifier(*clip(10, batch=2), labels=torch.tensor([1, 2])).loss.backward()
     assert [name for name, parameter in classifier.named_parameters() if not parameter.grad.any()] == []
-
-
-def test_loss_without_smoothing_is_cross_entropy(classifier):
-    classifier.config.label_smoothing = 0.0
-    output = classifier(*clip(4), labels=torch.tensor([2]))
-    torch.testing.assert_close(output.loss, -output.logits.log_softmax(dim=-1)[0, 2])
 
 
 def test_hand_features_know_no_place_and_size():
@@ -193,6 +214,8 @@ def test_unseen_hand_has_no_features():
     [
         ({"hidden_size": 10}, "`hidden_size` must be a multiple of `num_attention_heads`, got 10 and 4"),
         ({"conv_kernel_size": 4}, "`conv_kernel_size` must be odd, got 4"),
+        ({"streams": ()}, "`streams` must be some of pose, word, place, got none"),
+        ({"streams": ("word", "face")}, "`streams` must be some of pose, word, place, got word, face"),
         ({"conv_stride": 0}, "`conv_stride` must be at least 1, got 0"),
         ({"pad_token_id": 27}, "`pad_token_id` must be one of 27 labels, got 27"),
         ({"temperature": 0}, "`temperature` must be positive, got 0"),
