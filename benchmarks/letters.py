@@ -1,9 +1,11 @@
 """Letters and words of sign languages that a network was never trained on: each training language is left out once.
 
 `python -m benchmarks.letters OUTPUT` trains one network a fold, except those that OUTPUT holds already, each on the
-training languages without the fold's, and prints one JSON line: top-1 of single letters, and WER of composed words.
-The four held-out languages are in no network; with `--held-out`, the package's recognizer reads them, too. Alphabets
-of two hands are reported apart.
+training languages without the fold's, with a head for single letters, and prints one JSON line: top-1 of single
+letters, how well the head's confidence is calibrated, and WER of composed words. A language's temperature and threshold
+for unknown are those that fit the other languages left out; those that fit all are printed for the package's. The four
+held-out languages are in no network; with `--held-out`, the package's recognizer reads them, too. Alphabets of two
+hands are reported apart.
 """
 
 import argparse
@@ -12,13 +14,21 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.special import softmax
 
 from benchmarks.recognizer import draw_words, letter_figures, read_letters, read_words, spelled_readings, word_figures
 from poses.fingerspelling import HELD_OUT_LANGUAGES, TWO_HANDED
+from recognizer.calibration import expected_calibration_error
+from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.data import Letter, load_letters
-from recognizer.reading import Recognizer, load_recognizer
+from recognizer.isolated_letters import IsolatedTrainConfig, with_isolated_head
+from recognizer.metrics import top_k_accuracy
+from recognizer.modeling_sign_recognizer import SignRecognizerForCTC
+from recognizer.reading import Recognizer, load_recognizer, sign_logits
 from recognizer.training import TRAINING_LANGUAGES, TrainConfig, train
+from recognizer.word_training import calibration
 
 FOLDS = 5
 WORDS_PER_LANGUAGE = 20
@@ -32,13 +42,17 @@ def folds(letters: list[Letter]) -> list[tuple[str, ...]]:
 
 
 def without(left_out: tuple[str, ...], letters: list[Letter], config: TrainConfig) -> Recognizer:
-    """The network that knows all training languages but `left_out`."""
+    """The network, and the head, that know all training languages but `left_out`."""
     folder = config.output_dir / "-".join(left_out)
     if not (folder / "model").exists():
         languages = tuple(sorted({item.language for item in letters} - set(left_out)))
         resume = (folder / "checkpoint.pt").exists()
         train(replace(config, output_dir=folder, languages=languages, resume=resume))
-    return load_recognizer(folder / "model")
+    recognizer = load_recognizer(folder / "model")
+    assert isinstance(recognizer.model, SignRecognizerForCTC)
+    known = [item for item in letters if item.language not in left_out]
+    model = with_isolated_head(recognizer.model, known, recognizer.processor, IsolatedTrainConfig())
+    return replace(recognizer, model=model)
 
 
 def readings(recognizer: Recognizer, items: list[Letter], known: list[Letter], words: list[tuple[str, str]]) -> dict:
@@ -46,8 +60,48 @@ def readings(recognizer: Recognizer, items: list[Letter], known: list[Letter], w
     return {
         "letters": [(item.language, item.letter) for item in items],
         "guesses": read_letters(items, recognizer, known),
+        "logits": sign_logits([item.poses for item in items], recognizer),
         "words": words,
         "read": spelled_readings(words, recognizer),
+    }
+
+
+def calibration_of(found: list[dict], without: str = "") -> tuple[float, float]:
+    """The temperature and the threshold for unknown that fit the training languages left out, but for one."""
+    logits, codes, labels = letters_of(found)
+    chosen = np.isin(codes, TRAINING_LANGUAGES) & (codes != without)
+    return calibration(logits[chosen], labels[chosen])
+
+
+def letters_of(found: list[dict]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits, language and label of every letter."""
+    letters = [item for of_fold in found for item in of_fold["letters"]]
+    labels = [1 + ALPHABET.index(letter) for _, letter in letters]
+    return (
+        np.concatenate([of_fold["logits"] for of_fold in found]),
+        np.array([code for code, _ in letters]),
+        np.array(labels),
+    )
+
+
+def confidence_figures(found: list[dict], languages: set[str]) -> dict:
+    """Top-5 of the head, its calibration error, and how many letters are not called unknown."""
+    logits, codes, labels = letters_of(found)
+    probabilities, threshold = softmax(logits, axis=1), np.zeros(len(codes))
+    before = probabilities.max(axis=1)
+    for code in languages:
+        own = codes == code
+        temperature, threshold[own] = calibration_of(found, without=code)
+        probabilities[own] = softmax(logits[own] / temperature, axis=1)
+    chosen = np.isin(codes, list(languages))
+    right, sure = probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
+    read = chosen & (sure >= threshold)
+    return {
+        "top5": top_k_accuracy(probabilities[chosen], labels[chosen], k=5).per_instance,
+        "calibration_error_before": expected_calibration_error(before[chosen], right[chosen]),
+        "calibration_error": expected_calibration_error(sure[chosen], right[chosen]),
+        "read": float(read.sum() / chosen.sum()),
+        "right_of_read": float(right[read].mean()),
     }
 
 
@@ -65,8 +119,8 @@ def figures(found: list[dict], languages: set[str]) -> dict:
             if word[0] in languages:
                 words.append(word)
                 read.append(reading)
-    result = {"letters": letter_figures(letters, guesses), "words": len(words)}
-    return result | word_figures(words, read)
+    result = {"letters": letter_figures(letters, guesses), "confidence": confidence_figures(found, languages)}
+    return result | {"words": len(words)} | word_figures(words, read)
 
 
 def main() -> None:
@@ -95,7 +149,9 @@ def main() -> None:
         recognizer = without(left_out, letters, config)
         found.append(readings(recognizer, items, known, draw_words(alphabets, WORDS_PER_LANGUAGE)))
     learned = {item.language for item in letters}
-    result: dict = {"folds": folds(letters), "config": asdict(config)}
+    temperature, threshold = calibration_of(found)
+    result: dict = {"folds": folds(letters), "config": asdict(config), "isolated": asdict(IsolatedTrainConfig())}
+    result |= {"temperature": temperature, "unknown_threshold": threshold}
     result["one_handed"] = figures(found, learned - set(TWO_HANDED))
     result["two_handed"] = figures(found, learned & set(TWO_HANDED))
     if arguments.held_out:

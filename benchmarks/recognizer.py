@@ -22,7 +22,7 @@ from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.data import Letter, describe, load_letters, nearest_letters
 from recognizer.decoding import sequence_scores
 from recognizer.metrics import bootstrap_interval, errors_by_gloss, word_error_rate
-from recognizer.reading import Recognizer, label_log_probs, load_recognizer, read_glosses
+from recognizer.reading import Recognizer, label_log_probs, load_recognizer, read_glosses, sign_logits
 from recognizer.training import TRAINING_LANGUAGES
 
 WORDS = Path(__file__).parent / "words.txt"
@@ -75,11 +75,18 @@ def word_figures(words: Sequence[tuple[str, str]], readings: Sequence[Sequence[s
 
 
 def read_letters(items: Sequence[Letter], recognizer: Recognizer, known: Sequence[Letter]) -> dict[str, list[str]]:
-    """What single letters are read as: the recognizer's likeliest one-letter reading, and the nearest of `known`."""
+    """What single letters are read as: by the head for them, by that of continuous signing, and as the nearest.
+
+    That of continuous signing says its likeliest reading of one letter; the nearest are of `known`.
+    """
     table, queries = (np.stack([describe(item, recognizer.processor) for item in group]) for group in (known, items))
+    glosses = recognizer.model.config.glosses
     best = [int(sequence_scores(label_log_probs(item.poses, recognizer)).argmax()) for item in items]
     return {
-        "recognizer": [recognizer.model.config.glosses[label] for label in best],
+        "isolated": [
+            glosses[label] for label in sign_logits([item.poses for item in items], recognizer).argmax(axis=1)
+        ],
+        "continuous": [glosses[label] for label in best],
         "nearest_neighbour": [known[row[0]].letter for row in nearest_letters(queries, table)],
     }
 

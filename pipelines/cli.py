@@ -303,6 +303,7 @@ def recognize(
     input: Path,
     *,
     vocabulary: str = "letters",
+    isolated: bool = False,
     recognizer: Path | None = None,
     output: Path | None = None,
     estimator: str = "mediapipe",
@@ -312,6 +313,7 @@ def recognize(
     Args:
         input: A pose file or a video.
         vocabulary: letters reads continuous fingerspelling, words a clip of one sign.
+        isolated: The clip shows one letter: say the likeliest five.
         recognizer: Folder of a recognizer that you trained, instead.
         output: A new directory for a page with the clip under its skeleton, reading.json and the poses.
         estimator: Who finds the poses in a video.
@@ -323,7 +325,7 @@ def recognize(
     from poses.io import is_video, load_poses
     from recognizer.reading import load_recognizer, read_glosses
 
-    stages, judge = Stages(show=True), load_recognizer(recognizer, vocabulary=vocabulary)
+    stages, judge = Stages(show=True), load_recognizer(recognizer, vocabulary=vocabulary, isolated=isolated)
     finder = create_estimator(estimator) if output or is_video(input) else None
     if output and finder:
         report = run_recognition(input, output, recognizer=judge, estimator=finder, stages=stages)
@@ -595,6 +597,14 @@ def train_recognizer(config: Any) -> Result:
     return {"output": str(config.output_dir)}, f"{config.output_dir}: trained."
 
 
+def train_isolated(config: Any) -> Result:
+    """Teaches a recognizer of continuous signing to read clips of one letter."""
+    from recognizer.isolated_letters import train_isolated as train
+
+    train(config)
+    return {"output": str(config.output_dir)}, f"{config.output_dir}: trained."
+
+
 def train_words(config: Any) -> Result:
     """Trains a recognizer of isolated words on folders of pose files, each with a .csv of glosses."""
     from pipelines.word_corpus import read_word_clips
@@ -697,6 +707,7 @@ GROUPS = {
 CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
     ("train", "renderer"): ("gen.train_config", "RendererTrainConfig", train_renderer),
     ("train", "recognizer"): ("recognizer.training", "TrainConfig", train_recognizer),
+    ("train", "isolated"): ("recognizer.isolated_letters", "IsolatedTrainConfig", train_isolated),
     ("train", "words"): ("recognizer.word_training", "WordTrainConfig", train_words),
     ("train", "pose2gloss"): ("recognizer.training_signx", "Pose2GlossTrainConfig", train_pose2gloss),
     ("train", "cslr"): ("recognizer.training_cslr", "CSLRTrainConfig", train_cslr),

@@ -16,7 +16,7 @@ from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.modeling_sign_recognizer import pose_features
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor, collate, leads_with_left, mirror
 
-_VIEW_RAD = (0.26, 0.35, 0.0)
+VIEW_RAD = (0.26, 0.35, 0.0)
 """How far views of a word turn about the picture's axes (standard deviation); in the picture, `augment` turns hands."""
 
 
@@ -121,7 +121,7 @@ def agreement(letters: Sequence[Letter], processor: SignRecognizerProcessor) -> 
 def _compose(letters: Sequence[Letter], processor: SignRecognizerProcessor, rng: np.random.Generator) -> Word:
     pace = np.exp(rng.uniform(np.log(0.75), np.log(1.7)))
     rate = processor.frame_rate
-    view = rng.normal(0, _VIEW_RAD)
+    view = rng.normal(0, VIEW_RAD)
     clips = []
     for item in letters:
         # Hands that touch would come apart: each turns about its own wrist.

@@ -1,7 +1,7 @@
 """Reading glosses from poses, with how sure each is and when it was signed.
 
 Two vocabularies come with the package: `letters`, from which continuous signing is spelled, and `words`, of which a
-clip shows one.
+clip shows one. That of letters also reads clips of one letter, where it is loaded for `isolated` ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,11 @@ from typing import Any, cast, overload
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy.special import softmax
 from transformers.utils import logging
 
+from poses.fingerspelling import letter_span
 from poses.sequence import PoseSequence
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.decoding import decode
@@ -22,7 +24,7 @@ from recognizer.modeling_sign_recognizer import (
     SignRecognizerForCTC,
     SignRecognizerForSequenceClassification,
 )
-from recognizer.processing_sign_recognizer import SignRecognizerProcessor, hands_seen
+from recognizer.processing_sign_recognizer import SignRecognizerProcessor, collate, hands_seen, normalize_letter
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The recognizer of letters that the package carries."""
@@ -32,7 +34,7 @@ VOCABULARIES = {"letters": WEIGHTS, "words": WEIGHTS / "words"}
 
 MODELS = {model.__name__: model for model in (SignRecognizerForCTC, SignRecognizerForSequenceClassification)}
 
-LONGEST_WORD_S = 15.0
+LONGEST_SIGN_S = 15.0
 """A clip that lasts longer does not show one sign."""
 
 NUM_CANDIDATES = 5
@@ -92,22 +94,28 @@ class Recognizer:
         model: Of continuous signing, or of clips of one sign.
         processor: See `SignRecognizerProcessor`.
         vocabulary: See `Reading`.
+        isolated: Whether a model of continuous signing reads clips of one sign each, by its head for these.
     """
 
     model: SignRecognizerForCTC | SignRecognizerForSequenceClassification
     processor: SignRecognizerProcessor
     vocabulary: str = "letters"
+    isolated: bool = False
 
 
-def load_recognizer(path: str | Path | None = None, *, vocabulary: str = "letters") -> Recognizer:
+def load_recognizer(
+    path: str | Path | None = None, *, vocabulary: str = "letters", isolated: bool = False
+) -> Recognizer:
     """Loads a folder that training or `save_pretrained` wrote, or one of the package's recognizers.
 
     Args:
         path: The folder; None for the package's.
         vocabulary: Which of the package's, one of `VOCABULARIES`.
+        isolated: Whether each clip will show one sign, such as one letter; recognizers of words read no others.
 
     Raises:
-        ValueError: `path` is no folder with a recognizer, or `vocabulary` is unknown.
+        ValueError: `path` is no folder with a recognizer, `vocabulary` is unknown, or the recognizer is `isolated` and
+            reads continuous signing only.
     """
     if vocabulary not in VOCABULARIES:
         raise ValueError(f"`vocabulary` must be one of {', '.join(VOCABULARIES)}, got {vocabulary!r}.")
@@ -135,8 +143,10 @@ def load_recognizer(path: str | Path | None = None, *, vocabulary: str = "letter
     if found["missing_keys"] or found["mismatched_keys"]:
         labels = f"the {len(config.glosses)} labels that config.json names"
         raise ValueError(f"{folder}: expected weights of {kind} for {labels}, found others.")
+    if isolated and isinstance(model, SignRecognizerForCTC) and not config.isolated:
+        raise ValueError(f"`isolated` must be False for a recognizer of continuous signing only, got {str(folder)!r}.")
     processor = SignRecognizerProcessor.from_pretrained(folder, local_files_only=True)
-    return Recognizer(model.eval(), processor, vocabulary if path is None else str(path))
+    return Recognizer(model.eval(), processor, vocabulary if path is None else str(path), isolated)
 
 
 @contextmanager
@@ -171,10 +181,8 @@ def read_glosses(poses: PoseSequence | Sequence[PoseSequence], recognizer: Recog
         ValueError: A clip is slower than 5 or faster than 120 frames a second.
     """
     clips = [poses] if isinstance(poses, PoseSequence) else list(poses)
-    if isinstance(recognizer.model, SignRecognizerForCTC):
-        readings = _read_continuous(clips, recognizer)
-    else:
-        readings = _read_words(clips, recognizer)
+    continuous = isinstance(recognizer.model, SignRecognizerForCTC) and not recognizer.isolated
+    readings = _read_continuous(clips, recognizer) if continuous else _read_isolated(clips, recognizer)
     return readings[0] if isinstance(poses, PoseSequence) else readings
 
 
@@ -257,39 +265,44 @@ def windows(num_frames: int, stride: int) -> Iterator[tuple[int, int, int, int]]
         yield max(start - seen_around, 0), start, stop, min(stop + seen_around, num_frames)
 
 
-def _read_words(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[Reading]:
+def _read_isolated(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[Reading]:
     """Reads clips of one sign each, a few hundred at once."""
-    reasons = [_why_no_word(clip) for clip in clips]
+    reasons = [_why_no_sign(clip) for clip in clips]
     readable = [clip for clip, reason in zip(clips, reasons, strict=True) if not reason]
     read = (
-        _word_reading(logits, clip, recognizer)
+        _sign_reading(logits, clip, recognizer)
         for start in range(0, len(readable), CLIPS_AT_ONCE)
         for some in [readable[start : start + CLIPS_AT_ONCE]]
-        for logits, clip in zip(_word_logits(some, recognizer), some, strict=True)
+        for logits, clip in zip(sign_logits(some, recognizer), some, strict=True)
     )
     return [Reading((), reason, recognizer.vocabulary) if reason else next(read) for reason in reasons]
 
 
-def _why_no_word(poses: PoseSequence) -> str:
+def _why_no_sign(poses: PoseSequence) -> str:
     if reason := why_unreadable(poses):
         return reason
-    if poses.duration_s > LONGEST_WORD_S:
-        return f"one word lasts at most {LONGEST_WORD_S:g} s and the clip {poses.duration_s:.0f} s"
+    if poses.duration_s > LONGEST_SIGN_S:
+        return f"one sign lasts at most {LONGEST_SIGN_S:g} s and the clip {poses.duration_s:.0f} s"
     return ""
 
 
 @torch.no_grad()
-def _word_logits(clips: Sequence[PoseSequence], recognizer: Recognizer) -> np.ndarray:
-    return recognizer.model(**recognizer.processor(clips)).logits.numpy()
+def sign_logits(clips: Sequence[PoseSequence], recognizer: Recognizer) -> Float[np.ndarray, "clips labels"]:
+    """Logits of clips of one sign each, before temperature; label 0 is no sign."""
+    model, processor = recognizer.model, recognizer.processor
+    if isinstance(model, SignRecognizerForCTC):
+        return model.classify(**collate([normalize_letter(clip, processor) for clip in clips])).numpy()
+    return model(**processor(clips)).logits.numpy()
 
 
-def _word_reading(logits: np.ndarray, poses: PoseSequence, recognizer: Recognizer) -> Reading:
+def _sign_reading(logits: np.ndarray, poses: PoseSequence, recognizer: Recognizer) -> Reading:
     """Reads a clip from its logits [labels], of which the first is no gloss."""
     config = recognizer.model.config
     of_language = [label for label, gloss in enumerate(config.glosses) if gloss.startswith(f"{poses.language}:")]
     possible = [0, *(of_language or range(1, len(config.glosses)))]
     probabilities = softmax(logits[possible] / config.temperature)
-    start, stop = recognizer.processor.signing_span(poses)
+    own_span = letter_span if isinstance(recognizer.model, SignRecognizerForCTC) else recognizer.processor.signing_span
+    start, stop = own_span(poses)
     ranked = sorted(range(1, len(possible)), key=lambda place: -probabilities[place])[:NUM_CANDIDATES]
     candidates = tuple(
         GlossReading(config.glosses[possible[place]], float(probabilities[place]), start, stop) for place in ranked

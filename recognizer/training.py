@@ -66,6 +66,9 @@ def train(config: TrainConfig, model_config: SignRecognizerConfig | None = None)
                 f"`start_from` must be a recognizer of continuous signing, got {str(config.start_from)!r}, which reads "
                 "clips of one sign."
             )
+        if model.config.isolated:  # a head that was fitted to another encoder
+            model.config.isolated = False
+            del model.isolated_classifier
     else:
         model = SignRecognizerForCTC(model_config or SignRecognizerConfig())
     processor = SignRecognizerProcessor()

@@ -193,6 +193,7 @@ OWNERS = {
     "signer": ("train", "renderer"),
     "signers": ("signers", "make"),
     "signx": ("train", "pose2gloss"),
+    "single": ("train", "isolated"),
     "video2pose": ("train", "video2pose"),
 }
 

@@ -232,7 +232,7 @@ def test_what_cannot_be_one_sign_says_why(word):
     long = replace(
         word, keypoints=np.tile(word.keypoints, (20, 1, 1)), confidence=np.tile(word.confidence, (20, 1)), glosses=()
     )
-    assert read_glosses(long, recognizer).reason == f"one word lasts at most 15 s and the clip {long.duration_s:.0f} s"
+    assert read_glosses(long, recognizer).reason == f"one sign lasts at most 15 s and the clip {long.duration_s:.0f} s"
 
 
 def test_clips_read_together_are_read_as_alone(word):

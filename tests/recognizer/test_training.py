@@ -58,6 +58,13 @@ def test_training_goes_on_from_given_weights(config, tmp_path):
         torch.testing.assert_close(trained.state_dict()[name], weight)
 
 
+def test_training_further_drops_the_head_that_was_fitted_before(config):
+    assert load_recognizer(WEIGHTS).model.config.isolated
+    assert not train(replace(config, start_from=WEIGHTS, num_steps=1)).config.isolated
+    with pytest.raises(ValueError, match="`isolated` must be False"):
+        load_recognizer(config.output_dir / "model", isolated=True)
+
+
 def test_given_weights_bring_their_own_network(config):
     with pytest.raises(ValueError, match=r"`model_config` must be None where `start_from` is given, got '.*weights'"):
         train(replace(config, start_from=WEIGHTS), TINY)
