@@ -32,6 +32,7 @@ from recognizer.optimization import optimize
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, normalize_clips, read_word_set
 from recognizer.word_training import (
+    EDGES,
     NUM_FRAMES,
     STREAMS,
     WordTrainConfig,
@@ -113,7 +114,7 @@ class Run:
 def both_ways(system: str, sets: Sets, config: WordTrainConfig, left_out: Sequence[int] = ()) -> list[Run]:
     """Trains a system on each session in turn, without some labels, and reads the other session."""
     kept = np.array([label for label in range(len(sets.glosses)) if label not in left_out])
-    network = SignRecognizerConfig(streams=STREAMS, id2label=dict(enumerate(sets.glosses)))
+    network = SignRecognizerConfig(streams=STREAMS, edges=EDGES, id2label=dict(enumerate(sets.glosses)))
     runs = []
     for session, learned in DIRECTIONS:
         train, known, test = sets.part(session, learned)

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from poses.keypoints import HAND, HAND_BONES
-from recognizer.modeling_sign_recognizer import BODY_POINTS, NUM_POINTS, SignRecognizerOutput
+from recognizer.framing import BODY_POINTS, NUM_POINTS
+from recognizer.modeling_sign_recognizer import SignRecognizerOutput
 from recognizer.word_clips import NormalizedClips
 
 LIMBS = (

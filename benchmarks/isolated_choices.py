@@ -20,11 +20,10 @@ import torch
 
 from benchmarks.isolated import SESSIONS, fit, read_sets
 from benchmarks.word_sets import SETS
-from recognizer.augmentation import cut_below
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
-from recognizer.processing_sign_recognizer import stretch
+from recognizer.framing import framed
 from recognizer.word_clips import NormalizedClips
-from recognizer.word_training import NUM_FRAMES, STREAMS, WordTrainConfig, classify
+from recognizer.word_training import EDGES, STREAMS, WordTrainConfig, classify
 
 SIGNERS = ("cam", "danial")
 NEARER = 0.7
@@ -69,8 +68,8 @@ def crossed(clips: NormalizedClips, takes: np.ndarray, draw: int) -> tuple[np.nd
 def nearer(clips: NormalizedClips) -> NormalizedClips:
     """The clips as a camera nearer by shows them."""
     edge = torch.full((len(clips.signers),), NEARER)
-    framed = stretch(*cut_below(clips.keypoints, clips.confidence, edge), NUM_FRAMES)
-    return replace(clips, keypoints=framed[0], confidence=framed[1])
+    keypoints, confidence = framed(clips.keypoints, clips.confidence, edge)
+    return replace(clips, keypoints=keypoints, confidence=confidence)
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -95,7 +94,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4)
     arguments = parser.parse_args()
     sets, takes = read_sets(arguments.data), read_takes(arguments.data)
-    network = SignRecognizerConfig(streams=STREAMS, id2label=dict(enumerate(sets.glosses)))
+    network = SignRecognizerConfig(streams=STREAMS, edges=EDGES, id2label=dict(enumerate(sets.glosses)))
     result: dict = {"steps": arguments.steps}
     for system in arguments.systems:
         shares: dict[str, list[float]] = {"as_recorded": [], "read_nearer": [], "learned_nearer": []}

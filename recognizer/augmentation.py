@@ -12,20 +12,16 @@ from torch.nn import functional as F
 
 from poses.keypoints import HAND, HAND_BONES, PARTS
 from poses.sequence import PoseSequence
-from recognizer.modeling_sign_recognizer import BODY_POINTS
-from recognizer.processing_sign_recognizer import sample_frames, stretch, swap_sides
+from recognizer.framing import BODY_POINTS, HANDS, framed, sample_frames
+from recognizer.processing_sign_recognizer import swap_sides
 
-_RIGHT_HAND = slice(len(BODY_POINTS), len(BODY_POINTS) + len(HAND))
-_LEFT_HAND = slice(len(BODY_POINTS) + len(HAND), len(BODY_POINTS) + 2 * len(HAND))
+_RIGHT_HAND, _LEFT_HAND = HANDS
 _RIGHT_ARM = (BODY_POINTS.index("right_wrist"), BODY_POINTS.index("right_elbow"))
 _LEFT_ARM = (BODY_POINTS.index("left_wrist"), BODY_POINTS.index("left_elbow"))
 _KNUCKLE = {finger: HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "little")}
 _THUMB, _FINGERS = 0, 5  # of the five fingers the thumb is the first
 EDGES = (0.5, 1.4)
 """Where a webcam's picture ends, in shoulder widths below the shoulders."""
-
-LEAST_FRAMES = 5
-"""A clip with a hand in no more frames than these does not tell its word."""
 
 _MIRRORED = [
     *(BODY_POINTS.index(swap_sides(name)) for name in BODY_POINTS),
@@ -174,33 +170,11 @@ def frame_closer(
     confidence: Float[torch.Tensor, "batch frames points"],
     generator: torch.Generator,
 ) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
-    """In half of the clips, loses what is below the edge of a picture that ends nearer to the shoulders.
-
-    The clip then begins and ends where a hand is still seen. Clips that would have no hand left in more than
-    `LEAST_FRAMES` stay as they are.
-    """
-    batch, frames = confidence.shape[:2]
+    """In half of the clips, lets the picture end nearer to the shoulders; see `framed`."""
+    batch = len(keypoints)
     edge = EDGES[0] + (EDGES[1] - EDGES[0]) * torch.rand(batch, generator=generator)
     closer = torch.rand(batch, generator=generator) < 0.5
-    framed, sure = cut_below(keypoints, confidence, edge)
-    closer &= (sure[:, :, len(BODY_POINTS) :] > 0).any(dim=2).sum(dim=1) > LEAST_FRAMES
-    framed, sure = stretch(framed, sure, frames)
-    keypoints = torch.where(closer[:, None, None, None], framed, keypoints)
-    return keypoints, torch.where(closer[:, None, None], sure, confidence)
-
-
-def cut_below(
-    keypoints: Float[torch.Tensor, "batch frames points 2"],
-    confidence: Float[torch.Tensor, "batch frames points"],
-    edge: Float[torch.Tensor, " batch"],
-) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
-    """Loses body points, and hands with their middle, more than `edge` shoulder widths below the shoulders."""
-    confidence = confidence.clone()
-    body = slice(0, len(BODY_POINTS))
-    confidence[:, :, body] *= keypoints[:, :, body, 1] <= edge[:, None, None]
-    for hand in (_RIGHT_HAND, _LEFT_HAND):
-        confidence[:, :, hand] *= (keypoints[:, :, hand, 1].mean(dim=-1) <= edge[:, None])[..., None]
-    return torch.where(confidence[..., None] > 0, keypoints, 0), confidence
+    return framed(keypoints, confidence, torch.where(closer, edge, torch.inf))
 
 
 def either_may_lead(

@@ -59,6 +59,9 @@ class SignRecognizerConfig(GlossConfig):
     streams (`tuple[str, ...]`, *optional*, defaults to `("pose",)`):
         For whole clips, what each of the networks sees whose opinions count alike: `pose` (`pose_features`), `word`
         (`word_features`, which say nothing of how a signer sits) or `place` (`place_features`, coordinates).
+    edges (`tuple[float, ...]`, *optional*, defaults to `()`):
+        Lower edges, in shoulder widths below the shoulders, of the pictures by which a whole clip is read besides as it
+        is: signers sit nearer to some cameras than to others.
     isolated (`bool`, *optional*, defaults to `False`):
         Whether a network of continuous signing also has a head for clips of one sign.
     classifier_dropout (`float`, *optional*, defaults to 0.2):
@@ -85,6 +88,7 @@ class SignRecognizerConfig(GlossConfig):
     frame_loss_weight: float | int = 1.0
     pad_token_id: int = 0
     streams: list[str] | tuple[str, ...] = ("pose",)
+    edges: list[float] | tuple[float, ...] = ()
     isolated: bool = False
     classifier_dropout: float | int = 0.2
     label_smoothing: float | int = 0.1

@@ -11,11 +11,7 @@ from transformers.utils.generic import ModelOutput
 
 from poses.keypoints import HAND, HAND_BONES
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
-
-BODY_POINTS = ("nose", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist")
-"""The body points that the recognizer reads, ahead of the 21 of the right and the 21 of the left hand."""
-
-NUM_POINTS = len(BODY_POINTS) + 2 * len(HAND)
+from recognizer.framing import BODY_POINTS, NUM_POINTS, RAISED, SURE, framed
 
 _BONES = tuple((HAND.index(root), HAND.index(tip)) for root, tip in HAND_BONES)
 _JOINTS = tuple(
@@ -29,9 +25,6 @@ _SPREADS = tuple((a, b) for number, a in enumerate(_TIPS) for b in _TIPS[number 
     for joint in ("mcp", "pip", "dip")
 )  # pairs of points whose distance tells a hand shape
 _EPSILON = 1e-4
-
-SURE, RAISED = 0.5, 1.0
-"""A wrist of the body stands for a hand that is not seen if it is surer, and fewer shoulder widths down, than this."""
 
 
 @dataclass
@@ -458,7 +451,7 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
         labels: Int[torch.Tensor, " batch"] | None = None,
     ) -> SignRecognizerOutput:
-        """Scores every label for every clip: mean log probabilities of the streams.
+        """Scores every label for every clip: mean log probabilities of the streams and, unless training, of framings.
 
         Args:
             keypoints: See `pose_features`.
@@ -466,7 +459,12 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
             attention_mask: 1 for frames of the clip, 0 for padding.
             labels: The gloss of each clip.
         """
-        scores = [stream(keypoints, confidence, attention_mask).float() for stream in self.streams]
+        framings = [(keypoints, confidence, attention_mask)]
+        if not self.training:
+            for edge in self.config.edges:
+                edges = torch.full((len(keypoints),), edge, device=keypoints.device)
+                framings.append((*framed(keypoints, confidence, edges), attention_mask))
+        scores = [stream(*framing).float() for framing in framings for stream in self.streams]
         loss = None
         if labels is not None:  # each learns by itself
             smoothing = self.config.label_smoothing

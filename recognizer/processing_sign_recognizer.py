@@ -6,18 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float32
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from poses.clean import resample
 from poses.fingerspelling import letter_span
 from poses.keypoints import NAMES, PARTS, index
 from poses.sequence import PoseSequence
-from recognizer.modeling_sign_recognizer import BODY_POINTS, RAISED, SURE
+from recognizer.framing import BODY_POINTS, signing_span, stretch
 
 FPS_RANGE = (5, 120)
 
-_WRISTS = [BODY_POINTS.index(f"{side}_wrist") for side in ("right", "left")]
 _POINTS = [NAMES.index(name) for name in BODY_POINTS]
 _POINTS += [number for hand in ("right_hand", "left_hand") for number in range(*PARTS[hand].indices(len(NAMES)))]
 
@@ -114,7 +113,7 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
     def signing_span(self, poses: PoseSequence) -> tuple[int, int]:
         """The first frame in which a hand signs, and one past the last; all frames where none does."""
         keypoints, confidence = (torch.from_numpy(of)[None] for of in self._in_body_frame(poses))
-        start, last = (int(of) for of in _signing_span(keypoints, confidence))
+        start, last = (int(of) for of in signing_span(keypoints, confidence))
         return start, last + 1
 
     def _in_body_frame(
@@ -141,48 +140,6 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         confidence = np.where(_resting(keypoints), np.float32(0), confidence)
         keypoints = np.where(confidence[..., None] > 0, keypoints, 0).astype(np.float32)
         return keypoints, confidence
-
-
-def _signing_span(
-    keypoints: Float[torch.Tensor, "batch frames points 2"], confidence: Float[torch.Tensor, "batch frames points"]
-) -> tuple[Int[torch.Tensor, " batch"], Int[torch.Tensor, " batch"]]:
-    """The first and the last frame in which a hand signs; those of the clip where none does."""
-    raised = (confidence[:, :, _WRISTS] > SURE) & (keypoints[:, :, _WRISTS, 1] < RAISED)
-    signing = (confidence[:, :, len(BODY_POINTS) :] > 0).any(dim=2) | raised.any(dim=2)
-    last = signing.shape[1] - 1
-    start, rest = (of.int().argmax(dim=1) for of in (signing, signing.flip(1)))  # 0 where there is none
-    return start, last - rest
-
-
-def stretch(
-    keypoints: Float[torch.Tensor, "batch frames points 2"],
-    confidence: Float[torch.Tensor, "batch frames points"],
-    num_frames: int,
-) -> tuple[Float[torch.Tensor, "batch samples points 2"], Float[torch.Tensor, "batch samples points"]]:
-    """Clips from the first to the last frame in which a hand signs, in `num_frames`."""
-    start, last = (of[:, None] for of in _signing_span(keypoints, confidence))
-    return sample_frames(keypoints, confidence, start + (last - start) * torch.linspace(0, 1, num_frames))
-
-
-def sample_frames(
-    keypoints: Float[torch.Tensor, "batch frames points 2"],
-    confidence: Float[torch.Tensor, "batch frames points"],
-    times: Float[torch.Tensor, "batch samples"],
-) -> tuple[Float[torch.Tensor, "batch samples points 2"], Float[torch.Tensor, "batch samples points"]]:
-    """What is seen at `times`, counted in frames: a mixture of two frames where both see a point, else the nearer."""
-    last = keypoints.shape[1] - 1
-    before = times.floor().long().clamp(0, last)
-    after = (before + 1).clamp(max=last)
-    weight = (times - before).to(keypoints.dtype)[..., None]
-
-    def seen(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = torch.arange(len(frames))[:, None]
-        return keypoints[rows, frames], confidence[rows, frames]
-
-    (old_points, old), (new_points, new) = seen(before), seen(after)
-    weight = torch.where((old > 0) & (new > 0), weight, weight.round())
-    mixed = old_points + weight[..., None] * (new_points - old_points)
-    return mixed, old + weight * (new - old)
 
 
 def normalize_letter(

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from poses.keypoints import HAND, NAMES, PARTS, index
 from poses.sequence import PoseSequence
-from recognizer.modeling_sign_recognizer import BODY_POINTS
+from recognizer.framing import BODY_POINTS
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.tracks import NUM_FEATURES, TRACKS
 

@@ -23,6 +23,9 @@ NUM_FRAMES = 32
 STREAMS = ("word", "place")
 """Two networks: by shapes and places of hands from the face, and by plain coordinates; they err differently."""
 
+EDGES = (1.0, 0.7)
+"""Every clip is also read as cameras nearer by would show it."""
+
 
 @dataclass(frozen=True)
 class WordTrainConfig(LoopConfig):
@@ -70,7 +73,7 @@ def train_words(
     glosses = sorted({clip.gloss for clip in clips} - {NO_GLOSS})
     if len(glosses) < 2:
         raise ValueError(f"`clips` must show at least two glosses, got {', '.join(glosses) or 'none'}.")
-    network = model_config or SignRecognizerConfig(streams=STREAMS)
+    network = model_config or SignRecognizerConfig(streams=STREAMS, edges=EDGES)
     network.id2label = dict(enumerate((NO_GLOSS, *glosses)))
     network.label2id = {gloss: label for label, gloss in network.id2label.items()}
     processor = SignRecognizerProcessor(num_frames=NUM_FRAMES)

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from pipelines.output import ErrorRate
 from poses.sequence import GlossSpan, PoseSequence
 from recognizer.metrics import word_error_rate
+from recognizer.modeling_sign_recognizer import SignRecognizerForCTC
 from recognizer.reading import GlossReading, Recognizer, label_log_probs, reading_from, why_unreadable
 
 
@@ -61,8 +62,10 @@ def read_out(poses: PoseSequence, recognizer: Recognizer) -> Readout:
     """Reads a clip, and keeps what the reading rests on.
 
     Raises:
-        ValueError: The clip is slower than 5 or faster than 120 frames a second.
+        ValueError: The clip is slower than 5 or faster than 120 frames a second, or `recognizer` reads single signs.
     """
+    if not isinstance(recognizer.model, SignRecognizerForCTC):
+        raise ValueError(f"`recognizer` must read continuous signing, got {recognizer.vocabulary!r}.")
     if reason := why_unreadable(poses):
         return Readout((), reason, np.zeros(0), np.zeros((0, 0)))
     states: list[torch.Tensor] = []

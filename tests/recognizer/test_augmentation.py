@@ -6,8 +6,8 @@ import torch
 
 from poses.fingerspelling import hand_depths, letter_clips
 from poses.keypoints import HAND, PARTS
-from recognizer.augmentation import _lag, _move_head, augment, cut_below, frame_closer, turn_hands
-from recognizer.modeling_sign_recognizer import BODY_POINTS, NUM_POINTS
+from recognizer.augmentation import _lag, _move_head, augment, frame_closer, turn_hands
+from recognizer.framing import BODY_POINTS, NUM_POINTS, cut_below
 
 PALM = [HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "ring", "little")]
 

@@ -3,8 +3,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
+from recognizer.framing import NUM_POINTS, framed
 from recognizer.modeling_sign_recognizer import (
-    NUM_POINTS,
     SignRecognizerForCTC,
     SignRecognizerForSequenceClassification,
     fill_gaps,
@@ -225,3 +225,15 @@ def test_unseen_hand_has_no_features():
 def test_wrong_configurations_are_refused(change, message):
     with pytest.raises(Exception, match=message):
         SignRecognizerConfig(**change)
+
+
+def test_whole_clips_are_read_by_each_framing(classifier):
+    keypoints, confidence = clip(9, batch=2)
+    plain = classifier(keypoints, confidence).logits
+    nearer = classifier(*framed(keypoints, confidence, torch.tensor([0.1, 0.1]))).logits
+    classifier.config.edges = (0.1,)
+    torch.testing.assert_close(classifier(keypoints, confidence).logits, (plain + nearer) / 2)
+    assert (plain != nearer).any()
+    classifier.train()
+    learned = classifier(keypoints, confidence, labels=torch.tensor([1, 2]))
+    assert learned.logits.shape == plain.shape

@@ -5,7 +5,7 @@ import pytest
 
 from poses.fingerspelling import spell
 from poses.keypoints import PARTS, index
-from recognizer.modeling_sign_recognizer import BODY_POINTS, NUM_POINTS
+from recognizer.framing import BODY_POINTS, NUM_POINTS
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor, leads_with_left, mirror
 
 

@@ -6,7 +6,7 @@ import torch
 from poses.fingerspelling import spell
 from poses.formats.signx import dwpose_track
 from poses.keypoints import NAMES, index
-from recognizer.modeling_sign_recognizer import BODY_POINTS
+from recognizer.framing import BODY_POINTS
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import SQUARE, dwpose_features, signer_track
 from recognizer.tracks import TRACKS

@@ -8,7 +8,8 @@ import torch
 from poses.keypoints import PARTS, index
 from poses.sequence import PoseFileError
 from recognizer.augmentation import either_may_lead, flip, stretch_time
-from recognizer.processing_sign_recognizer import SignRecognizerProcessor, sample_frames
+from recognizer.framing import sample_frames
+from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.word_clips import WordClip, clip_batches, gloss_name, normalize_clips, read_word_set
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
