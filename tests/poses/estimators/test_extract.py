@@ -35,6 +35,7 @@ def test_poses_carry_the_facts_of_the_video():
     poses = extract_poses(frames(3), fps=24000 / 1001, estimator=Counter(), source="clip.mp4", progress=ticks.append)
     assert (len(poses), poses.width, poses.height, poses.source) == (3, 64, 48, "clip.mp4")
     assert poses.fps == 24000 / 1001
+    assert poses.estimator == Counter.name
     assert ticks == [1, 1, 1]
     np.testing.assert_allclose(poses.keypoints[:, 0, 0], [0.1, 0.2, 0.3], rtol=1e-6)
 
