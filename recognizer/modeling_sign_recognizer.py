@@ -459,12 +459,15 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
             attention_mask: 1 for frames of the clip, 0 for padding.
             labels: The gloss of each clip.
         """
-        framings = [(keypoints, confidence, attention_mask)]
-        if not self.training:
-            for edge in self.config.edges:
-                edges = torch.full((len(keypoints),), edge, device=keypoints.device)
-                framings.append((*framed(keypoints, confidence, edges), attention_mask))
-        scores = [stream(*framing).float() for framing in framings for stream in self.streams]
+        edges = () if self.training else self.config.edges
+        framings = [(keypoints, confidence)]
+        for edge in edges:
+            framings.append(framed(keypoints, confidence, torch.full((len(keypoints),), edge, device=keypoints.device)))
+        shown, sure = (torch.cat(of) for of in zip(*framings, strict=True))
+        mask = None if attention_mask is None else attention_mask.repeat(len(framings), 1)
+        scores = [
+            logits.float() for stream in self.streams for logits in stream(shown, sure, mask).chunk(len(framings))
+        ]
         loss = None
         if labels is not None:  # each learns by itself
             smoothing = self.config.label_smoothing
