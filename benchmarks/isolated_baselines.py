@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from poses.keypoints import HAND, HAND_BONES
-from recognizer.framing import BODY_POINTS, NUM_POINTS
-from recognizer.modeling_sign_recognizer import SignRecognizerOutput
+from recognizer.framing import BODY_POINTS, HANDS, NUM_POINTS
+from recognizer.modeling_sign_recognizer import SignRecognizerOutput, in_own_box
 from recognizer.word_clips import NormalizedClips
 
 LIMBS = (
@@ -65,14 +65,8 @@ class Spoter(nn.Module):
     def forward(
         self, keypoints: torch.Tensor, confidence: torch.Tensor, labels: torch.Tensor | None = None
     ) -> SignRecognizerOutput:
-        body, hands = len(BODY_POINTS), len(HAND)
-        parts = [keypoints[:, :, :body] / 2]
-        for first in (body, body + hands):
-            hand, seen = keypoints[:, :, first : first + hands], confidence[:, :, first : first + hands, None] > 0
-            low = torch.where(seen, hand, torch.inf).amin(dim=2, keepdim=True)
-            high = torch.where(seen, hand, -torch.inf).amax(dim=2, keepdim=True)
-            boxed = (hand - (low + high) / 2) / (high - low).amax(dim=-1, keepdim=True).clamp(min=1e-3)
-            parts.append(torch.where(seen, boxed, 0))
+        parts = [keypoints[:, :, : len(BODY_POINTS)] / 2]
+        parts += [in_own_box(keypoints[:, :, hand], confidence[:, :, hand] > 0) for hand in HANDS]
         frames = self.embed(torch.cat(parts, dim=2).flatten(2)) + self.positions
         query = self.query.expand(len(frames), -1, -1)
         return _output(self.classifier(self.decoder(query, self.encoder(frames))[:, 0]), labels)

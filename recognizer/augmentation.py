@@ -20,7 +20,7 @@ _RIGHT_ARM = (BODY_POINTS.index("right_wrist"), BODY_POINTS.index("right_elbow")
 _LEFT_ARM = (BODY_POINTS.index("left_wrist"), BODY_POINTS.index("left_elbow"))
 _KNUCKLE = {finger: HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "little")}
 _THUMB, _FINGERS = 0, 5  # of the five fingers the thumb is the first
-EDGES = (0.5, 1.4)
+EDGE_RANGE = (0.5, 1.4)
 """Where a webcam's picture ends, in shoulder widths below the shoulders."""
 
 _MIRRORED = [
@@ -172,7 +172,8 @@ def frame_closer(
 ) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
     """In half of the clips, lets the picture end nearer to the shoulders; see `framed`."""
     batch = len(keypoints)
-    edge = EDGES[0] + (EDGES[1] - EDGES[0]) * torch.rand(batch, generator=generator)
+    nearest, farthest = EDGE_RANGE
+    edge = nearest + (farthest - nearest) * torch.rand(batch, generator=generator)
     closer = torch.rand(batch, generator=generator) < 0.5
     return framed(keypoints, confidence, torch.where(closer, edge, torch.inf))
 

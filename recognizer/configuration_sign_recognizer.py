@@ -9,7 +9,7 @@ from poses.bounds import check_at_least
 
 ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-STREAMS = ("pose", "word", "place")
+STREAM_NAMES = ("pose", "word", "place")
 
 
 @strict
@@ -103,9 +103,9 @@ class SignRecognizerConfig(GlossConfig):
                 f"got {self.hidden_size} and {self.num_attention_heads}."
             )
         check_at_least(1, conv_stride=self.conv_stride)
-        if not self.streams or not set(self.streams) <= set(STREAMS):
+        if not self.streams or not set(self.streams) <= set(STREAM_NAMES):
             found = ", ".join(self.streams) or "none"
-            raise ValueError(f"`streams` must be some of {', '.join(STREAMS)}, got {found}.")
+            raise ValueError(f"`streams` must be some of {', '.join(STREAM_NAMES)}, got {found}.")
         if self.conv_kernel_size % 2 == 0:
             raise ValueError(f"`conv_kernel_size` must be odd, got {self.conv_kernel_size}.")
         if not 0 <= self.pad_token_id < len(self.glosses):

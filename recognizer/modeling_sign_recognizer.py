@@ -11,7 +11,7 @@ from transformers.utils.generic import ModelOutput
 
 from poses.keypoints import HAND, HAND_BONES
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
-from recognizer.framing import BODY_POINTS, NUM_POINTS, RAISED, SURE, framed
+from recognizer.framing import BODY_POINTS, HANDS, NUM_POINTS, RAISED, SURE, framed
 
 _BONES = tuple((HAND.index(root), HAND.index(tip)) for root, tip in HAND_BONES)
 _JOINTS = tuple(
@@ -86,10 +86,9 @@ def pose_features(
         keypoints: `BODY_POINTS`, right hand, left hand, in shoulder widths from between the shoulders.
         confidence: 0 where a point is not seen.
     """
-    body, hands = len(BODY_POINTS), len(HAND)
-    right, left = slice(body, body + hands), slice(body + hands, body + 2 * hands)
+    body = len(BODY_POINTS)
     parts, places = [], []
-    for side in (right, left):
+    for side in HANDS:
         seen = (confidence[..., side] > 0).float().mean(dim=-1) >= 0.5
         hand = torch.where(seen[..., None, None], keypoints[..., side, :], 0)
         place = hand.mean(dim=-2)
@@ -148,10 +147,9 @@ def word_features(
     num_frames = mask.sum(dim=1)[:, None, None]
     face = fill_gaps(keypoints[:, :, nose], confidence[:, :, nose] > 0)
     parts, places, fingers = [], [], []
-    for number, side in enumerate(("right", "left")):
-        first, wrist = len(BODY_POINTS) + number * len(HAND), BODY_POINTS.index(f"{side}_wrist")
-        hand = keypoints[:, :, first : first + len(HAND)]
-        seen = (confidence[:, :, first : first + len(HAND)] > 0).float().mean(dim=-1) >= 0.5
+    for name, side in zip(("right", "left"), HANDS, strict=True):
+        wrist, hand = BODY_POINTS.index(f"{name}_wrist"), keypoints[:, :, side]
+        seen = (confidence[:, :, side] > 0).float().mean(dim=-1) >= 0.5
         raised = (confidence[:, :, wrist] > SURE) & (keypoints[:, :, wrist, 1] < RAISED)
         shown, moving = (some.any(dim=1, keepdim=True) & mask for some in (seen, seen | raised))
         shape = fill_gaps(hand - hand[:, :, :1], seen)
@@ -194,16 +192,23 @@ def place_features(
     """
     body = len(BODY_POINTS)
     parts = [(keypoints[:, :, :body] / 2).flatten(2)]
-    for first in (body, body + len(HAND)):
-        hand = keypoints[:, :, first : first + len(HAND)]
-        seen = confidence[:, :, first : first + len(HAND), None] > 0
-        low = torch.where(seen, hand, torch.inf).amin(dim=2, keepdim=True)
-        high = torch.where(seen, hand, -torch.inf).amax(dim=2, keepdim=True)
-        size = (high - low).amax(dim=-1, keepdim=True).clamp(min=_EPSILON)
-        boxed = torch.where(seen, (hand - (low + high) / 2) / size, 0)
-        parts += [boxed.flatten(2), fill_gaps(hand[:, :, 0], seen.any(dim=2)[..., 0]) * mask[..., None]]
+    for side in HANDS:
+        hand, seen = keypoints[:, :, side], confidence[:, :, side] > 0
+        place = fill_gaps(hand[:, :, 0], seen.any(dim=2)) * mask[..., None]
+        parts += [in_own_box(hand, seen).flatten(2), place]
     places = torch.cat(parts, dim=-1)
     return torch.cat([places, 2 * _movement(places, mask)], dim=-1)
+
+
+def in_own_box(
+    hand: Float[torch.Tensor, "batch frames 21 2"], seen: Bool[torch.Tensor, "batch frames 21"]
+) -> Float[torch.Tensor, "batch frames 21 2"]:
+    """A hand from the middle of the box around it, whose longer side is 1; zeros where it is not seen."""
+    seen = seen[..., None]
+    low = torch.where(seen, hand, torch.inf).amin(dim=2, keepdim=True)
+    high = torch.where(seen, hand, -torch.inf).amax(dim=2, keepdim=True)
+    size = (high - low).amax(dim=-1, keepdim=True).clamp(min=_EPSILON)
+    return torch.where(seen, (hand - (low + high) / 2) / size, 0)
 
 
 def pair_features(

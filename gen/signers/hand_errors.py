@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from poses.keypoints import PARTS, index
+from poses.keypoints import HAND, PARTS, index
 from poses.sequence import PoseSequence
 
 ESTIMATOR = "mediapipe"
@@ -30,13 +30,15 @@ LEAST_ARM_CONFIDENCE = 0.5
 FARTHEST = 3.0
 """Features farther than this from their mean, in spreads, were not learned from, and count as if they were so far."""
 
-ARM_FEATURES = slice(214, 220)
+_HAND_FEATURES = 2 * len(HAND)
+_BEFORE_ARM = _HAND_FEATURES + len(NEIGHBOURS) * (_HAND_FEATURES + 1)  # a neighbour also says whether it is known
+ARM_FEATURES = slice(_BEFORE_ARM, _BEFORE_ARM + 6)
 """Wrist and elbow, and whether they are seen."""
 
 NUM_LAYERS = 3
 """Of the network; between them what is negative becomes 0."""
 
-_KNUCKLE = 9
+_KNUCKLE = HAND.index("middle_mcp")
 """The middle finger's, which is straight above the wrist in a hand's own frame."""
 _FARTHEST_NEIGHBOUR, _FARTHEST_ARM = 3.0, 6.0
 """In sizes of the hand; what lies farther is no better known than that."""
