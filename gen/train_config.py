@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gen.losses import STRUCTURE_WINDOW
-from poses.bounds import check_at_least
+from poses.bounds import check_at_least, check_shares
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,7 @@ class DropRates:
     keep: float = 0.8
 
     def __post_init__(self):
-        _check_shares(**{f"drop.{name}": share for name, share in asdict(self).items()})
-
-
-def _check_shares(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"`{name}` must be in [0, 1], got {value}.")
+        check_shares(**{f"drop.{name}": share for name, share in asdict(self).items()})
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ class RendererTrainConfig:
             adversarial_weight=self.adversarial_weight,
             lora_rank=self.lora_rank,
         )
-        _check_shares(full_noise=self.full_noise, ema_decay=self.ema_decay)
+        check_shares(full_noise=self.full_noise, ema_decay=self.ema_decay)
         if self.lora_rank and self.weights is None:
             raise ValueError(f"`weights` must be given where `lora_rank` is {self.lora_rank}: updates need something.")
         if self.lora_rank and self.adversarial_weight:

@@ -5,6 +5,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from poses.bounds import check_shares
+
 _TEMPERATURES = (0.05, 20.0)
 
 
@@ -65,8 +67,7 @@ def unknown_threshold(
     Raises:
         ValueError: Nothing was read rightly, or `false_rejects` is no share.
     """
-    if not 0 <= false_rejects <= 1:
-        raise ValueError(f"`false_rejects` must be in [0, 1], got {false_rejects}.")
+    check_shares(false_rejects=false_rejects)
     if not right.any():
         raise ValueError("`right` must hold at least one clip read rightly, got none.")
     return float(np.quantile(confidence[right], false_rejects))

@@ -5,7 +5,7 @@ from typing import ClassVar
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
-from poses.bounds import check_at_least
+from poses.bounds import check_at_least, check_shares
 
 ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -112,5 +112,4 @@ class SignRecognizerConfig(GlossConfig):
             raise ValueError(f"`pad_token_id` must be one of {len(self.glosses)} labels, got {self.pad_token_id}.")
         if not self.temperature > 0:
             raise ValueError(f"`temperature` must be positive, got {self.temperature}.")
-        if not 0 <= self.unknown_threshold <= 1:
-            raise ValueError(f"`unknown_threshold` must be in [0, 1], got {self.unknown_threshold}.")
+        check_shares(unknown_threshold=self.unknown_threshold)

@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import set_seed
 from jaxtyping import Float32
 
-from poses.bounds import check_at_least
+from poses.bounds import check_at_least, check_shares
 from poses.files import new_file
 from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED, letter_clips, spell
 from recognizer.configuration_sign_recognizer import ALPHABET, GlossConfig
@@ -93,8 +93,7 @@ class Pose2GlossTrainConfig(GlossTrainConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.track_dropout <= 1:
-            raise ValueError(f"`track_dropout` must be in [0, 1], got {self.track_dropout}.")
+        check_shares(track_dropout=self.track_dropout)
 
 
 @dataclass(frozen=True)
