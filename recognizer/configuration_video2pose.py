@@ -17,6 +17,10 @@ class Video2PoseConfig(PreTrainedConfig):
     stem_sizes (`tuple[int, ...]`, *optional*, defaults to `()`):
         Channels of convolutions ahead of the patches, each of which halves the frame; no pretrained vision transformer
         has them.
+    stem_blocks (`tuple[int, ...]`, *optional*, defaults to `()`):
+        Residual blocks after each of these convolutions; none if left out.
+    head_sizes (`tuple[int, ...]`, *optional*, defaults to `()`):
+        Channels of transposed convolutions ahead of heatmaps, each of which doubles the grid of patches.
     hidden_size (`int`, *optional*, defaults to 768):
         Width of the vision transformer, of frame features and of the temporal transformer.
     num_hidden_layers (`int`, *optional*, defaults to 12):
@@ -43,8 +47,8 @@ class Video2PoseConfig(PreTrainedConfig):
         Weight of what a frozen Pose2Gloss loses by reading these latents.
     keypoint_loss_weight (`float`, *optional*, defaults to 1.0):
         Weight of the keypoints' distance.
-    patch_loss_weight (`float`, *optional*, defaults to 0.1):
-        Weight of the cross-entropy of the patch in which a keypoint lies.
+    heatmap_loss_weight (`float`, *optional*, defaults to 1.0):
+        Weight of the cross-entropy between a keypoint's heatmap and a Gaussian around it.
     confidence_loss_weight (`float`, *optional*, defaults to 0.1):
         Weight of the cross-entropy of whether a keypoint lies in the frame.
     """
@@ -54,6 +58,8 @@ class Video2PoseConfig(PreTrainedConfig):
     image_size: int = 224
     patch_size: int = 16
     stem_sizes: tuple[int, ...] | list[int] = ()
+    stem_blocks: tuple[int, ...] | list[int] = ()
+    head_sizes: tuple[int, ...] | list[int] = ()
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
@@ -67,7 +73,7 @@ class Video2PoseConfig(PreTrainedConfig):
     direction_loss_weight: float | int = 0.5
     text_loss_weight: float | int = 1.0
     keypoint_loss_weight: float | int = 1.0
-    patch_loss_weight: float | int = 0.1
+    heatmap_loss_weight: float | int = 1.0
     confidence_loss_weight: float | int = 0.1
 
     @property
@@ -86,5 +92,9 @@ class Video2PoseConfig(PreTrainedConfig):
             raise ValueError(
                 f"`stem_sizes` must halve a patch of {self.patch_size} pixels to whole ones, "
                 f"got {len(self.stem_sizes)}."
+            )
+        if len(self.stem_blocks) not in (0, len(self.stem_sizes)):
+            raise ValueError(
+                f"`stem_blocks` must hold a number for each of `stem_sizes` or none, got {len(self.stem_blocks)}."
             )
         check_at_least(1, chunk_frames=self.chunk_frames)

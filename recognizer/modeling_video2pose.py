@@ -4,7 +4,7 @@ What its figure 2 fixes is kept; what it leaves open is listed with our choices 
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,12 +48,12 @@ class SeenFrames:
     Attributes:
         features: One vector a frame.
         keypoints: Of the 128 points, as in `Video2PoseOutput`.
-        patch_logits: How likely each point lies in each patch, before softmax.
+        heatmaps: How likely each point lies in each cell of a grid over the frame, before softmax.
     """
 
     features: Float[torch.Tensor, "batch frames hidden"]
     keypoints: Float[torch.Tensor, "batch frames 128 2"]
-    patch_logits: Float[torch.Tensor, "batch frames patches 128"]
+    heatmaps: Float[torch.Tensor, "batch frames 128 rows columns"]
 
     def last(self, num_frames: int) -> "SeenFrames":
         """The last frames of it."""
@@ -66,28 +66,96 @@ class SeenFrames:
         return SeenFrames(*(torch.cat(pair, dim=1) for pair in pairs))
 
 
-class KeypointHead(nn.Module):
-    """Finds points as the mean place, over patches, of where each patch says that they are.
+class Residual(nn.Module):
+    """Two convolutions, whose result is added to what they were given."""
 
-    The mean over a softmax is that of integral pose regression (https://arxiv.org/abs/1711.08229); that each patch also
-    says how far off the point lies makes up for the patches being few.
-    """
-
-    def __init__(self, hidden_size: int, patches_per_side: int):
+    def __init__(self, size: int):
         super().__init__()
-        self.logits = nn.Linear(hidden_size, NUM_KEYPOINTS)
-        self.offsets = nn.Linear(hidden_size, 2 * NUM_KEYPOINTS)
-        across = (torch.arange(patches_per_side) + 0.5) / patches_per_side
-        centres = torch.stack([across.repeat(patches_per_side), across.repeat_interleave(patches_per_side)], dim=-1)
-        self.register_buffer("centres", centres)
-        self.scale = 1 / patches_per_side
+        self.convolutions = nn.Sequential(
+            nn.GroupNorm(1, size),
+            nn.ReLU(),
+            nn.Conv2d(size, size, 3, padding=1),
+            nn.GroupNorm(1, size),
+            nn.ReLU(),
+            nn.Conv2d(size, size, 3, padding=1),
+        )
 
     def forward(
-        self, patches: Float[torch.Tensor, "frames patches hidden"]
-    ) -> tuple[Float[torch.Tensor, "frames 128 2"], Float[torch.Tensor, "frames patches 128"]]:
-        logits = self.logits(patches).float()
-        places = self.centres[:, None] + self.scale * self.offsets(patches).float().unflatten(-1, (-1, 2))
-        return (logits.softmax(dim=1)[..., None] * places).sum(dim=1), logits
+        self, hidden_states: Float[torch.Tensor, "frames channels rows columns"]
+    ) -> Float[torch.Tensor, "frames channels rows columns"]:
+        return hidden_states + self.convolutions(hidden_states)
+
+
+class Stem(nn.ModuleList):
+    """Convolutions that halve the picture ahead of patches, which learn from fewer pictures than patches alone do.
+
+    As in https://arxiv.org/abs/2106.14881, with GroupNorm, which does not mix the clips of a batch.
+
+    Args:
+        sizes: Channels after each halving.
+        blocks: Residual blocks after each; none if empty.
+    """
+
+    def __init__(self, sizes: Sequence[int], blocks: Sequence[int]):
+        super().__init__(
+            nn.Sequential(
+                nn.Conv2d(before, after, 3, stride=2, padding=1),
+                nn.GroupNorm(1, after),
+                nn.ReLU(),
+                *(Residual(after) for _ in range(count)),
+            )
+            for (before, after), count in zip(itertools.pairwise((3, *sizes)), blocks or (0,) * len(sizes), strict=True)
+        )
+
+    def forward(self, pixel_values: Float[torch.Tensor, "frames 3 height width"]) -> list[torch.Tensor]:
+        """The picture, and what becomes of it by every halving."""
+        grids = [pixel_values]
+        for stage in self:
+            grids.append(stage(grids[-1]))
+        return grids
+
+
+class KeypointHead(nn.Module):
+    """Finds points as the mean place of their heatmaps (https://arxiv.org/abs/1711.08229).
+
+    The grid of patches is doubled by transposed convolutions, as in ViTPose (https://arxiv.org/abs/2204.12484); what
+    the stem saw at the same resolution is added, as in a U-Net.
+
+    Args:
+        hidden_size: Of a patch.
+        sizes: Channels after each doubling.
+        skips: What the stem has at these resolutions; 0 where it has nothing.
+    """
+
+    def __init__(self, hidden_size: int, sizes: Sequence[int], skips: Sequence[int]):
+        super().__init__()
+        self.doubled = nn.ModuleList(
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+            for before, after in itertools.pairwise((hidden_size, *sizes))
+        )
+        self.skipped = nn.ModuleList(
+            nn.Conv2d(skip, size, 1) if skip else nn.Identity() for skip, size in zip(skips, sizes, strict=True)
+        )
+        self.mixed = nn.ModuleList(nn.Sequential(Residual(size), nn.GroupNorm(1, size), nn.ReLU()) for size in sizes)
+        self.heatmaps = nn.Conv2d(sizes[-1] if sizes else hidden_size, NUM_KEYPOINTS, 1)
+
+    def forward(
+        self, patches: Float[torch.Tensor, "frames hidden rows columns"], skips: Sequence[torch.Tensor | None]
+    ) -> tuple[Float[torch.Tensor, "frames 128 2"], Float[torch.Tensor, "frames 128 rows2 columns2"]]:
+        grid = patches
+        for doubled, skipped, mixed, skip in zip(self.doubled, self.skipped, self.mixed, skips, strict=True):
+            grid = doubled(grid)
+            grid = mixed(grid if skip is None else grid + skipped(skip))
+        heatmaps = self.heatmaps(grid).float()
+        likely = heatmaps.flatten(2).softmax(dim=-1).view_as(heatmaps)
+        centres = cell_centres(heatmaps.shape[-1], heatmaps.device)
+        keypoints = torch.stack([likely.sum(dim=2) @ centres, likely.sum(dim=3) @ centres], dim=-1)
+        return keypoints, heatmaps
+
+
+def cell_centres(count: int, device: torch.device) -> Float[torch.Tensor, " cells"]:
+    """Where the middles of that many cells lie along a side of the frame."""
+    return (torch.arange(count, device=device) + 0.5) / count
 
 
 class SignXForVideo2Pose(PreTrainedModel):
@@ -100,20 +168,22 @@ class SignXForVideo2Pose(PreTrainedModel):
     def __init__(self, config: Video2PoseConfig):
         super().__init__(config)
         size, heads, between = config.hidden_size, config.num_attention_heads, config.intermediate_size
-        channels = (3, *config.stem_sizes)
         shrunk = 2 ** len(config.stem_sizes)
-        self.stem = _stem(channels)
+        self.stem = Stem(config.stem_sizes, config.stem_blocks)
         vit = ViTConfig(
             hidden_size=size,
             num_hidden_layers=config.num_hidden_layers,
             num_attention_heads=heads,
             intermediate_size=between,
-            num_channels=channels[-1],
+            num_channels=(3, *config.stem_sizes)[-1],
             image_size=config.image_size // shrunk,
             patch_size=config.patch_size // shrunk,
         )
         self.vit = ViTModel(vit, add_pooling_layer=False)
-        self.keypoint_head = KeypointHead(size, config.image_size // config.patch_size)
+        self.patches_per_side = config.image_size // config.patch_size
+        self.stage_of_head = _stages_of_head(config)
+        skips = [0 if stage is None else config.stem_sizes[stage - 1] for stage in self.stage_of_head]
+        self.keypoint_head = KeypointHead(size, config.head_sizes, skips)
         self.keypoint_embedding = nn.Linear(2 * NUM_KEYPOINTS, size)
         self.frame_norm = nn.LayerNorm(size)
         self.order = nn.Conv1d(size, size, 3, padding=1, groups=size)
@@ -137,10 +207,13 @@ class SignXForVideo2Pose(PreTrainedModel):
         return SeenFrames(*(torch.cat(parts).unflatten(0, (batch, frames)) for parts in zip(*seen, strict=True)))
 
     def _see(self, pixel_values: Float[torch.Tensor, "frames 3 height width"]) -> tuple[torch.Tensor, ...]:
-        tokens = self.vit(self.stem(pixel_values)).last_hidden_state
-        keypoints, patch_logits = self.keypoint_head(tokens[:, 1:])
+        stages = self.stem(pixel_values)
+        tokens = self.vit(stages[-1]).last_hidden_state
+        patches = tokens[:, 1:].transpose(1, 2).unflatten(2, (self.patches_per_side, -1))
+        skips = [None if stage is None else stages[stage] for stage in self.stage_of_head]
+        keypoints, heatmaps = self.keypoint_head(patches, skips)
         embedded = self.keypoint_embedding(keypoints.flatten(1).to(tokens.dtype))
-        return self.frame_norm(tokens[:, 0] + embedded), keypoints, patch_logits
+        return self.frame_norm(tokens[:, 0] + embedded), keypoints, heatmaps
 
     def follow(self, seen: SeenFrames, mask: Bool[torch.Tensor, "batch frames"] | None = None) -> Video2PoseOutput:
         """What frames mean to each other: of each, `config.temporal_reach` others on both sides matter.
@@ -160,7 +233,7 @@ class SignXForVideo2Pose(PreTrainedModel):
         for layer in self.temporal_layers:
             hidden_states = layer(hidden_states, near)
         hidden_states = self.temporal_norm(hidden_states)
-        shift = self.keypoint_head.scale * self.correction(hidden_states).unflatten(-1, (-1, 2))
+        shift = self.correction(hidden_states).float().unflatten(-1, (-1, 2)) / self.patches_per_side
         return Video2PoseOutput(
             latents=self.latent_head(hidden_states),
             keypoints=seen.keypoints + shift,
@@ -192,7 +265,8 @@ class SignXForVideo2Pose(PreTrainedModel):
         if latents is not None:
             losses |= latent_losses(output.latents, latents, mask)
         if keypoints is not None and confidence is not None:
-            losses |= keypoint_losses(seen, output, keypoints, (confidence > 0) & mask[..., None], mask)
+            shown = (confidence > 0) & mask[..., None]
+            losses |= keypoint_losses(seen, output, keypoints, shown, mask, self.patches_per_side)
         if losses:
             weighted = [getattr(self.config, f"{name}_loss_weight") * loss for name, loss in losses.items()]
             output.loss, output.losses = torch.stack(weighted).sum(), losses
@@ -225,15 +299,11 @@ def _frames_of(output: Video2PoseOutput, start: int, stop: int) -> Video2PoseOut
     return Video2PoseOutput(**{name: tensor[:, start:stop] for name, tensor in output.items()})
 
 
-def _stem(channels: tuple[int, ...]) -> nn.Sequential:
-    """Convolutions that halve the picture ahead of patches, which learn from fewer pictures than patches alone do.
-
-    As in https://arxiv.org/abs/2106.14881, with GroupNorm, which does not mix the clips of a batch.
-    """
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(channels):
-        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(1, after), nn.ReLU()]
-    return nn.Sequential(*layers)
+def _stages_of_head(config: Video2PoseConfig) -> list[int | None]:
+    """For each doubling of the head, after how many halvings of the stem there was the same resolution."""
+    patches = config.image_size // config.patch_size
+    halved = {config.image_size // 2**stage: stage for stage in range(1, len(config.stem_sizes) + 1)}
+    return [halved.get(patches * 2**doubling) for doubling in range(1, len(config.head_sizes) + 1)]
 
 
 def latent_losses(
@@ -255,27 +325,36 @@ def keypoint_losses(
     keypoints: Float[torch.Tensor, "batch frames 128 2"],
     shown: Bool[torch.Tensor, "batch frames 128"],
     mask: Bool[torch.Tensor, "batch frames"],
+    patches_per_side: int,
 ) -> dict[str, Float[torch.Tensor, ""]]:
-    """Distances in patches, and cross-entropies of the patch of each point and of whether the frame shows it.
+    """Distances in patches, and cross-entropies of the heatmap of each point and of whether the frame shows it.
 
     Distances are of both the frame's own estimate and the one that time has corrected. Parts count alike, whatever the
     number of their points.
     """
     assert output.keypoints is not None
     assert output.confidence is not None
-    per_side = round(seen.patch_logits.shape[2] ** 0.5)
-    column, row = (keypoints.clamp(0, 1 - 1e-6) * per_side).long().unbind(dim=-1)
-    patch = F.cross_entropy(
-        seen.patch_logits.flatten(0, 1), (row * per_side + column).flatten(0, 1), reduction="none"
-    ).view_as(shown)
+    heatmap = heatmap_cross_entropy(seen.heatmaps, keypoints)
     apart = ((seen.keypoints - keypoints).abs() + (output.keypoints - keypoints).abs()).sum(dim=-1)
-    distances, patches = [], []
+    distances, heatmaps = [], []
     for part in PARTS.values():
         count = shown[..., part].sum().clamp(min=1)
-        distances.append((per_side / 2 * apart[..., part] * shown[..., part]).sum() / count)
-        patches.append((patch[..., part] * shown[..., part]).sum() / count)
+        distances.append((patches_per_side / 2 * apart[..., part] * shown[..., part]).sum() / count)
+        heatmaps.append((heatmap[..., part] * shown[..., part]).sum() / count)
     return {
         "keypoint": torch.stack(distances).mean(),
-        "patch": torch.stack(patches).mean(),
+        "heatmap": torch.stack(heatmaps).mean(),
         "confidence": -torch.where(shown, output.confidence, 1 - output.confidence)[mask].clamp(min=1e-6).log().mean(),
     }
+
+
+def heatmap_cross_entropy(
+    heatmaps: Float[torch.Tensor, "*frames 128 rows columns"], keypoints: Float[torch.Tensor, "*frames 128 2"]
+) -> Float[torch.Tensor, "*frames 128"]:
+    """Between heatmaps, before softmax, and a Gaussian around each point, whose deviation is one cell."""
+    side = heatmaps.shape[-1]
+    inside = keypoints.clamp(0, 1)[..., None]
+    likely = (-0.5 * ((cell_centres(side, heatmaps.device) - inside) * side).square()).softmax(dim=-1)
+    column, row = likely.unbind(dim=-2)
+    expected = ((heatmaps @ column[..., None])[..., 0] * row).sum(dim=-1)
+    return heatmaps.flatten(-2).logsumexp(dim=-1) - expected

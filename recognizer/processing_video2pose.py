@@ -49,7 +49,11 @@ class Video2PoseProcessor(FeatureExtractionMixin):
         self, squares: UInt8[torch.Tensor, "*frames size size 3"]
     ) -> Float[torch.Tensor, "*frames 3 size size"]:
         """Colours as the network wants them, channels first."""
-        return (squares.movedim(-1, -3).float() / 255 - self.image_mean) / self.image_std
+        return self.standardize(squares.movedim(-1, -3).float() / 255)
+
+    def standardize(self, pixels: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:
+        """Colours of 0 to 1 as the network wants them."""
+        return (pixels - self.image_mean) / self.image_std
 
     def to_frame(
         self, keypoints: Float[np.ndarray, "*points 2"], height: int, width: int

@@ -1,7 +1,7 @@
 """Training Video2Pose: `signloop train video2pose --config NAME`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from jaxtyping import Bool, Float, Int
 from torch import nn
@@ -108,16 +109,22 @@ def train(config: Video2PoseTrainConfig) -> tuple[SignXForVideo2Pose, SeenAccura
         model.vit.requires_grad_(step >= config.frozen_steps)
         return batch
 
-    def films(seed: int) -> Iterator[Batch]:
-        return video_batches(training, processor, num_frames=config.num_frames, batch_size=config.batch_size, seed=seed)
+    windows = partial(
+        video_batches,
+        training,
+        [clip.film(Accelerator().device) for clip in training],
+        processor,
+        num_frames=config.num_frames,
+        batch_size=config.batch_size,
+    )
 
     if reader is None or config.videos is None:
-        trained = optimize(model, films, config, name="video2pose", prepare=prepare)
+        trained = optimize(model, lambda seed: windows(seed=seed), config, name="video2pose", prepare=prepare)
     else:
         videos = partial(gloss_batches, config.videos, processor, reader, batch_size=config.batch_size)
         both = optimize(
             ReadVideo2Pose(model, reader),
-            lambda seed: (batch for pair in zip(films(seed), videos(seed=seed), strict=True) for batch in pair),
+            lambda seed: (batch for pair in zip(windows(seed=seed), videos(seed=seed), strict=True) for batch in pair),
             config,
             name="video2pose",
             prepare=prepare,

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -17,21 +16,16 @@ from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.optimization import Batch
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import signer_track
-from recognizer.processing_video2pose import GREY, Video2PoseProcessor
+from recognizer.processing_video2pose import Video2PoseProcessor
 from recognizer.track_clips import gloss_labels, read_table
 from recognizer.tracks import join_tracks
+from recognizer.video_augmentation import augment, relight
 
 FPS = 25.0
 """Only normalising asks for a rate, and gives back as many frames."""
 
 GLOSS_FPS = 24.0
 """What Pose2Gloss was trained on."""
-
-SCALES, SHIFT, TURN_DEG = (0.5, 1.15), 0.15, 8.0
-"""How large the frame is shown in the square, least and most, how far from its middle, and how far turned."""
-
-CONTRAST, TINT, BRIGHTNESS, NOISE, MOST_BLUR_PX = 0.4, 0.15, 0.4, 0.06, 1.5
-"""Largest changes of colour, in units of normalised pixels, and of sharpness."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +45,10 @@ class SignerClip:
     def frames(self) -> UInt8[np.ndarray, "frames size size 3"]:
         """Its frames, mapped rather than read."""
         return np.load(self.path, mmap_mode="r")
+
+    def film(self, device: torch.device) -> UInt8[torch.Tensor, "frames size size 3"]:
+        """Its frames on a device; on a CPU, mapped rather than read."""
+        return torch.from_numpy(np.load(self.path, mmap_mode="c")).to(device)
 
 
 def read_signer_clips(folder: Path, reader: SignXForPose2Gloss | None) -> list[SignerClip]:
@@ -89,25 +87,60 @@ def pose_latents(poses: PoseSequence, reader: SignXForPose2Gloss) -> Float[torch
 
 
 def video_batches(
-    clips: Sequence[SignerClip], processor: Video2PoseProcessor, *, num_frames: int, batch_size: int, seed: int
+    clips: Sequence[SignerClip],
+    films: Sequence[UInt8[torch.Tensor, "_ size size 3"]],
+    processor: Video2PoseProcessor,
+    *,
+    num_frames: int,
+    batch_size: int,
+    seed: int,
 ) -> Iterator[Batch]:
     """Endless batches of `SignXForVideo2Pose`'s arguments: windows of clips, each filmed and coloured anew.
 
+    Some skip every second frame, as slower cameras do. What Pose2Gloss makes of a mirrored pose is not known: windows
+    with latents are not mirrored.
+
     Args:
         clips: Each of at least `num_frames` frames after its first, which is of another moment.
+        films: Their frames, all of one size, on the device where windows are put together.
         processor: For the size and the colours.
         num_frames: Frames of a window.
         batch_size: Windows of a batch.
         seed: Of all draws.
     """
-    rng = np.random.default_rng(seed)
+    device = films[0].device
+    rng, generator = np.random.default_rng(seed), torch.Generator(device).manual_seed(seed)
     while True:
         order = rng.permutation(len(clips))
         for start in range(0, len(order), batch_size):
-            windows = [
-                _window(clips[number], processor, num_frames, rng) for number in order[start : start + batch_size]
+            chosen = [
+                (int(number), _some_frames(clips[number], num_frames, rng))
+                for number in order[start : start + batch_size]
             ]
-            yield {name: torch.stack([window[name] for window in windows]) for name in windows[0]}
+            frames = torch.stack([films[number][moments] for number, moments in chosen])
+            keypoints = np.stack([clips[number].keypoints[moments] for number, moments in chosen])
+            latents = [clips[number].latents for number, _ in chosen]
+            pixels, keypoints, shown = augment(
+                frames.movedim(-1, -3).float() / 255,
+                torch.from_numpy(keypoints).to(device),
+                processor.image_size,
+                generator,
+                mirror=latents[0] is None,
+            )
+            batch = {"pixel_values": processor.standardize(pixels), "keypoints": keypoints, "confidence": shown.float()}
+            if latents[0] is not None:
+                batch["latents"] = torch.stack([clips[number].latents[moments] for number, moments in chosen]).to(
+                    device
+                )
+            yield batch
+
+
+def _some_frames(clip: SignerClip, num_frames: int, rng: np.random.Generator) -> slice:
+    """Frames after the first one, each or every second."""
+    known = len(clip.keypoints) - 1
+    step = int(rng.integers(1, 3)) if 2 * (num_frames - 1) < known else 1
+    first = 1 + int(rng.integers(known - step * (num_frames - 1)))
+    return slice(first, first + step * (num_frames - 1) + 1, step)
 
 
 def gloss_batches(
@@ -128,13 +161,16 @@ def gloss_batches(
     clips = [(folder / f"{name}.mp4", glosses) for name, glosses, split in read_table(folder) if split == "train"]
     if not clips:
         raise ValueError(f"{folder}: must hold clips of the split train, found none.")
-    rng = np.random.default_rng(seed)
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     while True:
         order = rng.permutation(len(clips))
         for start in range(0, len(order), batch_size):
             chosen = [clips[number] for number in order[start : start + batch_size]]
             pixels = [
-                _coloured(_read_pixels(path, processor), rng)[:: reader.config.frame_stride] for path, _ in chosen
+                processor.standardize(relight(_read_pixels(path, processor)[None], generator)[0])[
+                    :: reader.config.frame_stride
+                ]
+                for path, _ in chosen
             ]
             mask = pad_sequence([torch.ones(len(clip), dtype=torch.long) for clip in pixels], batch_first=True)
             labels = gloss_labels([glosses for _, glosses in chosen], reader.config.glosses)
@@ -142,57 +178,8 @@ def gloss_batches(
 
 
 def _read_pixels(path: Path, processor: Video2PoseProcessor) -> Float[torch.Tensor, "frames 3 size size"]:
-    """A video's frames at the rate that Pose2Gloss reads."""
+    """A video's frames, 0 to 1, at the rate that Pose2Gloss reads."""
     fitted = np.stack([processor.fit(frame) for frame in read_frames(path)])
     times = np.arange(max(round(len(fitted) * GLOSS_FPS / read_info(path).fps), 1)) * read_info(path).fps / GLOSS_FPS
-    return processor.normalize(torch.from_numpy(fitted[np.minimum(times.round().astype(int), len(fitted) - 1)]))
-
-
-def _window(clip: SignerClip, processor: Video2PoseProcessor, num_frames: int, rng: np.random.Generator) -> Batch:
-    frames = clip.frames()
-    first = int(rng.integers(1, len(frames) - num_frames + 1))
-    window = slice(first, first + num_frames)
-    matrix = _view(rng, frames.shape[1], processor.image_size)
-    border = cv2.BORDER_CONSTANT if rng.random() < 0.5 else cv2.BORDER_REPLICATE
-    side = (processor.image_size, processor.image_size)
-    seen = [
-        cv2.warpAffine(frame, matrix, side, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=(GREY,) * 3)
-        for frame in frames[window]
-    ]
-    points = clip.keypoints[window] * frames.shape[1] @ matrix[:, :2].T + matrix[:, 2]
-    keypoints = (points / processor.image_size).astype(np.float32)
-    shown = [((of >= 0) & (of < 1)).all(axis=-1) for of in (keypoints, clip.keypoints[window])]
-    pixels = processor.normalize(torch.from_numpy(np.stack(_blurred(seen, rng))))
-    batch = {
-        "pixel_values": _coloured(pixels, rng),
-        "keypoints": torch.from_numpy(keypoints),
-        "confidence": torch.from_numpy((shown[0] & shown[1]).astype(np.float32)),
-    }
-    return batch if clip.latents is None else batch | {"latents": clip.latents[window]}
-
-
-def _view(rng: np.random.Generator, size: int, image_size: int) -> Float[np.ndarray, "2 3"]:
-    """From pixels of the frame to pixels of the square: smaller or larger, turned, aside."""
-    scale = np.exp(rng.uniform(*np.log(SCALES))) * image_size / size
-    matrix = cv2.getRotationMatrix2D((size / 2, size / 2), rng.uniform(-TURN_DEG, TURN_DEG), scale)
-    matrix[:, 2] += (image_size - size) / 2 + rng.uniform(-SHIFT, SHIFT, 2) * image_size
-    return matrix
-
-
-def _blurred(frames: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """Half of the clips a little out of focus."""
-    if rng.random() < 0.5:
-        return frames
-    sigma = rng.uniform(0.3, MOST_BLUR_PX)
-    return [cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames]
-
-
-def _coloured(
-    pixels: Float[torch.Tensor, "frames 3 size size"], rng: np.random.Generator
-) -> Float[torch.Tensor, "frames 3 size size"]:
-    """The whole clip in another light, each frame with noise of its own."""
-    gain = np.exp(rng.uniform(-CONTRAST, CONTRAST) + rng.uniform(-TINT, TINT, 3)).astype(np.float32)
-    shift = rng.uniform(-BRIGHTNESS, BRIGHTNESS)
-    noise = torch.from_numpy(rng.standard_normal(pixels.shape, np.float32))
-    changed = pixels * torch.from_numpy(gain)[:, None, None] + shift + rng.uniform(0, NOISE) * noise
-    return changed.clamp(-1, 1)
+    chosen = fitted[np.minimum(times.round().astype(int), len(fitted) - 1)]
+    return torch.from_numpy(chosen).movedim(-1, -3).float() / 255

@@ -5,12 +5,14 @@ from torch import nn
 from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.configuration_video2pose import Video2PoseConfig
 from recognizer.modeling_cslr import SignXForCSLR
-from recognizer.modeling_video2pose import KeypointHead, SignXForVideo2Pose
+from recognizer.modeling_video2pose import KeypointHead, SignXForVideo2Pose, cell_centres, heatmap_cross_entropy
 
 TINY = {
     "image_size": 16,
     "patch_size": 8,
     "stem_sizes": (4,),
+    "stem_blocks": (1,),
+    "head_sizes": (6, 4),
     "hidden_size": 16,
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
@@ -64,6 +66,8 @@ def test_streamed_clips_are_seen_as_whole_ones(model, size):
 
 
 def test_frames_farther_than_the_reach_do_not_matter(model):
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
     pixels = clip(12)
     other = pixels.clone()
     other[:, 11] += 1
@@ -91,7 +95,7 @@ def test_loss_is_the_weighted_sum_and_reaches_every_parameter(model):
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
     output = model.train()(clip(8, batch=2), **learned(2, 8))  # more frames than a chunk: they are recomputed
-    weights = {"latent": 1, "direction": 0.5, "keypoint": 1, "patch": 0.1, "confidence": 0.1}
+    weights = {"latent": 1, "direction": 0.5, "keypoint": 1, "heatmap": 1, "confidence": 0.1}
     assert set(output.losses) == set(weights)
     torch.testing.assert_close(output.loss, sum(weights[name] * loss for name, loss in output.losses.items()))
     output.loss.backward()
@@ -119,16 +123,28 @@ def test_glosses_are_read_from_pixels_alone(model):
     assert set(glosses) <= {"A", "B"}
 
 
-def test_points_are_found_where_patches_say():
-    head = KeypointHead(4, 2)
-    nn.init.zeros_(head.offsets.weight)
-    nn.init.zeros_(head.logits.bias)
+def test_points_are_found_where_heatmaps_say():
+    head = KeypointHead(4, (), ())
+    nn.init.zeros_(head.heatmaps.bias)
     with torch.no_grad():
-        head.offsets.bias.copy_(torch.tensor([0.5, -0.5]).repeat(128))
-        head.logits.weight.copy_(torch.tensor([100.0, 0, 0, 0]))
-    patches = torch.zeros(1, 4, 4)
-    patches[0, 2, 0] = 1  # the lower left one
-    torch.testing.assert_close(head(patches)[0], torch.tensor([0.5, 0.5]).expand(1, 128, 2))
+        head.heatmaps.weight.copy_(torch.tensor([100.0, 0, 0, 0]).view(1, 4, 1, 1))
+    patches = torch.zeros(1, 4, 2, 2)
+    patches[0, 0, 1, 0] = 1  # the lower left one
+    torch.testing.assert_close(head(patches, ())[0], torch.tensor([0.25, 0.75]).expand(1, 128, 2))
+
+
+def test_the_head_sees_what_the_stem_saw_at_its_resolution(model):
+    assert model.stage_of_head == [None, 1]
+    assert model.see(clip(2)).heatmaps.shape == (1, 2, 128, 8, 8)
+
+
+def test_heatmap_loss_is_least_where_the_gaussian_is():
+    side, point = 8, torch.tensor([0.3, 0.7]).expand(1, 128, 2)
+    squared = (side * (cell_centres(side, point.device) - point[..., None])).square()
+    right = -0.5 * (squared[..., 0, None, :] + squared[..., 1, :, None])
+    least = heatmap_cross_entropy(right, point)
+    assert (heatmap_cross_entropy(right.roll(1, -1), point) > least).all()
+    assert (heatmap_cross_entropy(2 * right, point) > least).all()
 
 
 def test_a_clip_is_learned():
@@ -136,7 +152,7 @@ def test_a_clip_is_learned():
     model = SignXForVideo2Pose(Video2PoseConfig(**TINY))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
-    for _ in range(25):
+    for _ in range(40):
         optimizer.zero_grad()
         output = model(clip(4), **learned(1, 4))
         output.loss.backward()
@@ -152,6 +168,7 @@ def test_a_clip_is_learned():
         ({"hidden_size": 15}, "`hidden_size` must be a multiple of `num_attention_heads`, got 15 and 2"),
         ({"image_size": 20}, "`image_size` must be a multiple of `patch_size`, got 20 and 8"),
         ({"stem_sizes": (4, 4, 4, 4)}, "`stem_sizes` must halve a patch of 8 pixels to whole ones, got 4"),
+        ({"stem_blocks": (1, 2)}, "`stem_blocks` must hold a number for each of `stem_sizes` or none, got 2"),
         ({"chunk_frames": 0}, "`chunk_frames` must be at least 1, got 0"),
     ],
 )

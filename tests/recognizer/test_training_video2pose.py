@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from poses.estimators import extract_poses
+from poses.keypoints import NAMES, index
 from poses.sequence import PoseFileError
 from poses.video import write_video
 from recognizer.configuration_signx import SignXConfig
@@ -15,6 +16,7 @@ from recognizer.processing_video2pose import Video2PoseProcessor
 from recognizer.track_clips import write_table
 from recognizer.training_video2pose import Video2PoseTrainConfig, shares_right, train
 from recognizer.video2pose_estimator import Video2PoseEstimator
+from recognizer.video_augmentation import mirrored_points
 from recognizer.video_clips import read_signer_clips, video_batches
 
 TINY = {
@@ -72,20 +74,47 @@ def reader(tmp_path):
 
 
 def test_points_stay_where_the_picture_shows_them(config):
-    batch = next(
-        video_batches(
-            read_signer_clips(config.data / "train", None),
-            Video2PoseProcessor(image_size=64),
-            num_frames=4,
-            batch_size=4,
-            seed=0,
-        )
-    )
+    clips = read_signer_clips(config.data / "train", None)
+    films = [clip.film(torch.device("cpu")) for clip in clips]
+    batch = next(video_batches(clips, films, Video2PoseProcessor(image_size=64), num_frames=4, batch_size=4, seed=0))
     assert batch["pixel_values"].shape == (4, 4, 3, 64, 64)
-    for pixels, points in zip(batch["pixel_values"].flatten(0, 1), batch["keypoints"].flatten(0, 1), strict=True):
+    shown = batch["confidence"][..., 0] > 0
+    assert shown.sum() > 8
+    for pixels, points in zip(batch["pixel_values"][shown], batch["keypoints"][shown], strict=True):
         x, y = (points[0] * 64).long().tolist()
         assert pixels[:, y, x].mean() > pixels.mean() + 0.3
-    assert (batch["confidence"] == 1).all()
+
+
+def test_left_is_right_in_a_mirror():
+    other = mirrored_points()
+    assert [other[place] for place in other] == list(range(128))
+    pairs = {
+        "nose": "nose",
+        "left_wrist": "right_wrist",
+        "left_hand_index_tip": "right_hand_index_tip",
+        "face_jaw_2": "face_jaw_14",
+        "face_right_brow_0": "face_left_brow_4",
+        "face_nose_bridge_1": "face_nose_bridge_1",
+        "face_right_eyelid_0": "face_left_eyelid_3",
+        "face_right_eyelid_4": "face_left_eyelid_5",
+        "face_outer_lip_0": "face_outer_lip_6",
+        "face_outer_lip_7": "face_outer_lip_11",
+        "face_inner_lip_5": "face_inner_lip_7",
+    }
+    assert {name: NAMES[other[index(name)]] for name in pairs} == pairs
+
+
+def test_augmentation_is_the_same_for_the_same_seed_and_changes_with_it(config):
+    clips = read_signer_clips(config.data / "train", None)
+    films = [clip.film(torch.device("cpu")) for clip in clips]
+
+    def pixels(seed):
+        batches = video_batches(clips, films, Video2PoseProcessor(image_size=16), num_frames=2, batch_size=4, seed=seed)
+        return next(batches)["pixel_values"]
+
+    assert torch.equal(pixels(0), pixels(0))
+    assert not torch.equal(pixels(0), pixels(1))
+    assert pixels(0).abs().max() <= 1
 
 
 @pytest.mark.slow
