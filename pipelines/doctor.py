@@ -281,7 +281,7 @@ PARTS: dict[tuple[str, str], tuple[tuple[str, ...], Weights]] = {
             "yours",
             "yes, where trained on synthetic signers alone",
             lambda file: Path("runs/video2pose/model") / file,
-            "`signloop train video2pose --config video2pose-quick` makes them",
+            "`signloop train video2pose --config video2pose` makes them",
         ),
     ),
     ("renderer", "signer-small"): (

@@ -11,7 +11,7 @@ from recognizer.modeling_video2pose import SeenFrames, SignXForVideo2Pose
 from recognizer.processing_video2pose import Video2PoseProcessor
 
 WEIGHTS = Path("runs/video2pose/model")
-"""Where `signloop train video2pose --config video2pose-quick` puts them; none are part of SignLoop."""
+"""Where `signloop train video2pose --config video2pose` puts them; none are part of SignLoop."""
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 
@@ -37,7 +37,7 @@ class Video2PoseEstimator:
         if missing := [file for file in FILES if not (folder / file).is_file()]:
             raise ValueError(
                 f"{folder / missing[0]}: this file of Video2Pose is missing, of which SignLoop ships no weights. "
-                "`signloop train video2pose --config video2pose-quick` makes some; `--estimator video2pose=FOLDER` "
+                "`signloop train video2pose --config video2pose` makes some; `--estimator video2pose=FOLDER` "
                 "reads them from elsewhere."
             )
         digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

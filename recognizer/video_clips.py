@@ -108,31 +108,34 @@ def video_batches(
         batch_size: Windows of a batch.
         seed: Of all draws.
     """
-    device = films[0].device
-    rng, generator = np.random.default_rng(seed), torch.Generator(device).manual_seed(seed)
+    rng, generator = np.random.default_rng(seed), torch.Generator(films[0].device).manual_seed(seed)
     while True:
-        order = rng.permutation(len(clips))
+        order = rng.permutation(len(clips)).tolist()
         for start in range(0, len(order), batch_size):
-            chosen = [
-                (int(number), _some_frames(clips[number], num_frames, rng))
-                for number in order[start : start + batch_size]
+            chosen = order[start : start + batch_size]
+            windows = [
+                (clips[number], films[number], _some_frames(clips[number], num_frames, rng)) for number in chosen
             ]
-            frames = torch.stack([films[number][moments] for number, moments in chosen])
-            keypoints = np.stack([clips[number].keypoints[moments] for number, moments in chosen])
-            latents = [clips[number].latents for number, _ in chosen]
-            pixels, keypoints, shown = augment(
-                frames.movedim(-1, -3).float() / 255,
-                torch.from_numpy(keypoints).to(device),
-                processor.image_size,
-                generator,
-                mirror=latents[0] is None,
-            )
-            batch = {"pixel_values": processor.standardize(pixels), "keypoints": keypoints, "confidence": shown.float()}
-            if latents[0] is not None:
-                batch["latents"] = torch.stack([clips[number].latents[moments] for number, moments in chosen]).to(
-                    device
-                )
-            yield batch
+            yield _filmed_anew(windows, processor, generator)
+
+
+def _filmed_anew(
+    windows: Sequence[tuple[SignerClip, torch.Tensor, slice]],
+    processor: Video2PoseProcessor,
+    generator: torch.Generator,
+) -> Batch:
+    frames = torch.stack([film[moments] for _, film, moments in windows])
+    keypoints = torch.from_numpy(np.stack([clip.keypoints[moments] for clip, _, moments in windows]))
+    latents = [clip.latents[moments] for clip, _, moments in windows if clip.latents is not None]
+    pixels, points, shown = augment(
+        frames.movedim(-1, -3).float() / 255,
+        keypoints.to(frames.device),
+        processor.image_size,
+        generator,
+        mirror=not latents,
+    )
+    batch = {"pixel_values": processor.standardize(pixels), "keypoints": points, "confidence": shown.float()}
+    return batch | {"latents": torch.stack(latents).to(frames.device)} if latents else batch
 
 
 def _some_frames(clip: SignerClip, num_frames: int, rng: np.random.Generator) -> slice:
