@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
 from accelerate.utils import set_seed
 from jaxtyping import Bool, Float, Int
 from torch import nn
@@ -112,7 +112,7 @@ def train(config: Video2PoseTrainConfig) -> tuple[SignXForVideo2Pose, SeenAccura
     windows = partial(
         video_batches,
         training,
-        [clip.film(Accelerator().device) for clip in training],
+        [clip.film(PartialState().device) for clip in training],
         processor,
         num_frames=config.num_frames,
         batch_size=config.batch_size,

@@ -42,7 +42,7 @@ class Video2PoseEstimator:
             )
         digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
         self.version = f"video2pose {digest[:12]}"
-        self._model = SignXForVideo2Pose.from_pretrained(folder, local_files_only=True).eval()
+        self._model = SignXForVideo2Pose.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
         self._processor = Video2PoseProcessor.from_pretrained(folder, local_files_only=True)
         self._seen: SeenFrames | None = None
 

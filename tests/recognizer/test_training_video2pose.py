@@ -197,6 +197,8 @@ def test_what_was_trained_estimates_poses(config, tmp_path):
     assert seen.any()
     np.testing.assert_allclose(poses.keypoints[-1][seen], expected[seen], atol=1e-5)
     assert estimator.version.startswith("video2pose ")
+    trained.half().save_pretrained(config.output_dir / "model")
+    assert Video2PoseEstimator(config.output_dir / "model")._model.dtype == torch.float32
     with pytest.raises(ValueError, match=r"config.json: this file of Video2Pose is missing.*signloop train video2pose"):
         Video2PoseEstimator(tmp_path / "nowhere")
 
