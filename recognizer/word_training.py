@@ -35,7 +35,7 @@ class WordTrainConfig(LoopConfig):
     """Folders of pose files, each with a .csv of poses, glosses, language and signer."""
     output_dir: Path = Path("runs/words")
     """Where checkpoints and, at the end, the model go."""
-    num_steps: int = 400
+    num_steps: int = 800
     """Optimizer steps."""
     warmup_steps: int = 20
     """Steps until the peak."""
