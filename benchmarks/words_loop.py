@@ -1,6 +1,7 @@
 """How much of a spelled word survives the loop: 200 words of held-out languages, rendered, re-extracted and read.
 
-`python -m benchmarks.words_loop` prints one JSON line: the word error rate on the driving poses, and beside it on the
+`python -m benchmarks.words_loop` prints one JSON line (with `--known` of 108 words of alphabets that the recognizer was
+trained on): the word error rate on the driving poses, and beside it on the
 poses found in each renderer's videos, with paired differences. Each word is a file in the results folder, so a run that
 was stopped goes on where it was.
 """
@@ -19,12 +20,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.recognizer import read_words, word_figures
+from benchmarks.recognizer import draw_words, read_words, word_figures
 from poses.files import new_file
-from poses.fingerspelling import spell
+from poses.fingerspelling import letter_clips, spell
+from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.metrics import bootstrap_interval, errors_by_gloss
+from recognizer.training import TRAINING_LANGUAGES
 
 SIZE = 256
+KNOWN_WORDS_PER_LANGUAGE = 9
 RENDERERS = ("avatar", "signer-small")
 
 
@@ -144,16 +148,23 @@ def summarize(results: list[WordResult]) -> dict:
     }
 
 
+def known_words() -> list[tuple[str, str]]:
+    """Language and word, of the alphabets in Latin letters that the recognizer was trained on."""
+    alphabets = {code: sorted(letter_clips(code).keys() & set(ALPHABET)) for code in TRAINING_LANGUAGES}
+    return draw_words({code: letters for code, letters in alphabets.items() if letters}, KNOWN_WORDS_PER_LANGUAGE)
+
+
 def main() -> None:
     """Runs what is missing and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--known", action="store_true", help="words of languages that the recognizer knows")
     parser.add_argument("--renderers", nargs="+", default=list(RENDERERS))
     parser.add_argument("--image", help="a built-in signer's name or a picture; the default signer if left out")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path("runs/words_loop"))
     arguments = parser.parse_args()
     arguments.results.mkdir(parents=True, exist_ok=True)
-    words = read_words()
+    words = known_words() if arguments.known else read_words()
     jobs = {
         (renderer, number): arguments.results / f"{renderer}-{number:03d}-{language}-{word}.json"
         for number, (language, word) in enumerate(words)
