@@ -1,9 +1,10 @@
 """Video2Pose, trained on synthetic signers alone, on real clips: PCK@0.2 against MediaPipe, beside the mean pose.
 
-`python -m benchmarks.video2pose VIDEOS... --model FOLDER --data FOLDER --output FOLDER` prints one JSON line. What
-MediaPipe is sure of and lies in the frame counts; both look at the same frames. The mean pose is that of the training
-clips, once as it lay in their frames and once brought to where MediaPipe sees the shoulders, which no estimator is
-told. What estimators saw is kept in OUTPUT, so that a run that was stopped goes on.
+`python -m benchmarks.video2pose VIDEOS... --data FOLDER --output FOLDER` prints one JSON line. What MediaPipe is sure
+of and lies in the frame counts; both look at the same frames. The mean pose is that of the training clips, once as it
+lay in their frames and once brought to where MediaPipe sees the shoulders, which no estimator is told. What estimators
+saw is kept in OUTPUT, so that a run that was stopped goes on. The validation films of FOLDER, of signers who were not
+trained on, are compared with their exact poses likewise.
 """
 
 import argparse
@@ -23,8 +24,8 @@ from poses.video import read_frames, read_info
 from recognizer.metrics import bootstrap_interval
 from recognizer.processing_video2pose import Video2PoseProcessor
 from recognizer.training_video2pose import NEAR, mean_pose
-from recognizer.video2pose_estimator import Video2PoseEstimator
-from recognizer.video_clips import read_signer_clips
+from recognizer.video2pose_estimator import WEIGHTS, Video2PoseEstimator
+from recognizer.video_clips import FPS, SignerClip, read_signer_clips
 
 SHOULDERS = index("left_shoulder", "right_shoulder")
 OF = {"body": PARTS["body"], "hands": slice(PARTS["left_hand"].start, PARTS["right_hand"].stop)}
@@ -46,6 +47,16 @@ def extracted(video: Path, output: Path, estimator: Estimator, step: int) -> Pos
         return None
     save_poses(poses, path)
     return poses
+
+
+def film_counts(clip: SignerClip, estimator: Estimator, mean: np.ndarray) -> dict[str, dict[str, list[int]]]:
+    """The same as `shares`, of a synthetic signer's film and its exact poses."""
+    frames, keypoints = clip.frames()[1:], clip.keypoints[1:]
+    inside = np.asarray(((keypoints >= 0) & (keypoints < 1)).all(axis=-1))
+    height, width = frames.shape[1:3]
+    exact = np.where(inside[..., None], keypoints, np.float32(0))
+    reference = PoseSequence(exact, np.asarray(inside, np.float32), FPS, width, height, str(clip.path))
+    return shares(reference, extract_poses(frames, fps=FPS, estimator=estimator), mean)
 
 
 def brought(mean: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -99,7 +110,7 @@ def summed(counts: Sequence[dict[str, dict[str, list[int]]]]) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", type=Path, nargs="+", help="folders of videos")
-    parser.add_argument("--model", type=Path, required=True, help="folder of a trained Video2Pose")
+    parser.add_argument("--model", type=Path, default=WEIGHTS, help="folder of a trained Video2Pose")
     parser.add_argument("--data", type=Path, required=True, help="folder of the films that it was trained on")
     parser.add_argument("--output", type=Path, required=True, help="folder for what estimators see")
     parser.add_argument("--step", type=int, default=3, help="every which frame is looked at")
@@ -107,7 +118,12 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     mean = mean_pose(read_signer_clips(arguments.data / "train", None))
     mediapipe, video2pose = create_estimator("mediapipe"), Video2PoseEstimator(arguments.model)
-    result = {"model": video2pose.version, "step": arguments.step}
+    films = [film_counts(clip, video2pose, mean) for clip in read_signer_clips(arguments.data / "validation", None)]
+    result = {
+        "model": video2pose.version,
+        "step": arguments.step,
+        "films": {"films": len(films), "rows": summed(films)},
+    }
     for folder in arguments.videos:
         counts, unmeasured = [], 0
         output = arguments.output / folder.parent.name

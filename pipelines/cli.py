@@ -149,7 +149,7 @@ def extract(
     Args:
         video: A video file, or a folder of them; that of a folder, killed, goes on when it is started again.
         output: A SignVerse-2M file (.npz) or a .pose file; for a folder of videos, a folder, whose poses/ has them.
-        estimator: mediapipe works offline; dwpose and openpose fetch their weights when first used; video2pose or
+        estimator: mediapipe and video2pose work offline; dwpose and openpose fetch their weights when first used;
             video2pose=FOLDER is one that you trained.
         workers: Processes, for a folder of videos.
         overwrite: Replace the file if it is there.

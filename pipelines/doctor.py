@@ -277,11 +277,11 @@ PARTS: dict[tuple[str, str], tuple[tuple[str, ...], Weights]] = {
         ("torch", "transformers"),
         Weights(
             ("config.json", "model.safetensors", "preprocessor_config.json"),
-            "your own training",
-            "yours",
-            "yes, where trained on synthetic signers alone",
-            lambda file: Path("runs/video2pose/model") / file,
-            "`signloop train video2pose --config video2pose` makes them",
+            "SignLoop",
+            _OURS,
+            "yes",
+            _in_package("recognizer", "weights/video2pose"),
+            _REINSTALL,
         ),
     ),
     ("renderer", "signer-small"): (

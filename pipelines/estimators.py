@@ -7,7 +7,7 @@ from poses.estimators import Estimator
 from poses.estimators import create_estimator as create_pose_estimator
 
 ESTIMATORS = (*POSE_ESTIMATORS, "video2pose")
-"""What `--estimator` takes; `video2pose=FOLDER` is a Video2Pose that lies elsewhere than where it is trained."""
+"""What `--estimator` takes; `video2pose=FOLDER` is a Video2Pose of your own instead of the package's."""
 
 
 def create_estimator(name: str) -> Estimator:

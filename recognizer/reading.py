@@ -131,7 +131,7 @@ def load_recognizer(
     kind = (config.architectures or ["none"])[0]
     if kind not in MODELS:
         raise ValueError(f"{folder / 'config.json'}: `architectures` must name one of {', '.join(MODELS)}, got {kind}.")
-    with _quietly():
+    with quietly():
         model, found = cast(Any, MODELS[kind]).from_pretrained(
             folder,
             config=config,
@@ -150,8 +150,8 @@ def load_recognizer(
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Loading half a million weights takes no time worth a bar, and what is wrong with them we say ourselves."""
+def quietly() -> Iterator[None]:
+    """Loading a few million weights takes no time worth a bar, and what is wrong with them we say ourselves."""
     enabled, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

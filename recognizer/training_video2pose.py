@@ -109,10 +109,12 @@ def train(config: Video2PoseTrainConfig) -> tuple[SignXForVideo2Pose, SeenAccura
         model.vit.requires_grad_(step >= config.frozen_steps)
         return batch
 
+    device = PartialState().device
+    assert device is not None  # accelerate finds one
     windows = partial(
         video_batches,
         training,
-        [clip.film(PartialState().device) for clip in training],
+        [clip.film(device) for clip in training],
         processor,
         num_frames=config.num_frames,
         batch_size=config.batch_size,

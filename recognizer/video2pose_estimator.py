@@ -9,9 +9,10 @@ from jaxtyping import Float32, UInt8
 
 from recognizer.modeling_video2pose import SeenFrames, SignXForVideo2Pose
 from recognizer.processing_video2pose import Video2PoseProcessor
+from recognizer.reading import quietly
 
-WEIGHTS = Path("runs/video2pose/model")
-"""Where `signloop train video2pose --config video2pose` puts them; none are part of SignLoop."""
+WEIGHTS = Path(__file__).parent / "weights" / "video2pose"
+"""Those that the package carries, trained on synthetic signers alone; their README says how well they find what."""
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 
@@ -25,7 +26,7 @@ class Video2PoseEstimator:
     Confidence is the network's own. It was trained on pictures of one signer each and always looks for one.
 
     Args:
-        folder: Of a trained Video2Pose.
+        folder: Of a trained Video2Pose; the package's if left out.
 
     Raises:
         ValueError: `folder` holds none.
@@ -36,13 +37,14 @@ class Video2PoseEstimator:
     def __init__(self, folder: Path = WEIGHTS):
         if missing := [file for file in FILES if not (folder / file).is_file()]:
             raise ValueError(
-                f"{folder / missing[0]}: this file of Video2Pose is missing, of which SignLoop ships no weights. "
-                "`signloop train video2pose --config video2pose` makes some; `--estimator video2pose=FOLDER` "
-                "reads them from elsewhere."
+                f"{folder / missing[0]}: this file of Video2Pose is missing; the folder must be one that "
+                "`signloop train video2pose` wrote, such as runs/video2pose/model."
             )
         digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
         self.version = f"video2pose {digest[:12]}"
-        self._model = SignXForVideo2Pose.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        with quietly():
+            model = SignXForVideo2Pose.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        self._model = model.eval()
         self._processor = Video2PoseProcessor.from_pretrained(folder, local_files_only=True)
         self._seen: SeenFrames | None = None
 

@@ -25,19 +25,18 @@ def test_every_estimator_and_renderer_is_examined():
         name: weights.find("config.json").parent for (kind, name), (_, weights) in PARTS.items() if kind == "recognizer"
     }
     assert recognizers == VOCABULARIES
+    _, video2pose = PARTS["estimator", "video2pose"]
+    assert [video2pose.find(file) for file in video2pose.files] == [WEIGHTS / file for file in FILES]
 
 
 def test_every_optional_weight_is_examined(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
     for name, weights in OPTIONAL_WEIGHTS.items():
         part = examine("backbone" if name == "vit" else "track", name)
         assert (part.licence, part.commercial) == (weights.licence, weights.commercial)
         assert part.missing_files[0].endswith(weights.file)
         assert part.source.endswith(weights.repository)
         assert "--backbone google/vit" in part.get or f"--tracks dwpose {name}" in part.get
-    video2pose = examine("estimator", "video2pose")
-    assert [Path(file) for file in video2pose.missing_files] == [WEIGHTS / file for file in FILES]
     smplerx = examine("track", "smplerx")
     assert (smplerx.can_run, smplerx.commercial) == (False, "no")
     assert smplerx.get.startswith("run it yourself; ")
@@ -53,7 +52,14 @@ def test_the_files_are_those_that_estimators_fetch():
 
 
 @pytest.mark.parametrize(
-    "key", [("estimator", "mediapipe"), ("renderer", "signer-small"), ("renderer", "avatar"), ("recognizer", "letters")]
+    "key",
+    [
+        ("estimator", "mediapipe"),
+        ("estimator", "video2pose"),
+        ("renderer", "signer-small"),
+        ("renderer", "avatar"),
+        ("recognizer", "letters"),
+    ],
 )
 def test_what_the_package_carries_can_run(key):
     part = examine(*key)
