@@ -77,14 +77,28 @@ def shares(reference: PoseSequence, found: PoseSequence | None, mean: np.ndarray
         "mean pose, told the shoulders": np.broadcast_to(brought(mean, true), true.shape),
     }
     right = {name: np.linalg.norm(points - true, axis=2) <= NEAR * unit for name, points in ways.items()}
-    right["video2pose"] = np.zeros_like(shown)
+    near = np.zeros_like(shown)
+    sure = near
     if found is not None:
-        near = np.linalg.norm(found.pixels() - true, axis=2) <= NEAR * unit
-        right["video2pose"] = near & (found.confidence >= VISIBLE_CONFIDENCE)
+        near = (np.linalg.norm(found.pixels() - true, axis=2) <= NEAR * unit) & (found.confidence > 0)
+        sure = near & (found.confidence >= VISIBLE_CONFIDENCE)
+    right |= {"video2pose": sure, "video2pose, unsure points too": near}
     return {
         name: {part: [int((of & shown)[:, where].sum()), int(shown[:, where].sum())] for part, where in OF.items()}
         for name, of in right.items()
     }
+
+
+def found_hands(reference: PoseSequence, found: PoseSequence | None) -> dict[str, list[int]]:
+    """Of hands, frame by frame, that MediaPipe sees, and of those it does not: how many are found, and how many."""
+    counts = np.zeros((2, 2), int)
+    for hand in ("left_hand", "right_hand"):
+        seen = visible_points(reference)[:, PARTS[hand]].any(axis=1)
+        also = np.zeros_like(seen)
+        if found is not None:
+            also = (found.confidence[:, PARTS[hand]] >= VISIBLE_CONFIDENCE).mean(axis=1) > 0.5
+        counts += [[(also & seen).sum(), seen.sum()], [(also & ~seen).sum(), (~seen).sum()]]
+    return dict(zip(("seen", "unseen"), counts.tolist(), strict=True))
 
 
 def summed(counts: Sequence[dict[str, dict[str, list[int]]]]) -> list[dict]:
@@ -125,7 +139,7 @@ def main() -> None:
         "films": {"films": len(films), "rows": summed(films)},
     }
     for folder in arguments.videos:
-        counts, unmeasured = [], 0
+        counts, hands, unmeasured = [], [], 0
         output = arguments.output / folder.parent.name
         output.mkdir(exist_ok=True)
         for video in sorted(folder.glob("*.mp4")):
@@ -134,7 +148,13 @@ def main() -> None:
                 unmeasured += 1
                 continue
             counts.append(shares(reference, found, mean))
-        result[folder.parent.name] = {"videos": len(counts), "unmeasured": unmeasured, "rows": summed(counts)}
+            hands.append(found_hands(reference, found))
+        result[folder.parent.name] = {
+            "videos": len(counts),
+            "unmeasured": unmeasured,
+            "rows": summed(counts),
+            "hands_found": {of: np.sum([row[of] for row in hands], axis=0).tolist() for of in ("seen", "unseen")},
+        }
     json.dump(result, sys.stdout)
     print()
 

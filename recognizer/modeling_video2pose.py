@@ -158,6 +158,14 @@ def cell_centres(count: int, device: torch.device) -> Float[torch.Tensor, " cell
     return (torch.arange(count, device=device) + 0.5) / count
 
 
+def heatmap_spread(heatmaps: Float[torch.Tensor, "*points rows columns"]) -> Float[torch.Tensor, "*points"]:
+    """How far, in shares of the frame, a point would lie from its heatmap's mean: the standard deviation."""
+    likely = heatmaps.flatten(-2).softmax(dim=-1).view_as(heatmaps)
+    centres = cell_centres(heatmaps.shape[-1], heatmaps.device)
+    sides = torch.stack([likely.sum(dim=-2), likely.sum(dim=-1)])
+    return (sides @ centres.square() - (sides @ centres).square()).sum(dim=0).clamp(min=0).sqrt()
+
+
 class SignXForVideo2Pose(PreTrainedModel):
     """Sees pose latents and keypoints in video: a vision transformer on frames, then a transformer over time."""
 

@@ -5,7 +5,13 @@ from torch import nn
 from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.configuration_video2pose import Video2PoseConfig
 from recognizer.modeling_cslr import SignXForCSLR
-from recognizer.modeling_video2pose import KeypointHead, SignXForVideo2Pose, cell_centres, heatmap_cross_entropy
+from recognizer.modeling_video2pose import (
+    KeypointHead,
+    SignXForVideo2Pose,
+    cell_centres,
+    heatmap_cross_entropy,
+    heatmap_spread,
+)
 
 TINY = {
     "image_size": 16,
@@ -145,6 +151,13 @@ def test_heatmap_loss_is_least_where_the_gaussian_is():
     least = heatmap_cross_entropy(right, point)
     assert (heatmap_cross_entropy(right.roll(1, -1), point) > least).all()
     assert (heatmap_cross_entropy(2 * right, point) > least).all()
+
+
+def test_spread_of_heatmaps_is_their_standard_deviation():
+    apart = torch.full((2, 4, 4), -1e9)
+    apart[0, 1, 2] = 0
+    apart[1, 0, 0] = apart[1, 3, 3] = 5
+    torch.testing.assert_close(heatmap_spread(apart), torch.tensor([0, 0.375 * 2**0.5]), atol=1e-3, rtol=0)
 
 
 def test_a_clip_is_learned():

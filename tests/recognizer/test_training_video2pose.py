@@ -15,7 +15,7 @@ from recognizer.modeling_video2pose import SignXForVideo2Pose
 from recognizer.processing_video2pose import Video2PoseProcessor
 from recognizer.track_clips import write_table
 from recognizer.training_video2pose import Video2PoseTrainConfig, shares_right, train
-from recognizer.video2pose_estimator import Video2PoseEstimator
+from recognizer.video2pose_estimator import STEEPNESS, Video2PoseEstimator, hands_confidence
 from recognizer.video_augmentation import mirrored_points
 from recognizer.video_clips import read_signer_clips, video_batches
 
@@ -201,6 +201,22 @@ def test_what_was_trained_estimates_poses(config, tmp_path):
     assert Video2PoseEstimator(config.output_dir / "model")._model.dtype == torch.float32
     with pytest.raises(ValueError, match=r"config.json: this file of Video2Pose is missing.*signloop train video2pose"):
         Video2PoseEstimator(tmp_path / "nowhere")
+
+
+def test_hands_with_wide_heatmaps_are_unsure():
+    keypoints = torch.zeros(128, 2)
+    keypoints[index("left_shoulder"), 0] = 0.5
+    heatmaps = torch.full((128, 50, 50), -1e9)
+    hand = index("left_hand_wrist", "right_hand_wrist")
+    heatmaps[hand, 0, 0] = 1
+    confidence = hands_confidence(heatmaps, keypoints)
+    assert set(confidence[[0, 21]].tolist()) == {1}
+    heatmaps[hand[1], 0, 23] = 1  # 0.46 apart: a deviation of 0.23, as much as 0.46 shoulder widths of 0.5
+    assert hands_confidence(heatmaps, keypoints)[21] == pytest.approx(0.5, abs=1e-3)
+    keypoints *= 2
+    assert hands_confidence(heatmaps, keypoints)[21] == pytest.approx(1 / (1 + 0.5**STEEPNESS), abs=1e-3)
+    keypoints *= 0
+    assert not hands_confidence(heatmaps, keypoints)[21]
 
 
 def test_points_within_a_fifth_of_the_shoulders_are_right():
