@@ -59,14 +59,14 @@ class Learner:
             optimizer = torch.optim.AdamW(critic.parameters(), lr=config.learning_rate, betas=(0.5, 0.99))
             self.critic, self.critic_optimizer = accelerator.prepare(critic, optimizer)
 
-    def learn(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> float:
+    def learn(self, batch: dict[str, Tensor], step: int, generator: torch.Generator) -> Tensor:
         """Learns from a batch, and at the end of an accumulation takes a step. Gives the regression's loss."""
         models = [self.network] if self.critic is None else [self.network, self.critic]
         with self.accelerator.accumulate(*models):
             with self._autocast():
                 prediction = predict(self.network, batch, self.config, generator)
                 loss = regression_loss(prediction, self.config)
-                value = loss.item()
+                value = loss.detach()
                 # A critic that knows nothing yet has nothing to say.
                 if self.critic is not None and step >= self.config.warmup_steps:
                     self.critic.requires_grad_(False)

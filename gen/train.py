@@ -55,20 +55,21 @@ def train(config: RendererTrainConfig) -> Path:
         for number, batch in enumerate(accelerator.prepare(loader), start=step * config.gradient_accumulation):
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
             losses.append(learner.learn(batch, step, generator))
-            if not math.isfinite(losses[-1]):
-                raise ValueError(f"`learning_rate` must be lower: the loss is {losses[-1]} at step {step + 1}.")
             if not accelerator.sync_gradients:
                 continue
             step += 1
             progress.update()
-            if step % CURVE_EVERY == 0:
-                mean = float(np.mean(losses))
+            is_checkpoint = step % config.checkpoint_every == 0 or step == config.steps
+            if step % CURVE_EVERY == 0 or is_checkpoint:  # looked at now and then: a GPU is waited for
+                mean = torch.stack(losses).mean().item()
                 losses.clear()
+                if not math.isfinite(mean):
+                    raise ValueError(f"`learning_rate` must be lower: the loss is {mean} before step {step + 1}.")
                 progress.set_postfix(loss=f"{mean:.4f}")
                 point = {"step": step, "loss": mean, "lr": learner.schedule.get_last_lr()[0]}
                 with (config.output / "curve.jsonl").open("a") as curve:
                     curve.write(json.dumps(point) + "\n")
-            if step % config.checkpoint_every == 0 or step == config.steps:
+            if is_checkpoint:
                 _checkpoint(learner, step, validation)
     return config.output / "pipeline"
 

@@ -281,7 +281,7 @@ def test_the_last_two_checkpoints_are_kept(config, monkeypatch):
     monkeypatch.setattr(gen.train, "sample_grid", no_grid)
     train(replace(config, steps=3, checkpoint_every=1))
     assert sorted(os.listdir(config.output)) == [
-        "checkpoint-0000002", "checkpoint-0000003", "pipeline",
+        "checkpoint-0000002", "checkpoint-0000003", "curve.jsonl", "pipeline",
         "samples-0000001.png", "samples-0000002.png", "samples-0000003.png",
     ]  # fmt: skip
 
@@ -324,7 +324,7 @@ def test_wrong_configurations_are_refused(change, message, config):
 
 def test_a_loss_that_is_no_number_ends_training(config, monkeypatch):
     monkeypatch.setattr(gen.learner, "regression_loss", lambda *given: regression_loss(*given) * float("nan"))
-    with pytest.raises(ValueError, match="`learning_rate` must be lower: the loss is nan at step 1"):
+    with pytest.raises(ValueError, match="`learning_rate` must be lower: the loss is nan before step"):
         train(config)
     assert not list(config.output.iterdir())
 
