@@ -1,11 +1,8 @@
 """One clip measured: a driving pose, a video of it, and, where there is one, the real video."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from pipelines.clip_figures import (
@@ -27,6 +24,7 @@ from pipelines.pairs import Pair
 from pipelines.watching import Clock, WatchedPair, watch_pair
 from poses.estimators import Estimator
 from poses.sequence import PoseSequence
+from recognizer.one_thread import one_thread
 from recognizer.reading import Recognizer
 
 
@@ -101,18 +99,7 @@ class Judges:
         }
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Runs torch on one thread: what it gets here is so small that several would mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@one_thread()
 def evaluate_clip(
     pair: Pair, judges: Judges
 ) -> tuple[ClipEvaluation, dict[str, PoseSequence], dict[str, Float[np.ndarray, "_rows _features"]]]:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from poses.keypoints import PARTS, index
 from recognizer.modeling_video2pose import SeenFrames, SignXForVideo2Pose, heatmap_spread
+from recognizer.one_thread import one_thread
 from recognizer.processing_video2pose import Video2PoseProcessor
 from recognizer.reading import quietly
 
@@ -60,6 +61,7 @@ class Video2PoseEstimator:
         self._seen: SeenFrames | None = None
 
     @torch.no_grad()
+    @one_thread()
     def estimate(
         self, frame: UInt8[np.ndarray, "height width 3"]
     ) -> tuple[Float32[np.ndarray, "128 2"], Float32[np.ndarray, " 128"]]:
