@@ -147,10 +147,8 @@ class KeypointHead(nn.Module):
             grid = doubled(grid)
             grid = mixed(grid if skip is None else grid + skipped(skip))
         heatmaps = self.heatmaps(grid).float()
-        likely = heatmaps.flatten(2).softmax(dim=-1).view_as(heatmaps)
         centres = cell_centres(heatmaps.shape[-1], heatmaps.device)
-        keypoints = torch.stack([likely.sum(dim=2) @ centres, likely.sum(dim=3) @ centres], dim=-1)
-        return keypoints, heatmaps
+        return torch.stack([side @ centres for side in heatmap_sides(heatmaps)], dim=-1), heatmaps
 
 
 def cell_centres(count: int, device: torch.device) -> Float[torch.Tensor, " cells"]:
@@ -158,11 +156,15 @@ def cell_centres(count: int, device: torch.device) -> Float[torch.Tensor, " cell
     return (torch.arange(count, device=device) + 0.5) / count
 
 
+def heatmap_sides(heatmaps: Float[torch.Tensor, "*points side side"]) -> Float[torch.Tensor, "2 *points side"]:
+    """How likely each point lies in each column, and in each row."""
+    likely = heatmaps.flatten(-2).softmax(dim=-1).view_as(heatmaps)
+    return torch.stack([likely.sum(dim=-2), likely.sum(dim=-1)])
+
+
 def heatmap_spread(heatmaps: Float[torch.Tensor, "*points rows columns"]) -> Float[torch.Tensor, "*points"]:
     """How far, in shares of the frame, a point would lie from its heatmap's mean: the standard deviation."""
-    likely = heatmaps.flatten(-2).softmax(dim=-1).view_as(heatmaps)
-    centres = cell_centres(heatmaps.shape[-1], heatmaps.device)
-    sides = torch.stack([likely.sum(dim=-2), likely.sum(dim=-1)])
+    centres, sides = cell_centres(heatmaps.shape[-1], heatmaps.device), heatmap_sides(heatmaps)
     return (sides @ centres.square() - (sides @ centres).square()).sum(dim=0).clamp(min=0).sqrt()
 
 
