@@ -1,11 +1,12 @@
-"""Letters and words of sign languages that a network was never trained on: each training language is left out once.
+"""Letters and words of sign languages that a network was never trained on: each language is left out once.
 
 `python -m benchmarks.letters OUTPUT` trains one network a fold, except those that OUTPUT holds already, each on the
 training languages without the fold's, with a head for single letters, and prints one JSON line: top-1 of single
 letters, how well the head's confidence is calibrated, and WER of composed words. A language's temperature and threshold
-for unknown are those that fit the other languages left out; those that fit all are printed for the package's. The four
-held-out languages are in no network; with `--held-out`, the package's recognizer reads them, too. Alphabets of two
-hands are reported apart.
+for unknown are those that fit the other languages left out; those that fit all are printed for the package's. This is
+to choose by: the four held-out languages take no part. With `--one-by-one` they do, for the figure that is reported:
+each language is left out alone, of networks that know all others and ship nowhere. Alphabets of two hands are reported
+apart.
 """
 
 import argparse
@@ -18,8 +19,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from benchmarks.recognizer import draw_words, letter_figures, read_letters, read_words, spelled_readings, word_figures
-from poses.fingerspelling import HELD_OUT_LANGUAGES, TWO_HANDED
+from benchmarks.recognizer import draw_words, letter_figures, read_letters, spelled_readings, word_figures
+from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED
 from recognizer.calibration import expected_calibration_error
 from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.data import Letter, load_letters
@@ -34,15 +35,17 @@ FOLDS = 5
 WORDS_PER_LANGUAGE = 20
 
 
-def folds(letters: list[Letter]) -> list[tuple[str, ...]]:
-    """The languages that each network leaves out: every fifth of those of one hand, and every fifth of two."""
+def folds(letters: list[Letter], *, one_by_one: bool) -> list[tuple[str, ...]]:
+    """The languages that each network leaves out: one, or every fifth of those of one hand, and every fifth of two."""
     languages = sorted({item.language for item in letters})
+    if one_by_one:
+        return [(code,) for code in languages]
     of_hands = [[code for code in languages if (code in TWO_HANDED) == two] for two in (False, True)]
     return [tuple(code for codes in of_hands for code in codes[first::FOLDS]) for first in range(FOLDS)]
 
 
 def without(left_out: tuple[str, ...], letters: list[Letter], config: TrainConfig) -> Recognizer:
-    """The network, and the head, that know all training languages but `left_out`."""
+    """The network, and the head, that know all languages of `letters` but `left_out`."""
     folder = config.output_dir / "-".join(left_out)
     if not (folder / "model").exists():
         languages = tuple(sorted({item.language for item in letters} - set(left_out)))
@@ -129,35 +132,35 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500, help="of training")
     parser.add_argument("--num-words", type=int, default=2000, help="that each network learns from")
     parser.add_argument(
-        "--held-out", action="store_true", help="read the held-out languages with the package's weights"
+        "--one-by-one", action="store_true", help="leave each language out alone, the held-out ones too"
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     config = TrainConfig(
-        output_dir=arguments.output,
+        output_dir=arguments.output / "one-by-one" if arguments.one_by_one else arguments.output,
         num_steps=arguments.steps,
         num_words=arguments.num_words,
         warmup_steps=40,
         ema_decay=0.99,
         checkpoint_every=100,
     )
-    letters = load_letters(TRAINING_LANGUAGES)
+    letters = load_letters(LANGUAGES if arguments.one_by_one else TRAINING_LANGUAGES)
+    left_out_together = folds(letters, one_by_one=arguments.one_by_one)
     found = []
-    for left_out in folds(letters):
+    for left_out in left_out_together:
         items, known = ([item for item in letters if (item.language in left_out) == out] for out in (True, False))
         alphabets = {code: [item.letter for item in items if item.language == code] for code in left_out}
         recognizer = without(left_out, letters, config)
         found.append(readings(recognizer, items, known, draw_words(alphabets, WORDS_PER_LANGUAGE)))
-    learned = {item.language for item in letters}
     temperature, threshold = calibration_of(found)
-    result: dict = {"folds": folds(letters), "config": asdict(config), "isolated": asdict(IsolatedTrainConfig())}
+    result: dict = {"folds": left_out_together, "config": asdict(config), "isolated": asdict(IsolatedTrainConfig())}
     result |= {"temperature": temperature, "unknown_threshold": threshold}
-    result["one_handed"] = figures(found, learned - set(TWO_HANDED))
-    result["two_handed"] = figures(found, learned & set(TWO_HANDED))
-    if arguments.held_out:
-        found.append(readings(load_recognizer(), load_letters(HELD_OUT_LANGUAGES), letters, read_words()))
-        result["held_out"] = figures(found, set(HELD_OUT_LANGUAGES))
-        result["one_handed_and_held_out"] = figures(found, learned - set(TWO_HANDED) | set(HELD_OUT_LANGUAGES))
+    languages, two, held_out = {item.language for item in letters}, set(TWO_HANDED), set(HELD_OUT_LANGUAGES)
+    result["one_handed"] = figures(found, languages - two)
+    result["two_handed"] = figures(found, languages & two)
+    if arguments.one_by_one:
+        result["one_handed_training_languages"] = figures(found, languages - two - held_out)
+        result["held_out"] = figures(found, held_out)
     json.dump(result, sys.stdout, default=str)
     print()
 
