@@ -25,6 +25,7 @@ class Losses:
         largest_confidence_change: How much more or less certain a point became.
         glosses: How many glosses.
         language: The code of the language, empty where it was kept.
+        estimator: Who found the points, empty where it was kept.
         frame: Width and height of the clip, where the file has others.
     """
 
@@ -33,6 +34,7 @@ class Losses:
     largest_confidence_change: float
     glosses: int
     language: str
+    estimator: str
     frame: tuple[int, int] | None
 
 
@@ -136,6 +138,7 @@ def find_losses(poses: PoseSequence, written: PoseSequence) -> Losses:
         largest_confidence_change=round(float(np.abs(after - before)[kept].max(initial=0)), 3),
         glosses=len(poses.glosses) if written.glosses != poses.glosses else 0,
         language=poses.language if written.language != poses.language else "",
+        estimator=poses.estimator if written.estimator != poses.estimator else "",
         frame=None if (frame == kept_frame).all() else (poses.width, poses.height),
     )
 
@@ -150,6 +153,7 @@ def summary(conversion: Conversion) -> str:
         f"up to {lost.largest_confidence_change:g} of confidence" * (lost.largest_confidence_change > 0),
         f"{lost.glosses} glosses" * bool(lost.glosses),
         "the language" * bool(lost.language),
+        "who found the points" * bool(lost.estimator),
         "the frame around its middle square" * (lost.frame is not None),
     ]
     ratios = ", ".join(f"{bone.replace('_', ' ')} {ratio:.2f}" for bone, ratio in conversion.bone_ratios.items())

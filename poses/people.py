@@ -52,6 +52,7 @@ class People:
         language: ISO 639-3 code of the sign language, empty where unknown.
         glosses: What is signed, with its frames, where the file says so.
         repaired: The defects found and repaired.
+        estimator: Who found them in a video, by its name; empty where the file doesn't say.
     """
 
     keypoints: Float32[np.ndarray, "frames people 128 2"]
@@ -63,6 +64,7 @@ class People:
     language: str
     glosses: tuple[GlossSpan, ...]
     repaired: tuple[Repair, ...]
+    estimator: str = ""
 
     @property
     def repairs(self) -> tuple[str, ...]:

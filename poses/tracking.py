@@ -320,6 +320,7 @@ def signer_poses(people: People, slots: Int[np.ndarray, " frames"], source: str)
         height=people.height,
         language=people.language,
         glosses=people.glosses,
+        estimator=people.estimator,
     )
 
 

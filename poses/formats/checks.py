@@ -21,6 +21,7 @@ def checked_sequence(
     height: int,
     language: str = "",
     glosses: tuple[GlossSpan, ...] = (),
+    estimator: str = "",
 ) -> PoseSequence:
     """Builds the clip that a file holds. Points that were not seen go to (0, 0).
 
@@ -53,6 +54,6 @@ def checked_sequence(
     if farthest > _FARTHEST:
         raise PoseFileError(f"{path}: must hold points in or near the frame, found one {farthest:g} frame sizes away.")
     try:
-        return PoseSequence(keypoints, confidence, fps, width, height, str(path), language, glosses)
+        return PoseSequence(keypoints, confidence, fps, width, height, str(path), language, glosses, estimator)
     except ValueError as error:
         raise PoseFileError(f"{path}: {error}") from None

@@ -91,7 +91,9 @@ def repaired_people(
             f"{path}: must hold fractions of the frame, found points in the middle {median:g} frame sizes away."
         )
     repaired += repair_points(keypoints, scores, num_people, repairs, codes=codes, permuted=permuted)
-    return People(keypoints, scores, num_people, fps, width, height, clip.language, clip.glosses, repaired)
+    return People(
+        keypoints, scores, num_people, fps, width, height, clip.language, clip.glosses, repaired, clip.estimator
+    )
 
 
 def write_signverse(
@@ -100,8 +102,8 @@ def write_signverse(
     """Writes a `poses.npz` as SignVerse-2M does, with the same keys, types and order.
 
     As there, a body joint keeps only whether it is seen with more than 0.3. Keys are added where they say something:
-    `glosses` with `gloss_spans`, `sign_language`, `exact_fps`, since the format's own `fps` is a whole number, the
-    nearest one, and `unneeded_repairs` where points lie so far off the frame that they would be taken for defects.
+    `glosses` with `gloss_spans`, `sign_language`, `estimator`, `exact_fps`, since the format's own `fps` is a whole
+    number, the nearest one, and `unneeded_repairs` where points lie so far off the frame that they would be taken for defects.
 
     Args:
         poses: What to write. Its frame rate must be within 5 % of a whole number, as all from 10 on are.
@@ -128,6 +130,8 @@ def write_signverse(
         arrays["exact_fps"] = np.asarray(poses.fps, np.float64)
     if poses.language:
         arrays["sign_language"] = np.asarray(poses.language)
+    if poses.estimator:
+        arrays["estimator"] = np.asarray(poses.estimator)
     if poses.glosses:
         arrays["glosses"] = np.asarray([span.gloss for span in poses.glosses])
         arrays["gloss_spans"] = np.asarray([(span.start, span.stop) for span in poses.glosses], np.int32)

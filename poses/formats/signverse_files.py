@@ -48,6 +48,7 @@ class Clip:
     unneeded: frozenset[str]
     language: str = ""
     glosses: tuple[GlossSpan, ...] = ()
+    estimator: str = ""
 
 
 def read_clip(path: Path) -> Clip:
@@ -124,6 +125,7 @@ def _read_poses(archive: zipfile.ZipFile, path: object) -> Clip:
         )
     indices = stored[:: len(stored) // total].astype(np.int64) if len(stored) else np.arange(1, total + 1)
     language = "".join(_texts(archive, "sign_language", path)) if "sign_language.npy" in names else ""
+    estimator = "".join(_texts(archive, "estimator", path)) if "estimator.npy" in names else ""
     glosses = _read_glosses(archive, path) if "glosses.npy" in names else ()
     unneeded = {"phantoms"} if len(stored) == total else set()
     if "unneeded_repairs.npy" in names:
@@ -132,7 +134,7 @@ def _read_poses(archive: zipfile.ZipFile, path: object) -> Clip:
         raise PoseFileError(
             f"{path}: unneeded_repairs.npy must name some of {', '.join(VERSIONS)}, found {min(unknown)[:40]!r}."
         )
-    return Clip(runs, indices, len(stored), fps, frozenset(unneeded), language, glosses)
+    return Clip(runs, indices, len(stored), fps, frozenset(unneeded), language, glosses, estimator)
 
 
 def _read_glosses(archive: zipfile.ZipFile, path: object) -> tuple[GlossSpan, ...]:

@@ -16,7 +16,7 @@ NOTHING = {"body": 0, "left_hand": 0, "right_hand": 0, "face": 0}
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_from_the_command_line(signer, format, tmp_path, capfd):
-    save_poses(signer, tmp_path / "clip.npz")
+    save_poses(replace(signer, estimator="mediapipe"), tmp_path / "clip.npz")
     path = tmp_path / f"out{FORMATS[format].suffix}"
     assert main(["convert", str(tmp_path / "clip.npz"), str(path), "--format", format, "--json"]) == 0
     said = json.loads(capfd.readouterr().out)
@@ -24,6 +24,7 @@ def test_every_format_from_the_command_line(signer, format, tmp_path, capfd):
     assert said["lost"]["points"] == NOTHING
     assert said["lost"]["glosses"] == (0 if format == "signverse" else 2)
     assert said["lost"]["language"] == ("" if format == "signverse" else "ase")
+    assert said["lost"]["estimator"] == ("" if format == "signverse" else "mediapipe")
     assert len(load_poses(path)) == 12
 
 
@@ -36,7 +37,7 @@ def test_losses_are_counted_part_by_part(signer):
     assert lost.points == NOTHING | {"face": 3 * 68}
     assert lost.largest_confidence_change == 0.75
     assert lost.largest_shift_px == 2  # of 200
-    assert (lost.glosses, lost.language, lost.frame) == (0, "", None)
+    assert (lost.glosses, lost.language, lost.estimator, lost.frame) == (0, "", "", None)
 
 
 def test_a_wide_frame_loses_its_sides_in_signx(signer, tmp_path):

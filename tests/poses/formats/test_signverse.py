@@ -28,12 +28,14 @@ ROUND_TRIP = settings(max_examples=25, deadline=None, suppress_health_check=[Hea
     body_confidence=st.booleans(),
     language=st.sampled_from(["", "ase"]),
     glosses=st.lists(st.text(min_size=1, max_size=8).filter(lambda text: not text.endswith("\0")), max_size=3),
+    estimator=st.sampled_from(["", "mediapipe"]),
 )
 def test_round_trip_loses_only_the_bodys_confidence(
-    make_poses, tmp_path, seed, num_frames, fps, body_confidence, language, glosses
+    make_poses, tmp_path, seed, num_frames, fps, body_confidence, language, glosses, estimator
 ):
     spans = tuple(GlossSpan(gloss, 0, num_frames) for gloss in glosses)
     poses = make_poses(seed, num_frames, fps=fps, width=641, height=359, language=language, glosses=spans)
+    poses = replace(poses, estimator=estimator)
     path = tmp_path / "clip.npz"
     write_signverse(poses, path, overwrite=True, body_confidence=body_confidence)
     back = read_signverse(path)
@@ -45,6 +47,7 @@ def test_round_trip_loses_only_the_bodys_confidence(
     assert np.array_equal(back.keypoints, np.where(expected[..., None] > 0, poses.keypoints, 0))
     assert (back.fps, back.width, back.height) == (poses.fps, poses.width, poses.height)
     assert (back.language, back.glosses, back.source) == (poses.language, poses.glosses, str(path))
+    assert back.estimator == estimator
 
 
 def test_written_file_has_the_published_layout(make_poses, tmp_path, publish):
