@@ -103,7 +103,8 @@ def write_signverse(
 
     As there, a body joint keeps only whether it is seen with more than 0.3. Keys are added where they say something:
     `glosses` with `gloss_spans`, `sign_language`, `estimator`, `exact_fps`, since the format's own `fps` is a whole
-    number, the nearest one, and `unneeded_repairs` where points lie so far off the frame that they would be taken for defects.
+    number, the nearest one, and `unneeded_repairs` where points lie so far off the frame that they would be taken for
+    defects.
 
     Args:
         poses: What to write. Its frame rate must be within 5 % of a whole number, as all from 10 on are.
