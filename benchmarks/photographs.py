@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from skimage.data import astronaut
 
-from benchmarks.renderer_measures import typical_colours
+from benchmarks.renderer_measures import colour_distance, signer_colours
 from gen.renderers import Renderer, SignerPicture, create_renderer
 from gen.renderers.pictures import built_in_picture
 from pipelines.environment import machine
@@ -48,7 +48,7 @@ class Result:
     hands: int
     found: float
     error: float | None
-    colours: list[list[float]]
+    colours: list[list[list[float]]]
 
 
 def load_picture(path: Path, estimator: Estimator) -> SignerPicture:
@@ -77,13 +77,8 @@ def sign(clip: PoseSequence, signer: SignerPicture, renderer: Renderer, estimato
         hands=sum(weights) // len(HAND),
         found=float(np.average([hand.recall or 0.0 for hand in hands], weights=weights)),
         error=max(errors, default=None),
-        colours=typical_colours(frames, read),
+        colours=signer_colours(frames, read),
     )
-
-
-def difference(first: list[list[float]], second: list[list[float]]) -> float:
-    """Of the regions that both show, the mean dE*ab."""
-    return float(np.mean([np.linalg.norm(np.subtract(a, b)) for a, b in zip(first, second, strict=True) if a and b]))
 
 
 def main() -> None:
@@ -100,7 +95,7 @@ def main() -> None:
         "astronaut": SignerPicture(photograph, held, "astronaut", "public-domain"),
         **{f"picture {number}": load_picture(path, estimator) for number, path in enumerate(arguments.pictures, 1)},
     }
-    pictures = {name: typical_colours(signer.image[None], signer.poses) for name, signer in signers.items()}
+    pictures = {name: signer_colours(signer.image[None], signer.poses) for name, signer in signers.items()}
     table = {}
     for name, signer in signers.items():
         results = [sign(spell(word, language), signer, renderer, estimator) for word, language in WORDS]
@@ -111,9 +106,9 @@ def main() -> None:
             "hands": int(hands.sum()),
             "found": [round(float(hands @ found / hands.sum()), 3), round(low, 3), round(high, 3)],
             "error_shoulder_widths": [of.error for of in results],
-            "colours_from_own_picture": [round(difference(of.colours, pictures[name]), 1) for of in results],
+            "colours_from_own_picture": [round(colour_distance(of.colours, pictures[name]), 1) for of in results],
             "picture_from_nearest_other": round(
-                min(difference(pictures[name], of) for other, of in pictures.items() if other != name), 1
+                min(colour_distance(pictures[name], of) for other, of in pictures.items() if other != name), 1
             ),
         }
     print(json.dumps({"renderer": renderer.version, "words": len(WORDS), "machine": machine(), "signers": table}))

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from benchmarks.renderer_film import Film, Video, create_estimator_once, join, load_film, read_poses, through_signverse
-from benchmarks.renderer_measures import draw_signer, measure, typical_colours
+from benchmarks.renderer_measures import draw_signer, measure, signer_colours
 from benchmarks.renderer_table import frame_figures, hand_figures, identity_figures
 from gen.bundled import BUNDLED_WEIGHTS
 from gen.conditioning import map_frames, read_reference
@@ -108,7 +108,7 @@ def measure_row(row: str, film: Film, results: Path, weights: str) -> None:
             )
     figures, cuts = measure(film, shown, read, estimated[1:])
     if row == "true":
-        figures |= {"signer": film.signer, "picture": typical_colours(film.frames[:1], estimated[:1])}
+        figures |= {"signer": film.signer, "picture": signer_colours(film.frames[:1], estimated[:1])}
     path = result_path(results, row, film.name, weights)
     path.parent.mkdir(exist_ok=True)
     if len(cuts):

@@ -9,7 +9,7 @@ from gen.signers.fit import BodyMotion, pose_vertices
 from gen.signers.make import MOVED_SHARE
 from gen.signers.render import render_layers
 from pipelines.measures.features import OrientedFilters, feature_distance
-from pipelines.measures.identity import region_colours
+from pipelines.measures.identity import chamfer_distance, colour_sets, region_colours
 from pipelines.measures.picture import (
     CROP_PX,
     REGIONS,
@@ -80,7 +80,7 @@ def measure(
             cuts += [crops.regions[frame, region]] if hand["moved"] else []
     figures: dict = {"frames": measure_frames(film, shown, read, driving), "hands": hands}
     if read is not None:
-        figures["colours"] = typical_colours(shown, read)
+        figures["colours"] = signer_colours(shown, read)
     return figures, np.array(cuts, np.uint8).reshape(-1, CROP_PX, CROP_PX, 3)
 
 
@@ -130,13 +130,15 @@ def face_actions(pixels: Float[np.ndarray, "128 2"]) -> list[float]:
     return [float(mouth / unit), float(brows / unit)]
 
 
-def typical_colours(frames: Video, read: PoseSequence) -> list[list[float]]:
-    """Median colours of face, hair and clothes over a clip, as `pipelines.measures.identity` finds them."""
-    colours = np.array(
-        [
-            region_colours(frame, pixels, seen)
-            for frame, pixels, seen in zip(frames, read.pixels(), read.confidence > 0, strict=True)
-        ]
-    )
-    by_region = (of[np.isfinite(of).all(axis=1)] for of in colours.transpose(1, 0, 2))
-    return [np.median(of, axis=0).tolist() if len(of) else [] for of in by_region]
+def signer_colours(frames: Video, read: PoseSequence) -> list[list[list[float]]]:
+    """Colours of face, hair and clothes in a clip, as `pipelines.measures.identity` finds them."""
+    of_frames = zip(frames, read.pixels(), read.confidence > 0, strict=True)
+    colours = np.stack([region_colours(*of_frame) for of_frame in of_frames])
+    return [of.round(1).tolist() for of in colour_sets(colours.astype(float))]
+
+
+def colour_distance(first: list[list[list[float]]], second: list[list[list[float]]]) -> float:
+    """Mean over the regions that both show, dE*ab; infinite where there is none."""
+    by_region = (chamfer_distance(np.array(a), np.array(b)) for a, b in zip(first, second, strict=True) if a and b)
+    distances = [distance for distance in by_region if distance is not None]
+    return float(np.mean(distances)) if distances else np.inf

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.renderer_measures import FACE_ACTIONS
+from benchmarks.renderer_measures import FACE_ACTIONS, colour_distance
 from recognizer.metrics import bootstrap_interval
 
 NUM_KNOWN = 20
@@ -106,7 +106,8 @@ def _correlation(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> 
 def identity_figures(results: dict[str, dict], ceiling: dict[str, dict]) -> dict:
     """How often the nearest of `NUM_KNOWN` signers' pictures, by colours of face, hair and clothes, is the right one.
 
-    The others are those who come next in the split. A signer's picture is that of their first clip.
+    The right one is the clip's own first frame, which the renderer was given. The others are those of the first clips
+    of the signers who come next in the split.
     """
     pictures: dict[int, list] = {}
     for result in ceiling.values():
@@ -117,18 +118,12 @@ def identity_figures(results: dict[str, dict], ceiling: dict[str, dict]) -> dict
         if "colours" not in result:
             return {}
         own = signers.index(ceiling[clip]["signer"])
-        others = [signers[(own + step) % len(signers)] for step in range(min(NUM_KNOWN, len(signers)))]
-        nearest = min(others, key=lambda signer: _colour_distance(result["colours"], pictures[signer]))
+        others = [signers[(own + step) % len(signers)] for step in range(1, min(NUM_KNOWN, len(signers)))]
+        known = [ceiling[clip]["picture"], *(pictures[signer] for signer in others)]
         clips.append(clip)
-        right.append(nearest == signers[own])
+        right.append(np.argmin([colour_distance(result["colours"], picture) for picture in known]) == 0)
     found = np.array(right, float)
     return {
         "signers": min(NUM_KNOWN, len(signers)),
         "right": with_interval(lambda w: float(w @ found / w.sum()), clips, 3),
     }
-
-
-def _colour_distance(shown: list[list[float]], known: list[list[float]]) -> float:
-    """Mean over the regions that both show; infinite where there is none."""
-    both = [np.linalg.norm(np.subtract(a, b)) for a, b in zip(shown, known, strict=True) if a and b]
-    return float(np.mean(both)) if both else np.inf

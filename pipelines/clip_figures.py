@@ -106,7 +106,9 @@ def face_drift(
     return [None if value is None else 1 - value for value in likeness]
 
 
-def colour_figures(shown: Float[np.ndarray, "frames 3 3"], known: Float[np.ndarray, "others 3 3"] | None) -> Figures:
+def colour_figures(
+    shown: Float[np.ndarray, "frames 3 places 3"], known: Float[np.ndarray, "others 3 places 3"] | None
+) -> Figures:
     """How far a video's colours are from the signer's, by region, and those of its last quarter from the first's.
 
     Args:

@@ -19,8 +19,8 @@ class Gate:
         hands_in_frame: Least share of both hands' points that the picture's edge does not cut off.
         top_k: How many of the likeliest glosses may be the label. A clip of several labels may have one more for each.
         label_share: Least share of a clip's labels among those. Labels that the recognizer does not know are not asked.
-        colour: Largest difference of the colours of face, hair or clothes from the signer's picture (dE*ab), where both
-            show them.
+        colour: Largest difference of the colours of face, hair or clothes from the signer's picture, where both show
+            them (`pipelines.measures.identity.chamfer_distance`, dE*ab).
         colour_drift: Largest difference of those colours in the last quarter from the first.
         pose_drift: How much larger the hands' error may be in the last quarter than in the first, shoulder widths.
         frozen_share: Largest share of moments at which the picture stands still though the hands should move.
@@ -31,8 +31,8 @@ class Gate:
     hands_in_frame: float = 0.95
     top_k: int = 5
     label_share: float = 0.75
-    colour: float = 15.0
-    colour_drift: float = 15.0
+    colour: float = 5.0
+    colour_drift: float = 4.0
     pose_drift: float = 0.1
     frozen_share: float = 0.2
 

@@ -48,7 +48,7 @@ class Watched:
     asked: PoseSequence
     poses: PoseSequence
     crops: Crops
-    colours: Float[np.ndarray, "frames 3 3"]
+    colours: Float[np.ndarray, "frames 3 places 3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class WatchedPair:
     shown: Watched
     reference: Watched | None
     control: Watched | None
-    signer: Float[np.ndarray, "frames 3 3"] | None
+    signer: Float[np.ndarray, "frames 3 places 3"] | None
     comparable: bool
     problems: list[str]
 
@@ -202,7 +202,7 @@ def _resized(frame: UInt8[np.ndarray, "height width 3"], width: int, height: int
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _signers_colours(image: Path, estimator: Estimator, clock: Clock) -> Float[np.ndarray, "1 3 3"]:
+def _signers_colours(image: Path, estimator: Estimator, clock: Clock) -> Float[np.ndarray, "1 3 places 3"]:
     """Colours of the signer in a picture."""
     picture = read_picture(image)
     started = time.perf_counter()
@@ -216,6 +216,6 @@ def _colours(
     frame: UInt8[np.ndarray, "height width 3"],
     keypoints: Float[np.ndarray, "128 2"],
     confidence: Float[np.ndarray, " 128"],
-) -> Float[np.ndarray, "3 3"]:
+) -> Float[np.ndarray, "3 places 3"]:
     size = np.array([frame.shape[1], frame.shape[0]])
     return region_colours(frame, keypoints * size, confidence >= VISIBLE_CONFIDENCE)

@@ -95,7 +95,7 @@ def _of_pictures(network: str) -> list[Measure]:
 
 
 def _of_colours(group: str) -> list[Measure]:
-    facts = {"colour": "cielab-d65", "form": "dE76-of-medians", "where": "points-found"}
+    facts = {"colour": "cielab-d65", "form": "dE76-chamfer", "where": "points-found"}
     titles = {region: f"Colour of {region} against the signer's" for region in COLOURED}
     titles["largest"] = "Colours against the signer's, where they differ most"
     measures = [

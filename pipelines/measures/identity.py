@@ -2,19 +2,24 @@
 
 No network knows the signers of this package, and none that is trained on real faces is shipped. Colours tell people in
 a set apart as long as they are dressed differently, and say when a render turns one into another. They say nothing of
-two people who look alike, and light that changes counts as another person.
+two people who look alike, and light that changes counts as another person. A region's colours are compared as a set, so
+that it does not matter how much of a pattern a hand covers or a turn hides.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
+from scipy.spatial.distance import cdist
 
 from poses.keypoints import NAMES, PARTS, index
 
 COLOURED = ("face", "hair", "clothes")
 """In the order in which `region_colours` gives them."""
 
-WINDOW_PX = 32
-"""Pixels to a side that are looked at in each region, at most."""
+PLACES = 16
+"""At which each region is looked at, to a side."""
+
+MOST_COLOURS = 512
+"""That are compared of a region, over all frames."""
 
 LEAST_SHOWN = 0.25
 """Share of a region's box that must lie in the frame and behind no hand."""
@@ -38,44 +43,63 @@ def region_colours(
     frame: UInt8[np.ndarray, "height width 3"],
     pixels: Float[np.ndarray, "128 2"],
     seen: Bool[np.ndarray, " 128"],
-) -> Float[np.ndarray, "3 3"]:
-    """Mean colour of each of `COLOURED` in CIE L*a*b* (D65), NaN where it is not seen; what hands cover is left out.
+) -> Float32[np.ndarray, "3 places 3"]:
+    """Colours at places of each of `COLOURED` in CIE L*a*b* (D65), NaN where a hand covers them or they are not seen.
 
-    The face is the box of eyelids, nose and lips; hair a box at the top of the head, as far above the eyes as the chin
-    is below; clothes a box below the neck, 0.6 shoulder widths wide.
+    The face is the box of eyelids, nose and lips; hair a box between half and 0.85 as far above the eyes as the chin is
+    below; clothes a box below the neck, 0.9 shoulder widths wide.
 
     Args:
         frame: RGB.
         pixels: Points found in it.
         seen: Which of them were.
     """
-    colours = np.full((len(COLOURED), 3), np.nan)
-    hands = [_box(pixels[PARTS[side]][seen[PARTS[side]]]) for side in ("right_hand", "left_hand")]
-    for number, box in enumerate((_face_box(pixels, seen), _hair_box(pixels, seen), _clothes_box(pixels, seen))):
+    colours = np.full((len(COLOURED), PLACES, PLACES, 3), np.nan, np.float32)
+    hands = [of for side in ("right_hand", "left_hand") if len(of := pixels[PARTS[side]][seen[PARTS[side]]])]
+    boxes = _face_box(pixels, seen), _hair_box(pixels, seen), _clothes_box(pixels, seen)
+    for region, box in zip(colours, boxes, strict=True):
         if box is None:
             continue
-        rows, columns = (_places(box[axis], box[axis + 2], frame.shape[1 - axis]) for axis in (1, 0))
-        shown = np.ones((len(rows), len(columns)), bool)
-        for left, top, right, bottom in (hand for hand in hands if hand is not None):
-            room = HAND_ROOM * max(right - left, bottom - top)
-            covered_rows = (rows >= top - room) & (rows <= bottom + room)
-            shown &= ~(covered_rows[:, None] & (columns >= left - room) & (columns <= right + room))
-        if shown.sum() >= LEAST_SHOWN * WINDOW_PX**2:
-            colours[number] = to_lab(frame[np.ix_(rows, columns)][shown].mean(axis=0))
-    return colours
+        columns, rows = (np.linspace(box[axis], box[axis + 2], PLACES).round().astype(int) for axis in (0, 1))
+        shown = _within(columns, rows, (0.0, 0.0, frame.shape[1] - 1.0, frame.shape[0] - 1.0))
+        for hand in hands:
+            shown &= ~_within(columns, rows, _hand_box(hand))
+        if shown.mean() >= LEAST_SHOWN:
+            row, column = np.nonzero(shown)
+            region[shown] = to_lab(frame[rows[row], columns[column]].astype(float))
+    return colours.reshape(len(COLOURED), -1, 3)
+
+
+def colour_sets(colours: Float[np.ndarray, "frames 3 places 3"]) -> list[Float[np.ndarray, "colours 3"]]:
+    """All colours of each of `COLOURED` in some frames, `MOST_COLOURS` drawn by a fixed seed where there are more."""
+    sets = [of[np.isfinite(of).all(axis=-1)] for of in np.moveaxis(colours, 1, 0)]
+    rng = np.random.default_rng(0)
+    return [rng.choice(of, MOST_COLOURS, replace=False) if len(of) > MOST_COLOURS else of for of in sets]
+
+
+def chamfer_distance(shown: Float[np.ndarray, "colours 3"], known: Float[np.ndarray, "others 3"]) -> float | None:
+    """How far a colour is from the nearest of the other set, on average both ways: dE*ab of CIE 1976.
+
+    None where either set is empty.
+    """
+    if not (len(shown) and len(known)):
+        return None
+    distances = cdist(shown, known)
+    return float(distances.min(axis=0).mean() + distances.min(axis=1).mean()) / 2
 
 
 def colour_differences(
-    shown: Float[np.ndarray, "frames 3 3"], known: Float[np.ndarray, "others 3 3"]
+    shown: Float[np.ndarray, "frames 3 places 3"], known: Float[np.ndarray, "others 3 places 3"]
 ) -> dict[str, float | None]:
-    """How far the colours of each region are apart: the distance of their medians over frames, dE*ab of CIE 1976.
+    """How far the colours of each region in some frames are from those in others, by `chamfer_distance`.
 
     About 2 is just seen, some tens are another colour. `largest` is that of the region which differs most.
 
     Returns:
         By region; None where either never shows it.
     """
-    differences = {region: _difference(shown[:, at], known[:, at]) for at, region in enumerate(COLOURED)}
+    of_regions = zip(COLOURED, colour_sets(shown), colour_sets(known), strict=True)
+    differences = {region: chamfer_distance(colours, others) for region, colours, others in of_regions}
     return {**differences, "largest": max((of for of in differences.values() if of is not None), default=None)}
 
 
@@ -88,17 +112,18 @@ def to_lab(colour: Float[np.ndarray, "*colours 3"]) -> Float[np.ndarray, "*colou
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def _difference(shown: Float[np.ndarray, "frames 3"], known: Float[np.ndarray, "others 3"]) -> float | None:
-    medians = [np.median(of[np.isfinite(of).all(axis=1)], axis=0) for of in (shown, known) if np.isfinite(of).any()]
-    return float(np.linalg.norm(medians[0] - medians[1])) if len(medians) == 2 else None
-
-
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
 
 
-def _box(points: Float[np.ndarray, "points 2"]) -> Box | None:
-    return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist()) if len(points) else None
+def _box(points: Float[np.ndarray, "points 2"]) -> Box:
+    return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+
+
+def _hand_box(points: Float[np.ndarray, "points 2"]) -> Box:
+    left, top, right, bottom = _box(points)
+    room = HAND_ROOM * max(right - left, bottom - top)
+    return left - room, top - room, right + room, bottom + room
 
 
 def _face_box(pixels: Float[np.ndarray, "128 2"], seen: Bool[np.ndarray, " 128"]) -> Box | None:
@@ -110,7 +135,7 @@ def _hair_box(pixels: Float[np.ndarray, "128 2"], seen: Bool[np.ndarray, " 128"]
         return None
     eyes_x, eyes_y = pixels[_EYELIDS].mean(axis=0).tolist()
     height = float(np.linalg.norm(pixels[_CHIN] - (eyes_x, eyes_y)))
-    return eyes_x - 0.35 * height, eyes_y - height, eyes_x + 0.35 * height, eyes_y - 0.75 * height
+    return eyes_x - 0.3 * height, eyes_y - 0.85 * height, eyes_x + 0.3 * height, eyes_y - 0.5 * height
 
 
 def _clothes_box(pixels: Float[np.ndarray, "128 2"], seen: Bool[np.ndarray, " 128"]) -> Box | None:
@@ -118,10 +143,9 @@ def _clothes_box(pixels: Float[np.ndarray, "128 2"], seen: Bool[np.ndarray, " 12
         return None
     neck_x, neck_y = pixels[_SHOULDERS].mean(axis=0).tolist()
     width = float(np.linalg.norm(np.subtract(*pixels[_SHOULDERS])))
-    return neck_x - 0.3 * width, neck_y + 0.3 * width, neck_x + 0.3 * width, neck_y + 0.8 * width
+    return neck_x - 0.45 * width, neck_y + 0.2 * width, neck_x + 0.45 * width, neck_y + 1.1 * width
 
 
-def _places(first: float, last: float, size: int) -> np.ndarray:
-    """Whole pixels evenly from one edge to the other, those in the frame."""
-    places = np.round(np.linspace(first, last, WINDOW_PX)).astype(int)
-    return places[(places >= 0) & (places < size)]
+def _within(columns: np.ndarray, rows: np.ndarray, box: Box) -> Bool[np.ndarray, "rows columns"]:
+    left, top, right, bottom = box
+    return ((rows >= top) & (rows <= bottom))[:, None] & (columns >= left) & (columns <= right)
