@@ -721,12 +721,22 @@ CONFIGURED: dict[tuple[str, str], tuple[str, str, Callable[..., Result]]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and gives its exit status: 0, 2 for wrong input, 130 for Ctrl-C.
+    """Runs one command and gives its exit status: 0, 2 for wrong input, 130 for Ctrl-C, 141 where nobody reads on.
 
     Raises:
         SystemExit: `argparse` has said its own, or a command has found something wrong.
     """
-    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where what is left goes at the end
+        return 141
+
+
+def _run(args: list[str]) -> int:
     as_json = "--json" in args
     args = _resolve_presets([_underscored(arg) for arg in args if arg != "--json"])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are cleared away then, too
@@ -754,6 +764,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _printing(run, as_json)(config)
     except ValueError as error:
         return _refuse(str(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _refuse(f"{error.filename}: {error.strerror}." if error.filename else str(error))
     except KeyboardInterrupt:

@@ -175,6 +175,16 @@ def test_errors_are_one_line(error, status, said, monkeypatch, capfd):
     assert lines(capfd) == ([], [said])
 
 
+@pytest.mark.parametrize("args", [["spell", "--help"], ["--print_completion", "shtab-bash"]])
+def test_a_reader_who_leaves_is_no_error(args, monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert main(args) == 141
+    assert capfd.readouterr().err == ""
+
+
 def test_mistakes_of_ours_are_not_hidden(monkeypatch):
     def failing(word: str):
         raise ZeroDivisionError
