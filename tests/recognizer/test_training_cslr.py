@@ -11,7 +11,7 @@ from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.track_clips import TrackClip, save_track_clips
 from recognizer.tracks import NUM_FEATURES, TRACKS
 from recognizer.training import TRAINING_LANGUAGES
-from recognizer.training_cslr import CSLRTrainConfig, latent_batches, read_latents, train
+from recognizer.training_cslr import CSLRTrainConfig, read_latents, train
 from recognizer.training_signx import fits, word_source
 
 READER = {"latent_size": 8, "fusion_size": 8, "num_fusion_heads": 2, "codebook_size": 4, "codebook_dim": 4}
@@ -75,27 +75,9 @@ def test_glosses_of_clips_are_learned(config):
 
 
 @pytest.mark.slow
-def test_resumed_training_gives_the_same_weights_curve_and_pruning(config, tmp_path, monkeypatch):
-    config = replace(config, prune_every=3)
-    whole, _ = train(config)
-    parted = replace(config, output_dir=tmp_path / "parted")
-
-    def interrupted(batches, reader):
-        def until(seed):
-            if seed == parted.seed + 2:
-                raise KeyboardInterrupt
-            return latent_batches(batches, reader)(seed)
-
-        return until
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("recognizer.training_cslr.latent_batches", interrupted)
-        train(parted)
-    resumed, _ = train(replace(parted, resume=True))
-    for name, weight in whole.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
-    lines = (parted.output_dir / "curve.jsonl").read_text().splitlines()
-    assert lines == (config.output_dir / "curve.jsonl").read_text().splitlines()
+def test_resumed_training_gives_the_same_weights_curve_and_pruning(config, train_twice):
+    train_twice(train, replace(config, prune_every=3))
+    lines = (config.output_dir / "curve.jsonl").read_text().splitlines()
     assert set(json.loads(lines[3])) == {"loss", "conv_ctc", "sequence_ctc", "distillation", "text", "ctc"}
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from poses.fingerspelling import HELD_OUT_LANGUAGES
 from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.modeling_signx import SignXForPose2Gloss
-from recognizer.track_clips import TrackClip, drop_tracks, save_track_clips
+from recognizer.track_clips import TrackClip, save_track_clips
 from recognizer.tracks import NUM_FEATURES, TRACKS
 from recognizer.training import TRAINING_LANGUAGES
 from recognizer.training_signx import Pose2GlossTrainConfig, read_clips, spelled_clips, train, train_on, word_source
@@ -77,28 +77,12 @@ def test_glosses_of_clips_are_learned(config):
     assert read_clips(loaded, features) == read_clips(model, features) == [("NO",), ("YES",), ("NO",)]
 
 
-def test_resumed_training_gives_the_same_weights_and_curve(config, tmp_path, monkeypatch):
-    whole, _ = train(config)
-    parted = replace(config, output_dir=tmp_path / "parted")
-    calls = []
-
-    def interrupted(features, share):
-        calls.append(share)
-        if len(calls) == 4:  # in the second stretch
-            raise KeyboardInterrupt
-        return drop_tracks(features, share)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("recognizer.training_signx.drop_tracks", interrupted)
-        train(parted)
-    resumed, _ = train(replace(parted, resume=True))
-    for name, weight in whole.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
-    lines = (parted.output_dir / "curve.jsonl").read_text().splitlines()
-    assert lines == (config.output_dir / "curve.jsonl").read_text().splitlines()
+def test_resumed_training_gives_the_same_weights_and_curve(config, train_twice):
+    train_twice(train, config)
+    lines = (config.output_dir / "curve.jsonl").read_text().splitlines()
     assert len(lines) == 4
     assert set(json.loads(lines[0])) == {"loss", "text", "length", "contrastive"}
-    with Image.open(parted.output_dir / "curve.png") as picture:
+    with Image.open(config.output_dir / "curve.png") as picture:
         assert len(picture.convert("RGB").getcolors(100_000)) > 4  # white, the grid, and a colour for each loss
 
 
