@@ -3,7 +3,8 @@
 No network knows the signers of this package, and none that is trained on real faces is shipped. Colours tell people in
 a set apart as long as they are dressed differently, and say when a render turns one into another. They say nothing of
 two people who look alike, and light that changes counts as another person. A region's colours are compared as a set, so
-that it does not matter how much of a pattern a hand covers or a turn hides.
+that it does not matter how much of a pattern a hand covers or a turn hides; nor can it tell black with white dots from
+white with black ones.
 """
 
 import numpy as np
@@ -16,10 +17,10 @@ COLOURED = ("face", "hair", "clothes")
 """In the order in which `region_colours` gives them."""
 
 PLACES = 16
-"""At which each region is looked at, to a side."""
+"""Places to a side at which each region is looked at."""
 
 MOST_COLOURS = 512
-"""That are compared of a region, over all frames."""
+"""Of a region that are compared, however many frames show it."""
 
 LEAST_SHOWN = 0.25
 """Share of a region's box that must lie in the frame and behind no hand."""
