@@ -1,8 +1,8 @@
 """Makes the pictures of the README, the documents and the page: `python -m benchmarks.pictures`, after `make demo`.
 
 `docs/pictures/strip.png` and `loop.gif` show what `make demo` wrote, `presets.png` a frame of it in every drawing
-style, `signers.webp` and `assets/portraits.webp` the built-in signers. All of them are synthetic: nobody's picture is
-in the repository.
+style, `renderers.webp` its letters by several signers and renderers, `signers.webp` and `assets/portraits.webp` the
+built-in signers. All of them are synthetic: nobody's picture is in the repository.
 """
 
 import argparse
@@ -14,11 +14,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from gen.renderers import create_renderer
+from gen.renderers.base import Renderer
 from gen.renderers.pictures import built_in_picture
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from poses.draw import PRESETS, draw_poses
 from poses.io import load_poses
 from poses.keypoints import index
+from poses.sequence import PoseSequence
 from poses.video import read_frames
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +32,7 @@ CELL_PX = 176
 MARGIN_PX = 8
 CAPTION_PX = 34
 ROWS = {"control.mp4": "driving pose", "render.mp4": "render", "reextracted.mp4": "found again"}
+RENDERERS, RENDERED_SIGNERS, NUM_RENDERED = ("avatar", "signer-small"), ("amara", "kenji", "lucia"), 3
 INK, PAPER, SOFT, BAD = (27, 30, 38), (246, 245, 241), (89, 97, 111), (179, 38, 30)
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -42,6 +46,7 @@ def main() -> None:
     draw_strip(folder).save(PICTURES / "strip.png", optimize=True)
     write_gif(folder, PICTURES / "loop.gif")
     draw_presets(folder).save(PICTURES / "presets.png", optimize=True)
+    draw_renderers(folder).save(PICTURES / "renderers.webp", quality=85, method=6)
     draw_signers().save(PICTURES / "signers.webp", quality=85, method=6)
     draw_portraits().save(PORTRAITS, quality=85, method=6)
 
@@ -128,6 +133,36 @@ def draw_presets(folder: Path) -> Image.Image:
     middle = (span.start + span.stop) // 2
     frame = poses[middle : middle + 1]
     return draw_grid({name: next(iter(draw_poses(frame, name, height=512, width=512))) for name in PRESETS}, columns=4)
+
+
+def draw_renderers(folder: Path) -> Image.Image:
+    """The driving pose of some letters over each signer's picture, and what each renderer makes of it."""
+    driving = load_poses(folder / "driving.npz")
+    spans = driving.glosses[:NUM_RENDERED]
+    left, cell, gap = 96, CELL_PX - 48, MARGIN_PX // 2
+    rows = ("driving pose", *RENDERERS)
+    width = len(RENDERED_SIGNERS) * (len(spans) * (cell + gap) + MARGIN_PX)
+    sheet = Image.new("RGB", (left + width, CAPTION_PX + len(rows) * (cell + gap)), PAPER)
+    draw, small = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for row, name in enumerate(rows):
+        draw.text((left - 12, CAPTION_PX + row * (cell + gap) + cell / 2), name, INK, small, anchor="rm")
+    for number, signer in enumerate(RENDERED_SIGNERS):
+        start = left + number * width // len(RENDERED_SIGNERS)
+        videos = [show_signing(create_renderer(name), driving, signer) for name in RENDERERS]
+        for column, span in enumerate(spans):
+            x, frame = start + column * (cell + gap), (span.start + span.stop) // 2
+            draw.text((x + cell / 2, CAPTION_PX / 2), f"{signer}, {span.gloss}", INK, small, anchor="mm")
+            for row, video in enumerate([videos[0][0], *(rendered for _, rendered in videos)]):
+                picture = Image.fromarray(video[frame]).resize((cell, cell), Image.Resampling.LANCZOS)
+                sheet.paste(picture, (x, CAPTION_PX + row * (cell + gap)))
+    return sheet
+
+
+def show_signing(renderer: Renderer, driving: PoseSequence, signer: str) -> tuple[list[Picture], list[Picture]]:
+    """Frames of the driving pose, where it is put in the signer's picture, and of the render."""
+    picture = built_in_picture(signer, 256, 256)
+    placed = renderer.place(driving, picture, height=256, width=256)(driving)
+    return list(draw_poses(placed, "videox-fun", height=256, width=256)), list(renderer.render(placed, picture))
 
 
 def draw_signers() -> Image.Image:

@@ -6,7 +6,8 @@ has moved when its joints are on average farther than 12/256 of the width from w
 Rows that begin with `exact-` are driven by the exact keypoints, and only their pictures are compared; those that begin
 with `signverse-` by poses that were written as SignVerse-2M publishes them, with its noise and defects
 (`renderer_film.publish`), and read again with repairs or, `raw-`, without. In those that begin with a condition and a
-scale, such as `control=0-steps-1` (`GUIDED`, measured where they are asked for), it is left out or followed farther.
+scale, such as `control=0-steps-1` (`GUIDED`, measured where they are asked for), it is left out or followed farther;
+`detail=0-steps-1` is without the picture's detail.
 Intervals resample clips. Each clip and row is a file in the results folder, so a run that was stopped goes on where it
 was.
 """
@@ -49,7 +50,10 @@ ROWS = (
 """`true` is the ceiling. `copy` holds up the signer's picture, `composite` is what the network starts from, `avatar`
 another signer drawn by code; `oracle` is the true signer drawn by code, on the body fitted to the same keypoints.
 `steps-1` answers at once from nothing but noise."""
-GUIDED = tuple(f"{name}={scale}-steps-1" for name in CONDITIONS if name != "keep" for scale in ("0", "1.5"))
+GUIDED = (
+    *(f"{name}={scale}-steps-1" for name in CONDITIONS if name != "keep" for scale in ("0", "1.5")),
+    "detail=0-steps-1",
+)
 
 _pipeline = cache(load_pipeline)
 
@@ -77,7 +81,8 @@ def show(row: str, film: Film, poses: PoseSequence, weights: str) -> Video:
         image,
         held,
         num_inference_steps=int(steps),
-        guidance_scale={name: float(scale)} if name else 1.0,
+        guidance_scale={name: float(scale)} if name in CONDITIONS else 1.0,
+        detail_scale=float(scale) if name == "detail" else 1.0,
         generator=torch.Generator().manual_seed(0),
     )
     return np.stack(list(stream))

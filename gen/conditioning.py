@@ -2,9 +2,9 @@
 
 The body fitted to the driving pose is rasterized. Each of its pixels knows which body part it is, which way the
 surface faces, and where the same point of the surface lies in the reference picture, so that face, hair and clothes
-are carried over densely through the mesh. Hands are not carried: another handshape's creases would mislead; they get
-the signer's skin colour under the picture's light. Together this gives a coarse composite, the baseline that the
-network must beat.
+are carried over densely through the mesh; of an arm, the far side is taken to look as the near one. Hands are not
+carried: another handshape's creases would mislead; they get the signer's skin colour under the picture's light.
+Together this gives a coarse composite, the baseline that the network must beat.
 
 Maps travel as uint8: the same bytes in training and in use, and small enough to keep.
 """
@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Shaped, UInt8
 from torch import Tensor
 
-from gen.painting import BAND, LIGHT_RANGE, Painter
+from gen.cut_out import cut_out, grow
+from gen.painting import LIGHT_RANGE, Painter
 from gen.signers.body import PARTS, Body
 from gen.signers.fit import BodyMotion, pose_keypoints, pose_vertices
 from gen.signers.mesh import incidence, vertex_normals
@@ -41,6 +42,8 @@ CONTROL_PRESET = "videox-fun"
 
 _ARM = ("upper_arm", "forearm")
 _GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")
+_FROM_BONE = 0.85
+"""How far from its bone an arm's surface is taken from, as a share of how far it is."""
 _FEW = 20
 """Fewer pixels than these tell no colour."""
 _FACE = index("face_right_eyelid_0", "face_nose_bridge_0", "face_left_eyelid_3", "face_outer_lip_6", "face_outer_lip_0")
@@ -55,8 +58,11 @@ def _group_of(part: str) -> int:
 
 _GROUP_OF_PART = np.array([_group_of(part) for part in PARTS], np.int32)
 _IS_LIMB = np.array([group < 3 for group in _GROUP_OF_PART])
-IS_HAND = np.concatenate([[False], _GROUP_OF_PART == 0])
-"""For each value of the maps' part channel: is it a palm or a finger?"""
+IS_HAND, IS_ARM, IS_TRUNK = (
+    np.concatenate([[False], np.isin(_GROUP_OF_PART, [_GROUPS.index(name) for name in names])])
+    for names in (("hand",), _ARM, ("torso", "legs"))
+)
+"""For each value of the maps' part channel: is it a palm or a finger, is it of an arm, of torso or legs?"""
 HEAD = PARTS.index("head") + 1
 """The head's value in the maps' part channel."""
 
@@ -95,9 +101,10 @@ class Reference:
         image: The picture.
         plate: The picture with arms and hands painted over, with the body's colours where the body is behind them.
         background: The picture with the whole signer painted over from what is around.
+        outline: How much each pixel of the plate shows the signer, 0 to 255.
         part: One more than the number in `PARTS` of what each pixel shows, 0 for background.
-        vertex_xy: Where each vertex lies in the picture, in pixels.
-        vertex_seen: 1 where the picture shows the vertex, 0 where not.
+        vertex_xy: Where each vertex lies in the picture, in pixels; those of arms a little nearer to the bone.
+        vertex_seen: 1 where the picture shows the vertex, or the other side of the arm, 0 where not.
         colours: Median colour of each group of parts, 0 to 255.
         light: Brightness as `light[0] + light[1:] @ normal`, 1 on average.
     """
@@ -105,6 +112,7 @@ class Reference:
     image: UInt8[np.ndarray, "h w 3"]
     plate: UInt8[np.ndarray, "h w 3"]
     background: UInt8[np.ndarray, "h w 3"]
+    outline: UInt8[np.ndarray, "h w"]
     part: UInt8[np.ndarray, "h w"]
     vertex_xy: Float32[np.ndarray, "vertices 2"]
     vertex_seen: Float32[np.ndarray, " vertices"]
@@ -130,25 +138,59 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
     part = np.where(raster.face >= 0, body.part[raster.face] + 1, 0).astype(np.uint8)
     core = rasterize(screen, body.faces[~_IS_LIMB[body.part]], height=height, width=width)
 
-    column, row = np.floor(screen[:, 0]).astype(int), np.floor(screen[:, 1]).astype(int)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    surface = raster.depth[row.clip(0, height - 1), column.clip(0, width - 1)]
-    seen = inside & (screen[:, 2] < surface + 0.012) & (normals[:, 1] < -0.1)
-
-    plate, background = _paint_over(image, part, core.face >= 0)
-    pixel_normals = interpolate(raster, body.faces, normals)
     points = _to_screen(pose_keypoints(body, motion, slice(0, 1))[0], height, width)
+    places = screen[:, :2].copy()
+    seen = (screen[:, 2] < _at(raster.depth, places, -np.inf) + 0.012) & (normals[:, 1] < -0.1)
+    for side in ("right", "left"):
+        _look_through_arm(body, side, points, part, places, seen)
+
+    plate, background, outline = _paint_over(image, part, core.face >= 0)
+    pixel_normals = interpolate(raster, body.faces, normals)
     colours, light = _read_colours(image, part, pixel_normals, _mark_face(points, part))
     return Reference(
         image=image,
         plate=plate,
         background=background,
+        outline=outline,
         part=part,
-        vertex_xy=screen[:, :2].astype(np.float32),
+        vertex_xy=places.astype(np.float32),
         vertex_seen=seen.astype(np.float32),
         colours=colours,
         light=light,
     )
+
+
+def _at(
+    values: Shaped[np.ndarray, "h w"], places: Float32[np.ndarray, "vertices 2"], outside: float
+) -> Shaped[np.ndarray, " vertices"]:
+    """The values of the pixels that places lie in."""
+    height, width = values.shape
+    column, row = np.floor(places).astype(int).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return np.where(inside, values[row.clip(0, height - 1), column.clip(0, width - 1)], outside)
+
+
+def _look_through_arm(
+    body: Body,
+    side: str,
+    points: Float32[np.ndarray, "128 2"],
+    part: UInt8[np.ndarray, "h w"],
+    places: Float32[np.ndarray, "vertices 2"],
+    seen: Bool[np.ndarray, " vertices"],
+) -> None:
+    """Lets an arm's vertices be seen, in place, wherever the picture shows the arm: its far side as what is before it.
+
+    They move a little towards the bone, since at its outline the room shines through.
+    """
+    numbers = [PARTS.index(f"{side}_{name}") for name in _ARM]
+    ends = points[index(f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")]
+    for number, start, stop in zip(numbers, ends[:-1], ends[1:], strict=True):
+        of_arm = np.unique(body.faces[body.part == number])
+        bone = stop - start
+        along = ((places[of_arm] - start) @ bone / max(float(bone @ bone), 1.0)).clip(0, 1)
+        on_bone = start + along[:, None] * bone
+        places[of_arm] = on_bone + _FROM_BONE * (places[of_arm] - on_bone)
+        seen[of_arm] = np.isin(_at(part, places[of_arm], 0.0), np.array(numbers) + 1)
 
 
 def _mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -209,8 +251,8 @@ def _read_colours(
 
 def _paint_over(
     image: UInt8[np.ndarray, "h w 3"], part: UInt8[np.ndarray, "h w"], core: Bool[np.ndarray, "h w"]
-) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
-    """Takes arms and hands out of a picture, and the whole signer.
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """Takes arms and hands out of a picture, and the whole signer, and says where the first still shows the signer.
 
     Args:
         image: The picture.
@@ -219,18 +261,20 @@ def _paint_over(
     """
     width = image.shape[1]
     limb = (part > 0) & _IS_LIMB[part.astype(int) - 1]
-    hole = _grow(limb, round(width * 0.025))
-    signer = hole | _grow(core, round(width * BAND))
+    shown = cut_out(image, (part > 0) | core, part == HEAD)
+    signer = grow(shown, round(width * 0.008))
+    hole = grow(limb, round(width * 0.025)) | (signer & (_distance(limb) < _distance(core & ~limb)))
     picture = image.astype(np.float32)
     background = np.where(signer[..., None], _fill_from(picture, ~signer), picture)
     body = _fill_from(picture, core & ~hole)
     plate = np.where((hole & core)[..., None], body, np.where(hole[..., None], background, picture))
-    return plate.clip(0, 255).round().astype(np.uint8), background.clip(0, 255).round().astype(np.uint8)
+    outline = cv2.blur(np.where(shown & (core | ~hole), 255, 0).astype(np.uint8), (3, 3))
+    return plate.clip(0, 255).round().astype(np.uint8), background.clip(0, 255).round().astype(np.uint8), outline
 
 
-def _grow(mask: Bool[np.ndarray, "h w"], reach: int) -> Bool[np.ndarray, "h w"]:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
+def _distance(mask: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """How many pixels it is to the mask."""
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
 
 
 def _fill_from(image: Float32[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:
@@ -276,6 +320,7 @@ def map_frames(
         image=reference.image,
         plate=reference.plate,
         background=reference.background,
+        outline=reference.outline,
         vertex_xy=reference.vertex_xy,
         vertex_seen=reference.vertex_seen,
         colours=reference.colours,

@@ -11,8 +11,8 @@ from gen.signers.raster import Raster, share
 
 wp.set_module_options({"enable_backward": False})
 
-BAND = 0.045
-"""Hair and loose clothes reach beyond the body: this share of the frame's width around it is carried along."""
+BAND = 0.12
+"""Hair and loose clothes reach beyond the body: up to this share of the frame's width around it, they come along."""
 DEPTH_RANGE_M = 1.2
 """Depth of what the depth map tells apart, its middle at the body's."""
 LIGHT_RANGE = (0.3, 1.7)
@@ -96,6 +96,7 @@ def _paint(
     image: wp.array3d(dtype=wp.uint8),
     plate: wp.array3d(dtype=wp.uint8),
     background: wp.array3d(dtype=wp.uint8),
+    outline: wp.array2d(dtype=wp.uint8),
     colours: wp.array(dtype=wp.vec3),
     light: wp.vec4,
     source: wp.array2d(dtype=wp.vec3),
@@ -111,13 +112,17 @@ def _paint(
     if found < 0:
         colour = _pixel(background, y, x)
         if distance[y, x] < band:
-            # Around head and torso, what lies beside the nearest body pixel in the picture comes along with it.
+            # Around head and torso, what of the signer lies beside the nearest body pixel in the picture comes along.
             pixel = nearest[label[y, x]]
             row = pixel // face.shape[1]
             column = pixel - row * face.shape[1]
             at = source[row, column]
-            beside = _sample(plate, float(x - column) + at[0], float(y - row) + at[1])
-            colour += (beside - colour) * (1.0 - distance[y, x] / band)
+            across = float(x - column) + at[0]
+            down = float(y - row) + at[1]
+            nearby_y = wp.clamp(int(wp.round(down)), 0, face.shape[0] - 1)
+            nearby_x = wp.clamp(int(wp.round(across)), 0, face.shape[1] - 1)
+            share = float(outline[nearby_y, nearby_x]) / 255.0
+            colour += (_sample(plate, across, down) - colour) * share
         for channel in range(3):
             out[y, x, channel] = _byte(colour[channel])
             out[y, x, 4 + channel] = wp.uint8(128)
@@ -156,6 +161,7 @@ class Painter:
         image: The picture.
         plate: The picture without arms and hands.
         background: The picture without the signer.
+        outline: How much each pixel of the plate shows the signer.
         vertex_xy: Where each vertex lies in the picture, in pixels.
         vertex_seen: 1 where the picture shows the vertex, 0 where not.
         colours: Of each group of parts: hand, forearm, upper arm, then all that isn't a limb.
@@ -171,6 +177,7 @@ class Painter:
         image: UInt8[np.ndarray, "h w 3"],
         plate: UInt8[np.ndarray, "h w 3"],
         background: UInt8[np.ndarray, "h w 3"],
+        outline: UInt8[np.ndarray, "h w"],
         vertex_xy: Float32[np.ndarray, "vertices 2"],
         vertex_seen: Float32[np.ndarray, " vertices"],
         colours: Float32[np.ndarray, "groups 3"],
@@ -180,7 +187,10 @@ class Painter:
         group: Int32[np.ndarray, " faces"],
     ):
         self._sight = [share(vertex_xy, wp.vec2), share(vertex_seen, wp.float32)]
-        self._looks = [*(share(picture, wp.uint8) for picture in (image, plate, background)), share(colours, wp.vec3)]
+        self._looks = [
+            *(share(picture, wp.uint8) for picture in (image, plate, background, outline)),
+            share(colours, wp.vec3),
+        ]
         self._looks.append(wp.vec4(*light.tolist()))
         self._faces, self._part, self._group = (share(array, wp.int32) for array in (faces, part, group))
 

@@ -14,12 +14,13 @@ from jaxtyping import Bool, Float, UInt8
 
 from gen.conditioning import map_frames, read_reference
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
+from gen.detail import Detail, find_detail, lay_over
 from gen.models.signer_unet import SignerUNet
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
 from gen.signers.hand_errors import correct_hands
 from poses import PoseSequence
-from poses.bounds import check_at_least
+from poses.bounds import check_at_least, check_shares
 
 
 @dataclass
@@ -136,6 +137,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         keep: Bool[np.ndarray, "rows columns"] | None,
         num_inference_steps: int,
         guidance_scale: Mapping[str, float],
+        detail_scale: float,
         window: int,
     ):
         """Refuses what cannot be rendered.
@@ -161,6 +163,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         for name in guidance_scale:
             if name not in CONDITIONS:
                 raise ValueError(f"`guidance_scale` must be of {', '.join(CONDITIONS)}, got one of {name!r}.")
+        check_shares(detail_scale=detail_scale)
         check_at_least(1, num_inference_steps=num_inference_steps)
         check_at_least(2, window=window)
 
@@ -178,14 +181,17 @@ class SignerVideoPipeline(DiffusionPipeline):
         keep: Bool[np.ndarray, "rows columns"] | None = None,
         num_inference_steps: int = 1,
         guidance_scale: Mapping[str, float] | float = 1.0,
+        detail_scale: float = 1.0,
         generator: torch.Generator | None = None,
         window: int = 9,
     ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         """Renders frame by frame, holding one window in memory; arguments as those of `__call__`."""
         # 1. Check, before anything is computed.
         scales = guidance_scale if isinstance(guidance_scale, Mapping) else dict.fromkeys(CONDITIONS, guidance_scale)
-        self.check_inputs(poses, image, image_poses, keep, num_inference_steps, scales, window)
+        self.check_inputs(poses, image, image_poses, keep, num_inference_steps, scales, detail_scale, window)
         height, width = image.shape[:2]
+        if 0 in (scales.get("geometry", 1), scales.get("reference", 1)):
+            detail_scale = 0.0  # the composite is left out with either
 
         def tensor(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(array)[None].to(self.device)
@@ -201,9 +207,9 @@ class SignerVideoPipeline(DiffusionPipeline):
         # 3. Noise.
         noise = self.prepare_noise(height, width, generator)
 
-        def look(frames: slice) -> Conditions:
+        def look(frames: slice) -> tuple[Conditions, Detail]:
             maps = map_frames(picture, body, motion, poses, frames)
-            return to_conditions(tensor(maps), keypoints[:, frames], reference, kept)
+            return to_conditions(tensor(maps), keypoints[:, frames], reference, kept), find_detail(maps, keep)
 
         # 4. Denoise window by window; what the last one ended on is where the next begins. The next window's maps are
         # made meanwhile.
@@ -212,7 +218,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         with ThreadPoolExecutor(1) as aside:
             coming = aside.submit(look, windows[0])
             for following in [*windows[1:], None]:
-                conditions = coming.result()
+                conditions, detail = coming.result()
                 if following is not None:
                     coming = aside.submit(look, following)
                 sample = denoise(
@@ -220,9 +226,9 @@ class SignerVideoPipeline(DiffusionPipeline):
                     num_inference_steps=num_inference_steps, guidance_scale=scales,
                 )  # fmt: skip
 
-                # 5. Pixels out.
+                # 5. Pixels out, with the picture's own detail; the network goes on from what it made itself.
                 known = sample[:, :, -1:]
-                yield from to_pixels(sample)
+                yield from lay_over(to_pixels(sample), detail.last(sample.shape[2]), detail_scale)
 
     def __call__(
         self,
@@ -233,6 +239,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         keep: Bool[np.ndarray, "rows columns"] | None = None,
         num_inference_steps: int = 1,
         guidance_scale: Mapping[str, float] | float = 1.0,
+        detail_scale: float = 1.0,
         generator: torch.Generator | None = None,
         window: int = 9,
     ) -> SignerVideoOutput:
@@ -247,6 +254,8 @@ class SignerVideoPipeline(DiffusionPipeline):
             num_inference_steps: Denoising steps.
             guidance_scale: How far to go in the direction that each of `CONDITIONS` leads in, by its name, or all of
                 them: 1 follows it as in training and costs nothing, any other scale costs a call of the network.
+            detail_scale: How much of the picture's own detail is laid over clothes (`gen/detail.py`), 0 to 1: 0 leaves
+                what the network made.
             generator: Where the noise comes from; the same state gives the same frames.
             window: Frames denoised together, one of them known from the window before.
 
@@ -260,6 +269,7 @@ class SignerVideoPipeline(DiffusionPipeline):
             keep=keep,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
+            detail_scale=detail_scale,
             generator=generator,
             window=window,
         )

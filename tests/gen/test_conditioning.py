@@ -7,7 +7,9 @@ import torch
 
 from gen.conditioning import (
     HEAD,
+    IS_ARM,
     IS_HAND,
+    IS_TRUNK,
     MAP_CHANNELS,
     POSE_CHANNELS,
     REFERENCE_CHANNELS,
@@ -40,6 +42,25 @@ def test_hands_are_palms_and_fingers():
     assert "left_palm" in hands
     assert "right_little_3" in hands
     assert "head" not in hands
+
+
+def test_arms_and_trunk_are_no_hands():
+    assert {PARTS[number - 1] for number in np.flatnonzero(IS_ARM)} == {
+        "left_upper_arm", "left_forearm", "right_upper_arm", "right_forearm"
+    }  # fmt: skip
+    assert {PARTS[number - 1] for number in np.flatnonzero(IS_TRUNK)} == {"torso", "legs"}
+
+
+def test_the_far_side_of_an_arm_looks_as_the_near_one(read):
+    """Of what lies in the picture; both sides of an arm come from where the picture shows it."""
+    body = load_body()
+    for name in ("left_upper_arm", "right_upper_arm"):
+        of_arm = np.unique(body.faces[body.part == PARTS.index(name)])
+        near, far = (of_arm[body.vertices[of_arm, 1] < -0.01], of_arm[body.vertices[of_arm, 1] > 0.01])
+        assert min(read.vertex_seen[near].mean(), read.vertex_seen[far].mean()) > 0.7
+        seen = of_arm[read.vertex_seen[of_arm] > 0]
+        column, row = np.floor(read.vertex_xy[seen]).astype(int).T
+        assert IS_ARM[read.part[row, column]].all()
 
 
 def test_maps_show_the_asked_frames_and_the_signing_hand(maps, driving):

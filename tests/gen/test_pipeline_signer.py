@@ -102,7 +102,8 @@ def test_guidance_goes_farther_where_a_condition_leads(pipeline, driving, pictur
     """By the formula, in one step, which ends on the clean frames; to the rounding of pixels."""
     clip = driving[:5]
     given, without, twice = (
-        render(pipeline, clip, picture, guidance_scale={"geometry": scale}).astype(float) for scale in (1.0, 0.0, 1.5)
+        render(pipeline, clip, picture, guidance_scale={"geometry": scale}, detail_scale=0.0).astype(float)
+        for scale in (1.0, 0.0, 1.5)
     )
     assert [len(names) for _, names in calls] == [5, 5, 4, 5, 4]
     assert np.abs(given - without).max() > 4
@@ -111,6 +112,17 @@ def test_guidance_goes_farther_where_a_condition_leads(pipeline, driving, pictur
     calls.clear()
     assert (render(pipeline, clip, picture, guidance_scale=1.5) != given).any()
     assert len(calls) == 1 + 5  # all that are given
+
+
+def test_clothes_get_the_pictures_detail_and_nothing_else_changes(pipeline, driving, picture):
+    plain, laid = (render(pipeline, driving[:2], picture, detail_scale=scale).astype(int) for scale in (0.0, 1.0))
+    changed = (plain != laid).any(axis=(0, 3))
+    assert changed[len(changed) * 2 // 3 :].any()
+    assert not changed[: len(changed) // 4].any()  # the head
+    alike = render(pipeline, driving[:2], picture, guidance_scale={"reference": 0.0})
+    np.testing.assert_array_equal(
+        alike, render(pipeline, driving[:2], picture, guidance_scale={"reference": 0.0}, detail_scale=0.0)
+    )
 
 
 def test_guidance_by_the_frame_before_looks_without_it(pipeline, driving, picture, calls):

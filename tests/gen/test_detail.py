@@ -1,0 +1,58 @@
+import numpy as np
+
+from gen.conditioning import IS_ARM, IS_HAND, IS_TRUNK, MAP_CHANNELS
+from gen.detail import find_detail, lay_over
+
+SIDE = 64
+TRUNK, ARM, HAND = (int(np.flatnonzero(of)[0]) for of in (IS_TRUNK, IS_ARM, IS_HAND))
+STRIPES = np.where(np.arange(SIDE) % 4 < 2, 200, 100)[:, None, None]
+
+
+def make_maps(part, carried=255):
+    """One frame whose composite is striped, all of it one part."""
+    maps = np.zeros((1, SIDE, SIDE, MAP_CHANNELS), np.uint8)
+    maps[..., :3], maps[..., 3], maps[..., 8] = STRIPES, carried, part
+    return maps
+
+
+def lay(maps, value=90, **options):
+    frames = np.full((1, SIDE, SIDE, 3), value, np.uint8)
+    return lay_over(frames, find_detail(maps, options.pop("keep", None)), **options)[0].astype(int)
+
+
+def test_arms_are_as_in_the_picture():
+    np.testing.assert_array_equal(lay(make_maps(ARM)), np.broadcast_to(STRIPES, (SIDE, SIDE, 3)))
+
+
+def test_the_trunk_keeps_its_broad_colours_and_gets_the_stripes():
+    laid = lay(make_maps(TRUNK))
+    assert abs(laid.mean() - 90) < 1
+    assert np.ptp(laid[8:-8], axis=0).min() > 90
+
+
+def test_nothing_changes_where_nothing_is_carried_and_on_hands():
+    for maps in (make_maps(TRUNK, carried=200), make_maps(HAND), make_maps(0)):
+        assert (lay(maps) == 90).all()
+
+
+def test_nothing_changes_on_hands_and_where_pixels_are_kept():
+    maps, keep = make_maps(ARM), np.zeros((SIDE, SIDE), bool)
+    maps[:, 20:30, 20:30, 8] = HAND
+    keep[40:50] = True
+    laid = lay(maps, keep=keep)
+    assert (laid[20:30, 20:30] == 90).all()
+    assert (laid[40:50] == 90).all()
+    assert (laid[:10] == STRIPES[:10]).all()
+
+
+def test_half_the_scale_goes_half_the_way():
+    maps = make_maps(ARM)
+    assert np.abs(lay(maps, scale=0.5) - (90 + lay(maps)) / 2).max() <= 1
+    assert (lay(maps, scale=0.0) == 90).all()
+
+
+def test_the_last_frames_are_laid_over_alone():
+    maps = np.concatenate([make_maps(ARM), make_maps(0)])
+    detail = find_detail(maps)
+    assert detail.last(1).arms.shape == (1, SIDE, SIDE)
+    assert not detail.last(1).arms.any()
