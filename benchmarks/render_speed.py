@@ -71,9 +71,10 @@ def time_parts() -> dict[str, float]:
     """Milliseconds a frame of each part of `signer-small` when nothing else runs; in a render, maps are made aside."""
     import torch
 
-    from gen.conditioning import map_frames, read_reference
+    from gen.conditioning import map_frames
     from gen.conditions import to_conditions, to_keypoints
     from gen.pipeline_signer import cut_windows, denoise
+    from gen.reference import read_reference
     from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture
     from gen.renderers.signer_small import SignerSmallRenderer, load_pipeline
     from gen.signers.body import load_body

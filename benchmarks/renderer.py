@@ -28,8 +28,9 @@ from benchmarks.renderer_film import Film, Video, create_estimator_once, join, l
 from benchmarks.renderer_measures import draw_signer, measure, signer_colours
 from benchmarks.renderer_table import frame_figures, hand_figures, identity_figures
 from gen.bundled import BUNDLED_WEIGHTS
-from gen.conditioning import map_frames, read_reference
+from gen.conditioning import map_frames
 from gen.conditions import CONDITIONS
+from gen.reference import read_reference
 from gen.renderers import create_renderer
 from gen.renderers.signer_small import load_pipeline
 from gen.signers.body import load_body

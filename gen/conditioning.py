@@ -9,24 +9,20 @@ Together this gives a coarse composite, the baseline that the network must beat.
 Maps travel as uint8: the same bytes in training and in use, and small enough to keep.
 """
 
-from dataclasses import dataclass
-
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from gen.cut_out import cut_out, grow
-from gen.painting import LIGHT_RANGE, Painter
+from gen.painting import Painter
+from gen.reference import GROUP_OF_PART, Reference, to_screen
 from gen.signers.body import PARTS, Body
-from gen.signers.fit import BodyMotion, pose_keypoints, pose_vertices
+from gen.signers.fit import BodyMotion, pose_vertices
 from gen.signers.mesh import incidence, vertex_normals
-from gen.signers.raster import interpolate, rasterize
+from gen.signers.raster import rasterize
 from poses import PoseSequence
 from poses.draw import draw_poses
-from poses.keypoints import index
 
 MAP_CHANNELS = 12
 """Composite 3, carried 1, normal 3, depth 1, part 1, control 3."""
@@ -39,32 +35,6 @@ REFERENCE_CHANNELS = 10
 
 CONTROL_PRESET = "videox-fun"
 """Finger lines thin enough to stay apart at 256 pixels."""
-
-_ARM = ("upper_arm", "forearm")
-_GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")
-_FROM_BONE = 0.85
-"""How far from its bone an arm's surface is taken from, as a share of how far it is."""
-_FEW = 20
-"""Fewer pixels than these tell no colour."""
-_FACE = index("face_right_eyelid_0", "face_nose_bridge_0", "face_left_eyelid_3", "face_outer_lip_6", "face_outer_lip_0")
-_SKIN_SPREAD = 0.05
-"""A hand whose share of red, green or blue differs from the face's by more than this isn't the signer's skin."""
-
-
-def _group_of(part: str) -> int:
-    name = part.removeprefix("left_").removeprefix("right_")
-    return _GROUPS.index(name) if name in _GROUPS else 0
-
-
-_GROUP_OF_PART = np.array([_group_of(part) for part in PARTS], np.int32)
-_IS_LIMB = np.array([group < 3 for group in _GROUP_OF_PART])
-IS_HAND, IS_ARM, IS_TRUNK = (
-    np.concatenate([[False], np.isin(_GROUP_OF_PART, [_GROUPS.index(name) for name in names])])
-    for names in (("hand",), _ARM, ("torso", "legs"))
-)
-"""For each value of the maps' part channel: is it a palm or a finger, is it of an arm, of torso or legs?"""
-HEAD = PARTS.index("head") + 1
-"""The head's value in the maps' part channel."""
 
 
 def _part_codes() -> Float32[np.ndarray, "parts 4"]:
@@ -91,209 +61,6 @@ _PART_FEATURES[0, -1] = 0
 _MAP_SCALE = torch.tensor([1 / 127.5] * 3 + [1 / 255] + [1 / 127] * 3 + [1 / 255] * 5)
 _MAP_OFFSET = torch.tensor([-1.0] * 3 + [0.0] + [-128 / 127] * 3 + [0.0] * 5)
 """From the bytes of `map_frames` to what the network sees: colours and normals in [-1, 1], the rest in [0, 1]."""
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """A signer's picture, read through the body fitted to it.
-
-    Attributes:
-        image: The picture.
-        plate: The picture with arms and hands painted over, with the body's colours where the body is behind them.
-        background: The picture with the whole signer painted over from what is around.
-        outline: How much each pixel of the plate shows the signer, 0 to 255.
-        part: One more than the number in `PARTS` of what each pixel shows, 0 for background.
-        vertex_xy: Where each vertex lies in the picture, in pixels; those of arms a little nearer to the bone.
-        vertex_seen: 1 where the picture shows the vertex, or the other side of the arm, 0 where not.
-        colours: Median colour of each group of parts, 0 to 255.
-        light: Brightness as `light[0] + light[1:] @ normal`, 1 on average.
-    """
-
-    image: UInt8[np.ndarray, "h w 3"]
-    plate: UInt8[np.ndarray, "h w 3"]
-    background: UInt8[np.ndarray, "h w 3"]
-    outline: UInt8[np.ndarray, "h w"]
-    part: UInt8[np.ndarray, "h w"]
-    vertex_xy: Float32[np.ndarray, "vertices 2"]
-    vertex_seen: Float32[np.ndarray, " vertices"]
-    colours: Float32[np.ndarray, "groups 3"]
-    light: Float32[np.ndarray, " 4"]
-
-    def maps(self) -> UInt8[np.ndarray, "h w 7"]:
-        """The picture, the background and the parts, for `to_reference`."""
-        return np.concatenate([self.image, self.background, self.part[..., None]], axis=-1)
-
-
-def _to_screen(projected: Float32[np.ndarray, "... d"], height: int, width: int) -> Float32[np.ndarray, "... d"]:
-    return projected * np.array([width, height, 1], np.float32)[: projected.shape[-1]]
-
-
-def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMotion) -> Reference:
-    """Reads a picture through the body that was fitted to the pose in it (the first frame of `motion`)."""
-    height, width = image.shape[:2]
-    vertices = pose_vertices(body, motion, slice(0, 1))[0]
-    normals = vertex_normals(vertices, body.faces, incidence(body.faces, len(vertices)))
-    screen = _to_screen(motion.camera.project(vertices), height, width)
-    raster = rasterize(screen, body.faces, height=height, width=width)
-    part = np.where(raster.face >= 0, body.part[raster.face] + 1, 0).astype(np.uint8)
-    core = rasterize(screen, body.faces[~_IS_LIMB[body.part]], height=height, width=width)
-
-    points = _to_screen(pose_keypoints(body, motion, slice(0, 1))[0], height, width)
-    places = screen[:, :2].copy()
-    seen = (screen[:, 2] < _at(raster.depth, places, -np.inf) + 0.012) & (normals[:, 1] < -0.1)
-    for side in ("right", "left"):
-        _look_through_arm(body, side, points, part, places, seen)
-
-    plate, background, outline = _paint_over(image, part, core.face >= 0)
-    pixel_normals = interpolate(raster, body.faces, normals)
-    colours, light = _read_colours(image, part, pixel_normals, _mark_face(points, part))
-    return Reference(
-        image=image,
-        plate=plate,
-        background=background,
-        outline=outline,
-        part=part,
-        vertex_xy=places.astype(np.float32),
-        vertex_seen=seen.astype(np.float32),
-        colours=colours,
-        light=light,
-    )
-
-
-def _at(
-    values: Shaped[np.ndarray, "h w"], places: Float32[np.ndarray, "vertices 2"], outside: float
-) -> Shaped[np.ndarray, " vertices"]:
-    """The values of the pixels that places lie in."""
-    height, width = values.shape
-    column, row = np.floor(places).astype(int).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    return np.where(inside, values[row.clip(0, height - 1), column.clip(0, width - 1)], outside)
-
-
-def _look_through_arm(
-    body: Body,
-    side: str,
-    points: Float32[np.ndarray, "128 2"],
-    part: UInt8[np.ndarray, "h w"],
-    places: Float32[np.ndarray, "vertices 2"],
-    seen: Bool[np.ndarray, " vertices"],
-) -> None:
-    """Lets an arm's vertices be seen, in place, wherever the picture shows the arm: its far side as what is before it.
-
-    They move a little towards the bone, since at its outline the room shines through.
-    """
-    numbers = [PARTS.index(f"{side}_{name}") for name in _ARM]
-    ends = points[index(f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")]
-    for number, start, stop in zip(numbers, ends[:-1], ends[1:], strict=True):
-        of_arm = np.unique(body.faces[body.part == number])
-        bone = stop - start
-        along = ((places[of_arm] - start) @ bone / max(float(bone @ bone), 1.0)).clip(0, 1)
-        on_bone = start + along[:, None] * bone
-        places[of_arm] = on_bone + _FROM_BONE * (places[of_arm] - on_bone)
-        seen[of_arm] = np.isin(_at(part, places[of_arm], 0.0), np.array(numbers) + 1)
-
-
-def _mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """The bare face, from the eyes to the corners of the mouth, where nothing is before it."""
-    inside = np.zeros(part.shape, np.uint8)
-    cv2.fillConvexPoly(inside, cv2.convexHull(points[_FACE].round().astype(np.int32)), 1)
-    return (inside > 0) & (part == HEAD)
-
-
-def _read_colours(
-    image: UInt8[np.ndarray, "h w 3"],
-    part: UInt8[np.ndarray, "h w"],
-    normals: Float32[np.ndarray, "h w 3"],
-    face: Bool[np.ndarray, "h w"],
-) -> tuple[Float32[np.ndarray, "groups 3"], Float32[np.ndarray, " 4"]]:
-    """Median colour of each group of parts, and the light that explains the brightness around it."""
-    group = np.where(part > 0, _GROUP_OF_PART[part.astype(int) - 1], -1)
-    pixels = image.astype(np.float32)
-    facing = normals[..., 1] < -0.5
-
-    def inside(number: int) -> Bool[np.ndarray, "h w"]:
-        inner = cv2.erode((group == number).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        return inner & (facing if inner[facing].sum() >= _FEW else True)
-
-    colours = np.full((len(_GROUPS), 3), np.nan, np.float32)
-    for number in range(len(_GROUPS)):
-        if (inner := inside(number)).sum() >= _FEW:
-            colours[number] = np.median(pixels[inner], axis=0)
-    hand, head = _GROUPS.index("hand"), _GROUPS.index("head")
-    # A head may be covered, and its colour is also that of hair.
-    skin = np.median(pixels[face], axis=0) if face.sum() >= _FEW else colours[head]
-    if not np.abs(colours[hand] / max(colours[hand].sum(), 1) - skin / max(skin.sum(), 1)).max() <= _SKIN_SPREAD:
-        colours[hand] = np.nan  # what is seen there is a sleeve or a pocket
-    hand_seen = np.isfinite(colours[hand]).all()
-    if not hand_seen:
-        colours[hand] = skin
-    # A hidden arm is its neighbour.
-    for missing, instead in (("head", "torso"), ("hand", "head"), ("torso", "head"), ("upper_arm", "torso"),
-                             ("forearm", "upper_arm"), ("neck", "head"), ("legs", "torso")):  # fmt: skip
-        if np.isnan(colours[_GROUPS.index(missing)]).any():
-            colours[_GROUPS.index(missing)] = colours[_GROUPS.index(instead)]
-    colours = np.nan_to_num(colours, nan=128.0)
-
-    lit = (group >= 0) & (group != _GROUPS.index("legs"))
-    ratio = pixels[lit].sum(axis=1) / np.maximum(colours[group[lit]].sum(axis=1), 15)
-    usable = (ratio > 0.4) & (ratio < 1.8)
-    design = np.concatenate([np.ones((usable.sum(), 1), np.float32), normals[lit][usable]], axis=1)
-    prior = np.array([1, 0, 0, 0], np.float32)
-    ridge = 0.02 * max(len(design), 100) * np.eye(4, dtype=np.float32)
-    light = prior + np.linalg.solve(design.T @ design + ridge, design.T @ (ratio[usable] - design @ prior))
-    if hand_seen:  # hands are turned any way in the picture, so what they are lit by is taken out
-        shown = inside(hand)
-        colours[hand] = np.median(
-            pixels[shown] / (light[0] + normals[shown] @ light[1:]).clip(*LIGHT_RANGE)[:, None], axis=0
-        )
-    return colours.astype(np.float32), light.astype(np.float32)
-
-
-def _paint_over(
-    image: UInt8[np.ndarray, "h w 3"], part: UInt8[np.ndarray, "h w"], core: Bool[np.ndarray, "h w"]
-) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
-    """Takes arms and hands out of a picture, and the whole signer, and says where the first still shows the signer.
-
-    Args:
-        image: The picture.
-        part: What each pixel shows.
-        core: Where head, torso and legs are, seen or behind an arm.
-    """
-    width = image.shape[1]
-    limb = (part > 0) & _IS_LIMB[part.astype(int) - 1]
-    shown = cut_out(image, (part > 0) | core, part == HEAD)
-    signer = grow(shown, round(width * 0.008))
-    hole = grow(limb, round(width * 0.025)) | (signer & (_distance(limb) < _distance(core & ~limb)))
-    picture = image.astype(np.float32)
-    background = np.where(signer[..., None], _fill_from(picture, ~signer), picture)
-    body = _fill_from(picture, core & ~hole)
-    plate = np.where((hole & core)[..., None], body, np.where(hole[..., None], background, picture))
-    outline = cv2.blur(np.where(shown & (core | ~hole), 255, 0).astype(np.uint8), (3, 3))
-    return plate.clip(0, 255).round().astype(np.uint8), background.clip(0, 255).round().astype(np.uint8), outline
-
-
-def _distance(mask: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """How many pixels it is to the mask."""
-    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-
-
-def _fill_from(image: Float32[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:
-    """Fills what isn't known, coarse to fine (push-pull, https://doi.org/10.1145/237170.237200, section 3.4)."""
-    levels = [(image * known[..., None], known.astype(np.float32))]
-    while min(levels[-1][1].shape) > 2:
-        colour, weight = levels[-1]
-        size = ((weight.shape[1] + 1) // 2, (weight.shape[0] + 1) // 2)
-        summed = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-        mixed = cv2.resize(colour, size, interpolation=cv2.INTER_AREA) / np.maximum(summed, 1e-6)[..., None]
-        enough = np.minimum(summed * 4, 1)
-        levels.append((mixed * enough[..., None], enough))
-    colour, weight = levels.pop()
-    mean = colour.sum(axis=(0, 1)) / max(weight.sum(), 1e-6)
-    filled = colour + (1 - weight[..., None]) * mean
-    for colour, weight in reversed(levels):
-        above = cv2.resize(filled, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
-        filled = colour + (1 - weight[..., None]) * above
-    return filled
 
 
 def map_frames(
@@ -327,12 +94,12 @@ def map_frames(
         light=reference.light,
         faces=body.faces,
         part=body.part,
-        group=_GROUP_OF_PART[body.part],
+        group=GROUP_OF_PART[body.part],
     )
     maps = np.empty((len(posed), height, width, MAP_CHANNELS), np.uint8)
     for out, vertices, control in zip(maps, posed, controls, strict=True):
         normals = vertex_normals(vertices, body.faces, meeting)
-        screen = _to_screen(motion.camera.project(vertices), height, width)
+        screen = to_screen(motion.camera.project(vertices), height, width)
         raster = rasterize(screen, body.faces, height=height, width=width)
         painter.paint(raster, normals, float(np.median(screen[:, 2])), out)
         out[..., 9:] = control

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from gen.conditioning import IS_HAND, map_frames, read_reference
+from gen.conditioning import map_frames
 from gen.conditions import to_keypoints
+from gen.reference import IS_HAND, read_reference
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
 from gen.signers.make import worker_pool

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from gen.conditioning import IS_ARM, IS_HAND, IS_TRUNK
 from gen.cut_out import grow
+from gen.reference import IS_ARM, IS_HAND, IS_TRUNK
 
 BROAD = 1 / 32
 """What is coarser than this share of the frame's width is not detail."""

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from gen.conditioning import HEAD, IS_HAND
 from gen.conditions import CONDITIONS, to_conditions
 from gen.losses import Prediction, add_noise, frame_loss, persuasion_loss, structure_loss
+from gen.reference import HEAD, IS_HAND
 from gen.signers.body import PARTS
 from gen.train_config import RendererTrainConfig
 from poses.keypoints import PARTS as POINTS

@@ -12,10 +12,11 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from jaxtyping import Bool, Float, UInt8
 
-from gen.conditioning import map_frames, read_reference
+from gen.conditioning import map_frames
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
 from gen.detail import Detail, find_detail, lay_over
 from gen.models.signer_unet import SignerUNet
+from gen.reference import read_reference
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
 from gen.signers.hand_errors import correct_hands

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from gen.conditioning import IS_HAND, MAP_CHANNELS, REFERENCE_MAP_CHANNELS
+from gen.conditioning import MAP_CHANNELS, REFERENCE_MAP_CHANNELS
 from gen.models.signer_unet import SignerUNet
+from gen.reference import IS_HAND, read_reference
 from gen.renderers.pictures import built_in_picture
 from gen.renderers.placing import place_over
+from gen.signers.body import load_body
+from gen.signers.fit import fit_body
 from poses.fingerspelling import letter_clips
 
 SIZE = 64
@@ -25,6 +28,12 @@ def driving(picture):
     middle = len(clip) // 2
     clip = clip[middle - 5 : middle + 5]
     return place_over(clip, picture.poses, height=SIZE, width=SIZE)(clip)
+
+
+@pytest.fixture(scope="session")
+def read(picture):
+    """The picture, read."""
+    return read_reference(picture.image, load_body(), fit_body(picture.poses, load_body()))
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from gen.conditioning import IS_HAND
 from gen.conditions import CONDITIONS, to_conditions, to_keypoints
+from gen.reference import IS_HAND
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import gen.data
-from gen.conditioning import IS_HAND, MAP_CHANNELS, REFERENCE_MAP_CHANNELS
+from gen.conditioning import MAP_CHANNELS, REFERENCE_MAP_CHANNELS
 from gen.data import LEAST_DOUBTFUL, PrepareConfig, WindowDataset, condition_clip, disturb, open_clip, prepare_clips
+from gen.reference import IS_HAND
 from poses.keypoints import PARTS
 
 

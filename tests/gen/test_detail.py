@@ -1,7 +1,8 @@
 import numpy as np
 
-from gen.conditioning import IS_ARM, IS_HAND, IS_TRUNK, MAP_CHANNELS
+from gen.conditioning import MAP_CHANNELS
 from gen.detail import find_detail, lay_over
+from gen.reference import IS_ARM, IS_HAND, IS_TRUNK
 
 SIDE = 64
 TRUNK, ARM, HAND = (int(np.flatnonzero(of)[0]) for of in (IS_TRUNK, IS_ARM, IS_HAND))

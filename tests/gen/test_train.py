@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 
 import gen.learner
 import gen.train
-from gen.conditioning import HEAD
 from gen.conditions import CONDITIONS
 from gen.data import WindowDataset
 from gen.learner import LORA_TARGETS, load_network
 from gen.models.patch_critic import PatchCritic
 from gen.objective import persuade, pixel_weights, predict, regression_loss
+from gen.reference import HEAD
 from gen.signers.body import PARTS
 from gen.train import sample_grid, train, validation_windows
 from gen.train_config import DropRates, RendererTrainConfig
