@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from poses.keypoints import HAND, HAND_BONES, PARTS
 from poses.sequence import PoseSequence
-from recognizer.framing import BODY_POINTS, HANDS, framed, sample_frames
+from recognizer.framing import BODY_POINTS, HANDS, SURE, framed, sample_frames
 from recognizer.processing_sign_recognizer import swap_sides
 
 _RIGHT_HAND, _LEFT_HAND = HANDS
@@ -22,6 +22,8 @@ _KNUCKLE = {finger: HAND.index(f"{finger}_mcp") for finger in ("index", "middle"
 _THUMB, _FINGERS = 0, 5  # of the five fingers the thumb is the first
 EDGE_RANGE = (0.5, 1.4)
 """Where a webcam's picture ends, in shoulder widths below the shoulders."""
+
+_HIDDEN = torch.tensor([0.3 if name.endswith(("wrist", "elbow")) else 0.1 for name in BODY_POINTS])
 
 _MIRRORED = [
     *(BODY_POINTS.index(swap_sides(name)) for name in BODY_POINTS),
@@ -205,6 +207,71 @@ def flip(
     mirrored = keypoints[:, :, _MIRRORED] * torch.tensor([-1.0, 1.0])
     keypoints = torch.where(flipped[:, None, None, None], mirrored, keypoints)
     return keypoints, torch.where(flipped[:, None, None], confidence[:, :, _MIRRORED], confidence)
+
+
+def scale_movement(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    generator: torch.Generator,
+) -> Float[torch.Tensor, "batch frames points 2"]:
+    """Makes the paths of hands larger or smaller about their mean places, both hands' of a clip nearly alike."""
+    keypoints = keypoints.clone()
+    batch = len(keypoints)
+    common = 0.22 * torch.randn(batch, 1, 1, generator=generator) + 0.12 * torch.randn(batch, 1, 2, generator=generator)
+    for hand, (wrist, elbow) in ((_RIGHT_HAND, _RIGHT_ARM), (_LEFT_HAND, _LEFT_ARM)):
+        seen = (confidence[:, :, hand] > 0).float().mean(dim=-1) >= 0.5
+        sure = confidence[:, :, wrist] > SURE
+        place = torch.where(seen[..., None], keypoints[:, :, hand.start], keypoints[:, :, wrist])
+        counted = torch.where(seen.any(dim=1, keepdim=True), seen, sure)[..., None]
+        mean = (place * counted).sum(dim=1, keepdim=True) / counted.sum(dim=1, keepdim=True).clamp(min=1)
+        growth = torch.expm1(common + 0.1 * torch.randn(batch, 1, 2, generator=generator))
+        moved = (growth * (place - mean)).clamp(-0.6, 0.6) * (seen | sure)[..., None]
+        keypoints[:, :, hand] += moved[:, :, None]
+        keypoints[:, :, wrist] += moved
+        keypoints[:, :, elbow] += moved / 2
+    return torch.where(confidence[..., None] > 0, keypoints, 0)
+
+
+def hide_body(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    generator: torch.Generator,
+) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch frames points"]]:
+    """Hides wrists and elbows of the body in three of ten clips, shoulders and nose in one, and moves elbows.
+
+    Where arms are beside the hands tells who signs rather than what.
+    """
+    keypoints, confidence = keypoints.clone(), confidence.clone()
+    batch = len(keypoints)
+    confidence[:, :, : len(BODY_POINTS)] *= torch.rand(batch, 1, len(BODY_POINTS), generator=generator) >= _HIDDEN
+    for _, elbow in (_RIGHT_ARM, _LEFT_ARM):
+        keypoints[:, :, elbow] += 0.15 * torch.randn(batch, 1, 2, generator=generator)
+    return torch.where(confidence[..., None] > 0, keypoints, 0), confidence
+
+
+def mix(
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    shares: Float[torch.Tensor, "batch labels"],
+    generator: torch.Generator,
+) -> tuple[Float[torch.Tensor, "batch frames points 2"], Float[torch.Tensor, "batch labels"]]:
+    """Moves half of the clips less than half of the way to others, and what they show with them.
+
+    As mixup (https://arxiv.org/abs/1710.09412); but points that only one of both clips shows stay as they are.
+
+    Args:
+        keypoints: See `augment`.
+        confidence: 0 where a point is not seen.
+        shares: Of each label in what a clip shows.
+        generator: Of what is random.
+    """
+    batch = len(keypoints)
+    other = torch.randperm(batch, generator=generator)
+    odds = torch.rand(batch, generator=generator) ** 2.5
+    amount = odds / (1 + odds) * (torch.rand(batch, generator=generator) < 0.5)
+    both = (confidence > 0) & (confidence[other] > 0)
+    moved = (amount[:, None, None] * both)[..., None] * (keypoints[other] - keypoints)
+    return keypoints + moved, shares + amount[:, None] * (shares[other] - shares)
 
 
 def _smooth_noise(batch: int, frames: int, channels: int, generator: torch.Generator) -> torch.Tensor:

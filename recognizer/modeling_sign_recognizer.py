@@ -454,7 +454,7 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
         keypoints: Float[torch.Tensor, "batch frames points 2"],
         confidence: Float[torch.Tensor, "batch frames points"],
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
-        labels: Int[torch.Tensor, " batch"] | None = None,
+        labels: Int[torch.Tensor, " batch"] | Float[torch.Tensor, "batch labels"] | None = None,
     ) -> SignRecognizerOutput:
         """Scores every label for every clip: mean log probabilities of the streams and, unless training, of framings.
 
@@ -462,7 +462,7 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
             keypoints: See `pose_features`.
             confidence: 0 where a point is not seen.
             attention_mask: 1 for frames of the clip, 0 for padding.
-            labels: The gloss of each clip.
+            labels: The gloss of each clip, or the share that every gloss has in it.
         """
         edges = () if self.training else self.config.edges
         framings = [(keypoints, confidence)]

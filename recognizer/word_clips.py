@@ -8,10 +8,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch.nn import functional as F
 
 from poses.formats.mediapipe import holistic_to_dwpose
 from poses.sequence import PoseFileError, PoseSequence
-from recognizer.augmentation import Disturbance, augment, either_may_lead, flip, frame_closer, stretch_time
+from recognizer.augmentation import (
+    Disturbance,
+    augment,
+    either_may_lead,
+    flip,
+    frame_closer,
+    hide_body,
+    mix,
+    scale_movement,
+    stretch_time,
+)
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 
 NO_GLOSS = "-"
@@ -151,3 +162,16 @@ def clip_batches(clips: NormalizedClips, *, batch_size: int, seed: int) -> Itera
         keypoints, confidence = flip(keypoints, confidence, generator, share=flipped[chosen])
         keypoints, confidence = augment(keypoints, confidence, generator, OTHER_SESSIONS)
         yield {"keypoints": keypoints, "confidence": confidence, "labels": clips.labels[chosen]}
+
+
+def mixed_batches(
+    clips: NormalizedClips, *, num_labels: int, batch_size: int, seed: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches of `clip_batches` with less of the people in them: labels are shares of `num_labels` glosses."""
+    generator = torch.Generator().manual_seed(seed + 77)  # other numbers than those of the batches
+    for batch in clip_batches(clips, batch_size=batch_size, seed=seed):
+        keypoints = scale_movement(batch["keypoints"], batch["confidence"], generator)
+        keypoints, confidence = hide_body(keypoints, batch["confidence"], generator)
+        shares = F.one_hot(batch["labels"], num_labels).float()
+        keypoints, shares = mix(keypoints, confidence, shares, generator)
+        yield {"keypoints": keypoints, "confidence": confidence, "labels": shares}

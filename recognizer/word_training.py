@@ -1,6 +1,6 @@
 """Training the recognizer of isolated words, calibrated on signers whom it was not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
 from recognizer.optimization import LoopConfig, optimize, save_recognizer
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
-from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, clip_batches, normalize_clips
+from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, mixed_batches, normalize_clips
 
 NUM_FRAMES = 32
 """What every clip is stretched to."""
@@ -91,7 +91,11 @@ def fit_words(
     """Trains the network on clips, from random weights."""
     set_seed(config.seed)
     model = SignRecognizerForSequenceClassification(network)
-    return optimize(model, lambda seed: clip_batches(clips, batch_size=config.batch_size, seed=seed), config, name=name)
+
+    def batches(seed: int) -> Iterator[dict[str, torch.Tensor]]:
+        return mixed_batches(clips, num_labels=len(network.glosses), batch_size=config.batch_size, seed=seed)
+
+    return optimize(model, batches, config, name=name)
 
 
 def calibrate(clips: NormalizedClips, config: WordTrainConfig, network: SignRecognizerConfig) -> tuple[float, float]:

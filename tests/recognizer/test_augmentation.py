@@ -6,7 +6,7 @@ import torch
 
 from poses.fingerspelling import hand_depths, letter_clips
 from poses.keypoints import HAND, PARTS
-from recognizer.augmentation import _lag, _move_head, augment, frame_closer, turn_hands
+from recognizer.augmentation import _lag, _move_head, augment, frame_closer, hide_body, mix, scale_movement, turn_hands
 from recognizer.framing import BODY_POINTS, NUM_POINTS, cut_below
 
 PALM = [HAND.index(f"{finger}_mcp") for finger in ("index", "middle", "ring", "little")]
@@ -96,6 +96,38 @@ def test_heads_move_against_the_shoulders():
     assert nose.norm(dim=-1).min() > 0.01
     torch.testing.assert_close(offset[:, :, -1], nose / 2)
     assert not offset[:, :, BODY_POINTS.index("right_shoulder")].any()
+
+
+def test_paths_of_hands_change_their_size_not_their_place_or_shape():
+    keypoints, confidence, right, left = falling_hand(batch=4)
+    scaled = scale_movement(keypoints, confidence, torch.Generator().manual_seed(0))
+    path = scaled[:, :, right.start, 1]
+    torch.testing.assert_close(path.mean(dim=1), torch.full((4,), 0.75))
+    torch.testing.assert_close(path.diff(dim=1) / path.diff(dim=1)[:, :1], torch.ones(4, 8))
+    assert (path.diff(dim=1)[:, 0] - 1.5 / 8).abs().max() > 0.02
+    torch.testing.assert_close(scaled[:, :, right], scaled[:, :, right.start, None].expand(-1, -1, 21, -1))
+    assert not scaled[:, :, left].any()  # it is not seen
+
+
+def test_arms_are_hidden_more_often_than_the_head():
+    keypoints, confidence = torch.ones(400, 2, NUM_POINTS, 2), torch.ones(400, 2, NUM_POINTS)
+    keypoints, sure = hide_body(keypoints, confidence, torch.Generator().manual_seed(0))
+    hidden = (sure == 0).all(dim=1).float().mean(dim=0)
+    assert 0.2 < hidden[BODY_POINTS.index("left_elbow")] < 0.4
+    assert 0.03 < hidden[BODY_POINTS.index("nose")] < 0.2
+    assert not hidden[len(BODY_POINTS) :].any()
+    assert not keypoints[sure == 0].any()
+
+
+def test_mixed_clips_show_most_of_their_own():
+    keypoints = torch.arange(64.0).view(64, 1, 1, 1).expand(64, 2, NUM_POINTS, 2)
+    confidence = torch.ones(64, 2, NUM_POINTS)
+    confidence[:, :, -1] = 0
+    mixed, shares = mix(keypoints, confidence, torch.eye(64), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mixed[:, 0, 0, 0], shares @ torch.arange(64.0))
+    assert (shares.diagonal() >= 0.5).all()
+    assert 0.3 < (shares.diagonal() < 1).float().mean() < 0.7
+    torch.testing.assert_close(mixed[:, :, -1], keypoints[:, :, -1])
 
 
 def falling_hand(batch=64, frames=9):

@@ -10,7 +10,7 @@ from poses.sequence import PoseFileError
 from recognizer.augmentation import either_may_lead, flip, stretch_time
 from recognizer.framing import sample_frames
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
-from recognizer.word_clips import WordClip, clip_batches, gloss_name, normalize_clips, read_word_set
+from recognizer.word_clips import WordClip, gloss_name, mixed_batches, normalize_clips, read_word_set
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 PROCESSOR = SignRecognizerProcessor(num_frames=8)
@@ -156,8 +156,9 @@ def test_same_seed_gives_the_same_batches(word_set):
     clips = normalize_clips(read_word_set(word_set, "ins"), ("-", "ins:HOW-ARE-YOU"), PROCESSOR)
     assert clips.labels.tolist() == [1, 0]
     assert clips[np.array([False, True])].signers == ("bob",)
-    first, second = (next(clip_batches(clips, batch_size=3, seed=1)) for _ in "ab")
+    first, second = (next(mixed_batches(clips, num_labels=4, batch_size=3, seed=1)) for _ in "ab")
     assert first["keypoints"].shape == (3, 8, 49, 2)
+    torch.testing.assert_close(first["labels"].sum(dim=1), torch.ones(3))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
