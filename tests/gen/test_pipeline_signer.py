@@ -133,11 +133,12 @@ def test_guidance_by_the_frame_before_looks_without_it(pipeline, driving, pictur
 def test_what_is_kept_stays_whatever_comes_there(pipeline, driving, picture):
     keep = np.zeros(picture.image.shape[:2], bool)
     keep[20:50, 10:40] = True
-    options = {"window": 6, "num_inference_steps": 2, "guidance_scale": 1.5}
-    frames = render(pipeline, driving, picture, keep=keep, **options)
-    expected = np.broadcast_to(picture.image[keep], (len(driving), keep.sum(), 3))
+    options = {"window": 4, "num_inference_steps": 2, "guidance_scale": 1.5}
+    clip = driving[:5]
+    frames = render(pipeline, clip, picture, keep=keep, **options)
+    expected = np.broadcast_to(picture.image[keep], (len(clip), keep.sum(), 3))
     np.testing.assert_array_equal(frames[:, keep], expected)
-    assert (render(pipeline, driving, picture, **options)[:, keep] != expected).any()
+    assert (render(pipeline, clip, picture, **options)[:, keep] != expected).any()
 
 
 def test_wrong_inputs_are_named(pipeline, driving, picture):
