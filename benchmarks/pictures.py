@@ -148,21 +148,22 @@ def draw_renderers(folder: Path) -> Image.Image:
         draw.text((left - 12, CAPTION_PX + row * (cell + gap) + cell / 2), name, INK, small, anchor="rm")
     for number, signer in enumerate(RENDERED_SIGNERS):
         start = left + number * width // len(RENDERED_SIGNERS)
-        videos = [show_signing(create_renderer(name), driving, signer) for name in RENDERERS]
+        renders = [sign(create_renderer(name), driving, signer) for name in RENDERERS]
+        control = list(draw_poses(renders[0][0], "videox-fun", height=256, width=256))
         for column, span in enumerate(spans):
             x, frame = start + column * (cell + gap), (span.start + span.stop) // 2
             draw.text((x + cell / 2, CAPTION_PX / 2), f"{signer}, {span.gloss}", INK, small, anchor="mm")
-            for row, video in enumerate([videos[0][0], *(rendered for _, rendered in videos)]):
+            for row, video in enumerate([control, *(frames for _, frames in renders)]):
                 picture = Image.fromarray(video[frame]).resize((cell, cell), Image.Resampling.LANCZOS)
                 sheet.paste(picture, (x, CAPTION_PX + row * (cell + gap)))
     return sheet
 
 
-def show_signing(renderer: Renderer, driving: PoseSequence, signer: str) -> tuple[list[Picture], list[Picture]]:
-    """Frames of the driving pose, where it is put in the signer's picture, and of the render."""
+def sign(renderer: Renderer, driving: PoseSequence, signer: str) -> tuple[PoseSequence, list[Picture]]:
+    """The driving pose where it is put in the signer's picture, and the render."""
     picture = built_in_picture(signer, 256, 256)
     placed = renderer.place(driving, picture, height=256, width=256)(driving)
-    return list(draw_poses(placed, "videox-fun", height=256, width=256)), list(renderer.render(placed, picture))
+    return placed, list(renderer.render(placed, picture))
 
 
 def draw_signers() -> Image.Image:

@@ -73,6 +73,7 @@ def time_parts() -> dict[str, float]:
 
     from gen.conditioning import map_frames
     from gen.conditions import to_conditions, to_keypoints
+    from gen.detail import find_detail, lay_over
     from gen.pipeline_signer import cut_windows, denoise
     from gen.reference import read_reference
     from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture
@@ -106,6 +107,7 @@ def time_parts() -> dict[str, float]:
             "fit": seconds(lambda: fit_body(poses, body)),
             "maps": seconds(lambda: [map_frames(reference, body, motion, poses, frames) for frames in windows]),
             "network": seconds(run_network),
+            "detail": seconds(lambda: [lay_over(of_window[..., :3], find_detail(of_window)) for of_window in maps]),
             "encode": seconds(lambda: write_video(Path(folder) / "out.mp4", frames, fps=FPS)),
         }
     return {name: round(1000 * value / len(poses), 1) for name, value in parts.items()}
