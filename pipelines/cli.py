@@ -741,17 +741,9 @@ def _run(args: list[str]) -> int:
     args = _resolve_presets([_underscored(arg) for arg in args if arg != "--json"])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are cleared away then, too
     try:
-        commands: dict[str, Any] = {name: _printing(command, as_json) for name, command in COMMANDS.items()}
-        commands |= {group: {"_help": text} for group, text in GROUPS.items()}
-        for group, members in (("corpus", CORPUS_COMMANDS), ("rate", RATE_COMMANDS)):
-            commands[group] |= {name: _printing(command, as_json) for name, command in members.items()}
-        if args[:1] and args[0] in GROUPS:
-            commands[args[0]] |= _configurations(args[0])
-        if args[:1] and args[0] in commands:
-            commands = {args[0]: commands[args[0]]}  # a parser of all takes longer to make than most commands to run
         set_parsing_settings(add_print_completion_argument=True)
         config = auto_cli(
-            commands,
+            _commands(args, as_json),
             args,
             parser_class=_Parser,
             return_instance=True,  # a configuration's methods are no commands
@@ -774,14 +766,34 @@ def _run(args: list[str]) -> int:
     return 0
 
 
-def _configurations(group: str) -> dict[str, type]:
-    """The configuration classes of a group of commands. They come with torch, so this waits until they are wanted."""
+def _commands(args: list[str], as_json: bool) -> dict[str, Any]:
+    """What `auto_cli` chooses from, by name: only what `args` begin with, where there is such a command.
+
+    A parser of all takes longer to make than most commands to run, and configurations come with torch.
+    """
+    commands: dict[str, Any] = COMMANDS | {group: {"_help": text} for group, text in GROUPS.items()}
+    commands["corpus"] |= CORPUS_COMMANDS
+    commands["rate"] |= RATE_COMMANDS
+    if args and args[0] in commands:
+        commands = {args[0]: commands[args[0]]}
+        if args[0] in GROUPS:
+            commands[args[0]] |= _configurations(*args[:2])
+
+    def printing(command: Any) -> Any:
+        if isinstance(command, dict):
+            return {name: printing(member) for name, member in command.items()}
+        return command if isinstance(command, str | type) else _printing(command, as_json)
+
+    return printing(commands)
+
+
+def _configurations(group: str, command: str = "") -> dict[str, type]:
+    """The configuration class of a command, or those of all commands of its group where it has none of that name."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    return {
-        command: getattr(import_module(module), name)
-        for (of_group, command), (module, name, _) in CONFIGURED.items()
-        if of_group == group
-    }
+    of_group = {name: place for (of, name), place in CONFIGURED.items() if of == group}
+    if command in of_group:
+        of_group = {command: of_group[command]}
+    return {name: getattr(import_module(module), found) for name, (module, found, _) in of_group.items()}
 
 
 class _Parser(ArgumentParser):

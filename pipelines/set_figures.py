@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -155,16 +155,13 @@ def figures_of_clips(of: ClipSet) -> list[Figure]:
         floors = [value for clip in of.clips if (value := clip.floor.get(measure.name)) is not None]
         known = np.isfinite(values)
 
-        def mean(weights: np.ndarray, values: np.ndarray = values[known]) -> float:
-            return float(values @ weights / weights.sum())
-
         figures.append(
             of.figure(
                 measure.name,
                 measure.title,
                 measure.group,
                 measure.better,
-                mean,
+                partial(_weighted_mean, values[known]),
                 known,
                 signature=measure.signature(**of.facts),
                 floor=float(np.mean(floors)) if floors else None,
@@ -172,6 +169,10 @@ def figures_of_clips(of: ClipSet) -> list[Figure]:
             )
         )
     return figures
+
+
+def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:
+    return float(values @ weights / weights.sum())
 
 
 def frechet_figures(of: ClipSet) -> list[Figure]:

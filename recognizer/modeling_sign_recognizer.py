@@ -1,6 +1,7 @@
 """The sign recognizer: hand-shape features, then convolution and attention over time, read out by CTC or as one."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -258,6 +259,7 @@ _FEATURES = {
 }
 
 
+@cache
 def _num_features(stream: str) -> int:
     nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS), torch.ones(1, 3, dtype=torch.bool)
     return _FEATURES[stream](*nothing).shape[-1]
