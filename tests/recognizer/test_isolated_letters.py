@@ -19,22 +19,25 @@ from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.reading import VOCABULARIES, load_recognizer, read_glosses, sign_logits
 
 
-@pytest.fixture
-def config(tmp_path):
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """A run that has ended."""
+    folder = tmp_path_factory.mktemp("isolated")
     torch.manual_seed(0)
     network = SignRecognizerConfig(hidden_size=8, num_attention_heads=2, intermediate_size=8, conv_kernel_size=3)
-    save_recognizer(SignRecognizerForCTC(network), SignRecognizerProcessor(), tmp_path / "continuous")
-    return IsolatedTrainConfig(
-        start_from=tmp_path / "continuous",
-        output_dir=tmp_path / "run",
+    save_recognizer(SignRecognizerForCTC(network), SignRecognizerProcessor(), folder / "continuous")
+    config = IsolatedTrainConfig(
+        start_from=folder / "continuous",
+        output_dir=folder / "run",
         languages=("ase",),
         num_views=2,
         temperature=2.0,
     )
+    train_isolated(config)
+    return config
 
 
 def test_a_recognizer_with_a_head_reads_one_letter_and_continuous_signing_as_before(config):
-    train_isolated(config)
     before, after = load_recognizer(config.start_from), load_recognizer(config.output_dir / "model", isolated=True)
     assert after.model.config.temperature == 2
     clip = letter_clips("ase")["L"]
@@ -47,7 +50,6 @@ def test_a_recognizer_with_a_head_reads_one_letter_and_continuous_signing_as_bef
 
 
 def test_letters_read_together_are_read_as_alone(config):
-    train_isolated(config)
     recognizer = load_recognizer(config.output_dir / "model", isolated=True)
     clips = sorted(letter_clips("ase").values(), key=len)
     together = sign_logits([clips[0], clips[-1]], recognizer)
@@ -55,7 +57,8 @@ def test_letters_read_together_are_read_as_alone(config):
 
 
 def test_the_same_seed_gives_the_same_head(config, tmp_path):
-    first, second = (train_isolated(replace(config, output_dir=tmp_path / name)) for name in ("first", "second"))
+    train_isolated(replace(config, output_dir=tmp_path))
+    first, second = (load_recognizer(folder / "model", isolated=True).model for folder in (config.output_dir, tmp_path))
     for name, weight in first.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], weight, rtol=0, atol=0)
 
@@ -89,14 +92,14 @@ def test_wrong_configurations_are_refused(change, message):
         IsolatedTrainConfig(**change)
 
 
-def test_what_cannot_be_taught_is_refused(config):
+def test_what_cannot_be_taught_is_refused(config, tmp_path):
+    new = replace(config, output_dir=tmp_path)
     with pytest.raises(ValueError, match="`languages` must have letters that the recognizer reads, got none"):
-        train_isolated(replace(config, languages=("jos",)))
+        train_isolated(replace(new, languages=("jos",)))
     with pytest.raises(ValueError, match=r"`start_from` must be a recognizer of continuous signing, got '.*words'"):
-        train_isolated(replace(config, start_from=VOCABULARIES["words"]))
+        train_isolated(replace(new, start_from=VOCABULARIES["words"]))
     with pytest.raises(ValueError, match="`isolated` must be False for a recognizer of continuous signing only, got"):
         load_recognizer(config.start_from, isolated=True)
-    train_isolated(config)
     with pytest.raises(ValueError, match=r"`output_dir` must hold no model, got '.*run'"):
         train_isolated(config)
 
