@@ -55,12 +55,25 @@ def _part_codes() -> Float32[np.ndarray, "parts 4"]:
 
 
 _PART_CODES = torch.from_numpy(_part_codes())
-_PART_FEATURES = F.pad(_PART_CODES, (0, 1), value=1.0)
-"""Codes, and whether the body is there."""
-_PART_FEATURES[0, -1] = 0
-_MAP_SCALE = torch.tensor([1 / 127.5] * 3 + [1 / 255] + [1 / 127] * 3 + [1 / 255] * 5)
-_MAP_OFFSET = torch.tensor([-1.0] * 3 + [0.0] + [-128 / 127] * 3 + [0.0] * 5)
-"""From the bytes of `map_frames` to what the network sees: colours and normals in [-1, 1], the rest in [0, 1]."""
+
+
+def _pose_map_table() -> tuple[Float[Tensor, "12 16"], Float[Tensor, "parts 16"]]:
+    """What a byte of each channel of `map_frames` adds to `POSE_CHANNELS`, and what each part does.
+
+    Colours and normals come out in [-1, 1], the rest in [0, 1]; the part's byte becomes its codes and whether the body
+    is there.
+    """
+    scale, offset = torch.zeros(MAP_CHANNELS, POSE_CHANNELS), torch.zeros(POSE_CHANNELS)
+    for channel, to in enumerate([*range(8), None, *range(13, 16)]):
+        if to is not None:
+            scale[channel, to] = 1 / (127.5 if channel < 3 else 127 if 4 <= channel < 7 else 255)
+    offset[:3], offset[4:7] = -1, -128 / 127
+    table = offset.repeat(len(_PART_CODES), 1)
+    table[:, 8:12], table[1:, 12] = _PART_CODES, 1
+    return scale, table
+
+
+_SCALE_OF_BYTE, _TABLE_OF_PART = _pose_map_table()
 
 
 def map_frames(
@@ -108,12 +121,11 @@ def map_frames(
 
 def to_pose_maps(maps: UInt8[Tensor, "b f h w 12"]) -> Float[Tensor, "b 16 f h w"]:
     """The network's view of `map_frames`: colours and normals in [-1, 1], parts as codes."""
-    width, channels = maps.shape[-2:]
-    # A row of pixels at a time: one pixel's dozen channels are too few to be quick.
-    offset, scale = (of.to(maps.device).repeat(width) for of in (_MAP_OFFSET, _MAP_SCALE))
-    values = torch.addcmul(offset, maps.flatten(-2).float(), scale).unflatten(-1, (width, channels))
-    part = F.embedding(maps[..., 8].int(), _PART_FEATURES.to(maps.device))
-    return torch.cat([values[..., :8], part, values[..., 9:]], dim=-1).permute(0, 4, 1, 2, 3)
+    scale, table = _SCALE_OF_BYTE.to(maps.device), _TABLE_OF_PART.to(maps.device)
+    pixels = maps.reshape(-1, MAP_CHANNELS)
+    # One product of matrices: each step over a dozen channels apart takes several times as long.
+    values = F.embedding(pixels[:, 8].int(), table).addmm_(pixels.float(), scale)
+    return values.view(*maps.shape[:-1], POSE_CHANNELS).permute(0, 4, 1, 2, 3)
 
 
 def to_reference(maps: UInt8[Tensor, "b h w 7"]) -> Float[Tensor, "b 10 h w"]:

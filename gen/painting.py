@@ -122,7 +122,8 @@ def _paint(
             nearby_y = wp.clamp(int(wp.round(down)), 0, face.shape[0] - 1)
             nearby_x = wp.clamp(int(wp.round(across)), 0, face.shape[1] - 1)
             share = float(outline[nearby_y, nearby_x]) / 255.0
-            colour += (_sample(plate, across, down) - colour) * share
+            if share > 0.0:
+                colour += (_sample(plate, across, down) - colour) * share
         for channel in range(3):
             out[y, x, channel] = _byte(colour[channel])
             out[y, x, 4 + channel] = wp.uint8(128)
@@ -141,6 +142,7 @@ def _paint(
     carried = wp.float32(0.0)
     if group[found] > 0:
         carried = wp.clamp(at[2] - 0.5, 0.0, 0.5) * 2.0
+    if carried > 0.0:
         # All but arms is taken from the plate, so that the picture's own hands don't come along.
         if group[found] < 3:
             colour += (_sample(image, at[0], at[1]) - colour) * carried

@@ -90,7 +90,7 @@ def _widen(poses: PoseSequence, multiple: int) -> PoseSequence:
 
 def load_pipeline(weights: str) -> SignerVideoPipeline:
     """Loads a saved pipeline, in the precision and memory layout that convolutions are fastest in here."""
-    dtype = torch.bfloat16 if has_bf16_matrix_units() else torch.float32
+    dtype = torch.bfloat16 if is_bf16_faster() else torch.float32
     with _no_loading_bar():
         pipeline = SignerVideoPipeline.from_pretrained(weights, dtype=dtype, local_files_only=True)
     torch.nn.Module.to(pipeline.unet, memory_format=torch.channels_last)
@@ -109,7 +109,8 @@ def _no_loading_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def has_bf16_matrix_units() -> bool:
-    """Whether bf16 is faster than float32 here: the CPU has AMX, and oneDNN was not told to do without."""
+def is_bf16_faster() -> bool:
+    """Whether the CPU multiplies bf16 faster than float32 (AMX, AVX512-BF16), and oneDNN was not told to do without."""
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "DEFAULT").upper()
-    return torch.cpu._is_amx_tile_supported() and (limit in ("ALL", "DEFAULT") or "AMX" in limit)
+    allowed = limit in ("ALL", "DEFAULT") or any(unit in limit for unit in ("AMX", "BF16", "FP16"))
+    return allowed and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

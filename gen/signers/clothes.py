@@ -104,9 +104,9 @@ def _body_sites(body: Body, measures: _Measures) -> _Sites:
     points = body.vertices
     arm: dict[str, np.ndarray] = {}
     for side in "LR":
-        names = enumerate(body.bone_names)
-        bones = [i for i, name in names if name.startswith(_ARM_BONES) and name.endswith(side)]
-        arm[side] = body.weights[:, bones].sum(axis=1)
+        arm[side] = body.follows(
+            *(name for name in body.bone_names if name.startswith(_ARM_BONES) and name.endswith(side))
+        )
     return _Sites(
         points=points,
         normals=vertex_normals(points, body.faces, incidence(body.faces, len(points))),

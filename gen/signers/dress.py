@@ -144,7 +144,7 @@ def _skin_piece(body: Body, appearance: Appearance, bare: np.ndarray) -> Piece:
     uv[on_face] = face_uv(points[origin[on_face]], body)
     for side in ("L", "R"):
         centre = body.heads[body.bone(f"eye.{side}")]
-        mine = (kind == SURFACES.index("eye")) & (body.weights[origin, body.bone(f"eye.{side}")] > 0.5)
+        mine = (kind == SURFACES.index("eye")) & (body.follows(f"eye.{side}")[origin] > 0.5)
         ball = points[origin[mine]]
         centre = np.array([centre[0], ball[:, 1].max(), centre[2]])
         centre = 0.5 * (ball.min(axis=0) + ball.max(axis=0))
@@ -216,7 +216,7 @@ def _skin_colour(body: Body, appearance: Appearance, normals: np.ndarray) -> np.
 
 def _anchors(body: Body, bones: list[str], count: int) -> np.ndarray:
     """Vertices spread over what some bones move, expressions leaving them alone."""
-    held = body.weights[:, [body.bone(name) for name in bones]].sum(axis=1) > 0.97
+    held = body.follows(*bones) > 0.97
     candidates = np.flatnonzero(held)
     candidates = candidates[np.abs(body.expressions[:, candidates]).max(axis=(0, 2)) < 1e-4]
     chosen = [candidates[body.vertices[candidates, 2].argmax()]]

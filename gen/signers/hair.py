@@ -54,7 +54,7 @@ def _measure_skull(body: Body) -> _Skull:
     vertex_uv = np.zeros((len(body.vertices), 2), np.float32)
     vertex_uv[body.faces] = body.uv[body.uv_faces]
     eyes = [body.heads[body.bone(f"eye.{side}")] for side in "LR"]
-    head = body.weights[:, [body.bone("head"), body.bone("neck03"), body.bone("neck02")]].sum(axis=1) > 0.5
+    head = body.follows("head", "neck03", "neck02") > 0.5
     outside = head & (vertex_uv[:, 0] > 0.62) & (vertex_uv[:, 1] < 0.85) & (vertex_uv[:, 1] > 0.142)
     ears = np.min([np.hypot(vertex_uv[:, 0] - 0.846, vertex_uv[:, 1] - v) for v in (0.342, 0.624)], axis=0) < 0.042
     scalp = body.vertices[outside & ~ears]
@@ -118,7 +118,7 @@ def scalp(body: Body, hair: Hair) -> np.ndarray:
     skull = _measure_skull(body)
     away = body.vertices - skull.centre
     azimuth = np.arctan2(away[:, 0], -away[:, 1])
-    head = body.weights[:, body.bone("head")] > 0.5
+    head = body.follows("head") > 0.5
     above = body.vertices[:, 2] - skull.eye_z - _hairline(skull, hair, azimuth)
     ears = (
         np.linalg.norm(np.abs(body.vertices) - (skull.half_width + 0.01, 0, 0) - (0, skull.ear_y, skull.ear_z), axis=1)

@@ -22,7 +22,7 @@ def vertex_normals(
         faces: Vertices of each triangle, outside counter-clockwise.
         meeting: From `incidence`.
     """
-    start, second, third = (vertices[faces[:, corner]].T for corner in range(3))
+    start, second, third = vertices.T[:, faces.T].transpose(1, 0, 2)
     one, other = second - start, third - start
     across = np.empty((len(faces), 3), np.float32)
     for axis in range(3):

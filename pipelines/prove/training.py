@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import nn
 from transformers.optimization import get_cosine_schedule_with_warmup
 
-from gen.renderers.signer_small import has_bf16_matrix_units
+from gen.renderers.signer_small import is_bf16_faster
 from pipelines.prove.plan import Training
 from poses.io import load_poses
 from recognizer.augmentation import augment
@@ -100,7 +100,7 @@ def scores(model: nn.Module, test: TrainingSet) -> Float[np.ndarray, "clips labe
 
 def autocast() -> torch.autocast:
     """Matrix products in bf16 where the CPU is faster in it."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_matrix_units())
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_bf16_faster())
 
 
 # Pixels

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.utils import logging
 
@@ -9,7 +10,7 @@ from gen.pipeline_signer import SignerVideoPipeline
 from gen.renderers import RENDERERS, Placement, SignerPicture, create_renderer
 from gen.renderers.pictures import built_in_picture, fit_picture
 from gen.renderers.placing import place_over
-from gen.renderers.signer_small import SignerSmallRenderer, load_pipeline
+from gen.renderers.signer_small import SignerSmallRenderer, is_bf16_faster, load_pipeline
 from poses.keypoints import index
 
 
@@ -110,3 +111,26 @@ def test_any_size_is_rendered(unet, driving, picture, tmp_path):
         frames = list(renderer.render(placed, signer))
         assert len(frames) == len(driving)
         assert {frame.shape for frame in frames} == {(50, 70, 3)}
+
+
+@pytest.mark.parametrize(
+    ("matrix_units", "bf16_units", "limit", "faster"),
+    [
+        (True, True, None, True),
+        (False, True, "DEFAULT", True),
+        (True, False, "avx512_core_amx", True),
+        (True, True, "AVX2", False),
+        (False, True, "AVX512_CORE_BF16", True),
+        (False, True, "AVX512_CORE_VNNI", False),
+        (False, False, None, False),
+    ],
+)
+def test_bf16_is_used_where_the_cpu_has_units_for_it_and_onednn_may_use_them(
+    monkeypatch, matrix_units, bf16_units, limit, faster
+):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16_units)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if limit:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert is_bf16_faster() is faster

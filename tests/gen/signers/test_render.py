@@ -64,7 +64,7 @@ def test_the_silhouette_is_where_the_camera_says():
     points = camera().project(body().vertices) * (SIZE, SIZE, 1)
     # Hair stands a little off the head.
     assert abs(rows.min() - points[:, 1].min()) < 3
-    hand = points[body().weights[:, body().bone("finger3-3.L")] > 0.5]
+    hand = points[body().follows("finger3-3.L") > 0.5]
     if hand[:, 0].max() < SIZE:
         assert abs(columns.max() - hand[:, 0].max()) < 2
 
@@ -95,8 +95,8 @@ def test_light_comes_from_its_side():
 
 def test_a_hand_throws_a_shadow_on_the_chest():
     vertices = body().vertices.copy()
-    bones = [i for i, name in enumerate(body().bone_names) if name.startswith(("wrist", "finger", "metacarpal"))]
-    hand = body().weights[:, [i for i in bones if body().bone_names[i].endswith("L")]].sum(axis=1)
+    bones = (name for name in body().bone_names if name.startswith(("wrist", "finger", "metacarpal")))
+    hand = body().follows(*(name for name in bones if name.endswith("L")))
     chest = body().heads[body().bone("spine01")]
     mine = hand > 0.5
     vertices[mine] += chest + np.float32([0.0, -0.22, 0.05]) - vertices[mine].mean(axis=0)
