@@ -3,10 +3,12 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,6 +46,12 @@ if "-n" not in sys.argv or "PYTEST_XDIST_WORKER" in os.environ:
 
 def pytest_collection_finish() -> None:
     gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Gives all tests of a file to the same worker, so that what they share is made once."""
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -78,14 +78,16 @@ def test_draw_writes_the_control_video(clip, tmp_path, capfd):
     assert json.loads(capfd.readouterr().out) == {"output": str(path), "num_frames": 12, "fps": 24.0}
 
 
-def test_render_keeps_pixels_and_says_what_they_hide(clip, tmp_path, capfd):
+def test_render_keeps_pixels_and_says_what_they_hide(signer, tmp_path, capfd):
     """In the clip, the right hand comes down the left side of the frame; the mask covers all of it."""
+    clip = tmp_path / "clip.npz"
+    save_poses(signer[:3], clip)
     Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
     options = ["--image", "lucia", "--keep", str(tmp_path / "mask.png"), "--height", "64", "--width", "64", "--json"]
     path = tmp_path / "render.mp4"
     assert main(["render", str(clip), str(path), *options, "--guidance.keypoints", "1.5"]) == 0
     facts = json.loads(capfd.readouterr().out)
-    assert (facts["hands_hidden"], facts["guidance"]) == (12, {"keypoints": 1.5})
+    assert (facts["hands_hidden"], facts["guidance"]) == (3, {"keypoints": 1.5})
     frames = np.stack(list(read_frames(path))).astype(int)
     assert np.ptp(frames, axis=0).max() < 8  # a still picture, but for the encoder
 
