@@ -9,6 +9,7 @@ import torch
 from accelerate.utils import set_seed
 from jaxtyping import Float, Int
 from scipy.special import softmax
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from recognizer.calibration import fit_temperature, unknown_threshold
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
@@ -95,7 +96,8 @@ def fit_words(
     def batches(seed: int) -> Iterator[dict[str, torch.Tensor]]:
         return mixed_batches(clips, num_labels=len(network.glosses), batch_size=config.batch_size, seed=seed)
 
-    return optimize(model, batches, config, name=name)
+    with sdpa_kernel(SDPBackend.MATH):  # over so few steps the quickest to train on a CPU
+        return optimize(model, batches, config, name=name)
 
 
 def calibrate(clips: NormalizedClips, config: WordTrainConfig, network: SignRecognizerConfig) -> tuple[float, float]:
