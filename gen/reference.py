@@ -22,6 +22,8 @@ _ARM = ("upper_arm", "forearm")
 _GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")
 _FROM_BONE = 0.85
 """How far from its bone an arm's surface is taken from, as a share of how far it is."""
+_STEPS_OF_ARM, _ENOUGH_OF_ARM = 20, 0.15
+"""A forearm is looked at in so many steps along its bone, and must be seen so far to tell how it goes on."""
 _FEW = 20
 """Fewer pixels than these tell no colour."""
 _FACE = index("face_right_eyelid_0", "face_nose_bridge_0", "face_left_eyelid_3", "face_outer_lip_6", "face_outer_lip_0")
@@ -134,7 +136,8 @@ def _look_through_arm(
 ) -> None:
     """Lets an arm's vertices be seen, in place, wherever the picture shows the arm: its far side as what is before it.
 
-    They move a little towards the bone, since at its outline the room shines through.
+    They move a little towards the bone, since at its outline the room shines through. Where a forearm leaves the
+    picture, or goes behind something, it is taken to go on as it was before: mirrored along the bone.
     """
     numbers = [PARTS.index(f"{side}_{name}") for name in _ARM]
     ends = points[index(f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")]
@@ -142,9 +145,22 @@ def _look_through_arm(
         of_arm = np.unique(body.faces[body.part == number])
         bone = stop - start
         along = ((places[of_arm] - start) @ bone / max(float(bone @ bone), 1.0)).clip(0, 1)
-        on_bone = start + along[:, None] * bone
-        places[of_arm] = on_bone + _FROM_BONE * (places[of_arm] - on_bone)
+        from_bone = _FROM_BONE * (places[of_arm] - start - along[:, None] * bone)
+        places[of_arm] = start + along[:, None] * bone + from_bone
         seen[of_arm] = np.isin(_at(part, places[of_arm], 0.0), np.array(numbers) + 1)
+        end = _seen_until(along, seen[of_arm])
+        if PARTS[number].endswith("forearm") and end > _ENOUGH_OF_ARM:
+            beyond = (along > end) & ~seen[of_arm]
+            hidden = of_arm[beyond]
+            places[hidden] += (np.abs(2 * end - along[beyond]) - along[beyond])[:, None] * bone
+            seen[hidden] = np.isin(_at(part, places[hidden], 0.0), np.array(numbers) + 1)
+
+
+def _seen_until(along: Float32[np.ndarray, " vertices"], seen: Bool[np.ndarray, " vertices"]) -> float:
+    """Up to where along a bone, from 0 to 1, most of what lies there is seen."""
+    step = (along * _STEPS_OF_ARM).astype(int).clip(0, _STEPS_OF_ARM - 1)
+    share = np.bincount(step, seen, _STEPS_OF_ARM) / np.maximum(np.bincount(step, minlength=_STEPS_OF_ARM), 1)
+    return float((np.flatnonzero(share > 0.5) + 0.5).max(initial=0) / _STEPS_OF_ARM)
 
 
 def _mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -35,6 +35,15 @@ def test_the_far_side_of_an_arm_looks_as_the_near_one(read):
         assert IS_ARM[read.part[row, column]].all()
 
 
+def test_a_forearm_that_leaves_the_picture_goes_on_as_it_was(read):
+    body = load_body()
+    for side in ("left", "right"):
+        forearm = np.unique(body.faces[body.part == PARTS.index(f"{side}_forearm")])
+        assert read.vertex_seen[forearm].mean() > 0.9
+        column, row = np.floor(read.vertex_xy[forearm[read.vertex_seen[forearm] > 0]]).astype(int).T
+        assert IS_ARM[read.part[row, column]].all()
+
+
 def test_background_holds_nothing_of_the_signer(picture, read):
     shirt = read.part == PARTS.index("torso") + 1
     corner = picture.image[:8, :8].reshape(-1, 3).astype(float)
