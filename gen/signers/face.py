@@ -87,15 +87,15 @@ def fit_expression(
     features = np.concatenate([error, _DIFFERENCE @ error], axis=1)
     features = features - _usual(features, seen)
     used = _DIFFERENCE != 0
-    sure = np.concatenate([confidence, np.where(used, confidence[:, None], 1).min(axis=2)], axis=1)
-    precision = np.repeat(sure / _NOISE_M**2, 2, axis=1)
     actions = body.keypoint_expressions[:, PARTS["face"]].astype(float)
     actions = np.concatenate([actions, _DIFFERENCE @ actions], axis=1)
     expression = np.zeros((len(error), len(FACIAL_ACTIONS)))
     for start in range(0, len(error), _BLOCK):
         block = slice(start, start + _BLOCK)
         shown = np.einsum("nij,akj->naki", view[block], actions).reshape(len(view[block]), len(actions), -1)
-        weighted = shown * precision[block, None]
+        sure = np.where(used, confidence[block, None], 1).min(axis=2)
+        precision = np.concatenate([confidence[block], sure], axis=1) / _NOISE_M**2
+        weighted = shown * np.repeat(precision, 2, axis=1)[:, None]
         slope = np.einsum("nap,np->na", weighted, features[block].reshape(len(shown), -1))
         expression[block] = _solve_bounded(weighted @ np.swapaxes(shown, 1, 2), slope)
     return expression
@@ -108,7 +108,8 @@ def _usual(features: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """
     if not seen.any():
         return np.zeros(features.shape[1:])
-    usual = np.median(features[seen], axis=0) * seen.sum() / (seen.sum() + IDENTITY_FRAMES)
+    medians = [np.median(feature[seen], axis=0) for feature in features.swapaxes(0, 1)]  # one by one, for memory
+    usual = np.stack(medians) * seen.sum() / (seen.sum() + IDENTITY_FRAMES)
     for kind in ("lip", "right_eyelid", "left_eyelid"):
         points = [i for i, name in enumerate(FACE) if kind in name]
         usual[points] = usual[points].mean(axis=0)

@@ -4,6 +4,7 @@ World axes: x to the signer's left, y away from the camera, z up, metres. The ca
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -86,10 +87,10 @@ def fit_head(
     num_frames = len(seen)
     rotation, scale, place = np.tile(np.eye(3), (num_frames, 1, 1)), np.ones(num_frames), free.astype(float)
     if clear.any():
-        pose = _first_guess(rest, seen[clear], weight[clear])
+        pose = _in_blocks(_first_guess, rest, seen[clear], weight[clear])
         prior = np.ones(clear.sum())
         for spread in (0.3, SIZE_SPREAD):
-            pose = _refine(rest, seen[clear], weight[clear], *pose, prior, spread)
+            pose = _in_blocks(partial(_refine, size_spread=spread), rest, seen[clear], weight[clear], *pose, prior)
             prior = np.full(clear.sum(), np.clip(np.median(pose[1]), *SIZE_RANGE))
         rotation[clear], scale[clear], place[clear] = pose
         rotation = rotations.nearest(interpolate(rotation, clear))
@@ -98,6 +99,13 @@ def fit_head(
     view = rotation[:, [0, 2]] * scale[:, None, None]
     error = seen[:, 5:] - rest[5:] @ np.swapaxes(view, 1, 2) - place[:, None]
     return HeadPose(rotation, scale, place, fit_expression(body, view, error, sure[:, 5:]))
+
+
+def _in_blocks(guess, rest, *by_frame):
+    """What `guess` says of turn, size and place of every frame's head, some frames at a time."""
+    starts = range(0, len(by_frame[0]), _BLOCK)
+    done = [guess(rest, *(of[start : start + _BLOCK] for of in by_frame)) for start in starts]
+    return tuple(np.concatenate(parts) for parts in zip(*done, strict=True))
 
 
 def _first_guess(rest, seen, weight):
@@ -120,17 +128,8 @@ def _first_guess(rest, seen, weight):
     return rotation, scale, place
 
 
-def _refine(rest, seen, weight, rotation, scale, place, prior, size_spread):
-    """Gauss-Newton on turn, size and place of every frame's head, some frames at a time."""
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(seen), _BLOCK)]
-    done = [
-        _refine_block(rest, seen[b], weight[b], rotation[b], scale[b], place[b], prior[b], size_spread) for b in blocks
-    ]
-    turns, scales, places = zip(*done, strict=True)
-    return np.concatenate(turns), np.concatenate(scales), np.concatenate(places)
-
-
-def _refine_block(rest, seen, weight, rotation, scale, place, prior, size_spread, iterations=8):
+def _refine(rest, seen, weight, rotation, scale, place, prior, size_spread, iterations=8):
+    """Gauss-Newton on turn, size and place of every frame's head."""
     precision = weight / POINT_NOISE_M**2
     for _ in range(iterations):
         turned = np.einsum("nij,kj->nki", rotation, rest) * scale[:, None, None]
