@@ -1,7 +1,5 @@
 """What a user hands over: a pose file or a video as poses, a picture as a signer."""
 
-import csv
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -132,17 +130,3 @@ def _shows_another(picture: np.ndarray, poses: PoseSequence, shoulders: float, e
     except ValueError:  # nobody
         return False
     return _shows_signer(other) and other.shoulder_width_px() > 0.3 * shoulders
-
-
-def read_table(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
-    """The header and rows of a CSV file.
-
-    Raises:
-        ValueError: It can't be read, or is no table in UTF-8.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            return reader.fieldnames or (), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: expected a table in UTF-8, which cannot be read ({error}).") from None

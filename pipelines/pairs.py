@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.inputs import read_table
+from poses.tables import read_table
 
 COLUMNS = ("driving", "video", "name", "reference", "control", "image", "glosses", "language", "signer")
 """Of a table; only the first two are needed."""

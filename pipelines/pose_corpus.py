@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from pipelines.inputs import read_table
 from pipelines.pairs import POSE_SUFFIXES
 from poses.captions import tidied
 from poses.corpus.store import INDEX_FILE, ClipStore, StoredClip
 from poses.files import plain_name
 from poses.io import load_poses
 from poses.sequence import GlossSpan, PoseSequence
+from poses.tables import read_table
 
 COLUMNS = ("poses", "glosses", "caption", "language", "signer")
 """Of a table; only the first is needed."""

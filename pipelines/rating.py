@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipelines.report.page import environment
 from poses.files import new_directory
+from poses.tables import read_table
 from poses.video import read_frames, read_info, write_video
 from recognizer.metrics import bootstrap_interval
 
@@ -297,16 +298,9 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str,
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: expected a table in UTF-8, which cannot be read ({error}).") from None
-    if list(reader.fieldnames or ()) != list(columns):
-        raise ValueError(
-            f"{path}: expected the columns {', '.join(columns)}, found {', '.join(reader.fieldnames or ())}."
-        )
+    found, rows = read_table(path)
+    if list(found) != list(columns):
+        raise ValueError(f"{path}: expected the columns {', '.join(columns)}, found {', '.join(found)}.")
     if any(None in row for row in rows):
         raise ValueError(f"{path}: a line has more than {len(columns)} columns.")
     return rows

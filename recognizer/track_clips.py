@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 
+from poses import tables
 from poses.files import new_directory, new_file
 from poses.formats.npz import open_npz, read_array
 from poses.sequence import PoseFileError
@@ -86,17 +87,12 @@ def read_table(folder: Path) -> list[tuple[str, tuple[str, ...], str]]:
         ValueError: The table is missing, has other columns, or a line of it is wrong.
     """
     path = folder / TABLE
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            lines = list(rows)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: expected a table in UTF-8, which cannot be read ({error}).") from None
-    if rows.fieldnames != _COLUMNS or not lines:
-        raise ValueError(f"{path}: expected the columns {', '.join(_COLUMNS)} and clips, found {rows.fieldnames}.")
+    columns, lines = tables.read_table(path)
+    if columns != _COLUMNS or not lines:
+        raise ValueError(f"{path}: expected the columns {', '.join(_COLUMNS)} and clips, found {columns}.")
     clips = []
     for number, row in enumerate(lines, start=2):
-        name, glosses, split = (row[column] or "" for column in _COLUMNS)
+        name, glosses, split = (row[column] for column in _COLUMNS)
         inside = name and not Path(name).is_absolute() and ".." not in Path(name).parts
         if not inside or not glosses.split() or split not in SPLITS:
             raise ValueError(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.inputs import read_table
 from poses.files import plain_name
+from poses.tables import read_table
 
 SPLITS = ("train", "test")
 COLUMNS = ("video", "gloss", "signer", "split", "poses")
