@@ -84,7 +84,8 @@ def draw(
 
     clip = load_poses(poses)
     with Stages(show=True).stage("draw", len(clip)) as track:
-        frames = draw_poses(clip, preset, height=height or clip.height, width=width or clip.width)
+        height, width = clip.height if height is None else height, clip.width if width is None else width
+        frames = draw_poses(clip, preset, height=height, width=width)
         write_video(output, track(frames), fps=clip.fps, overwrite=overwrite)
     return _written(output, clip)
 
@@ -551,9 +552,8 @@ def doctor() -> Result:
 
 
 def _written(output: Path, poses: Any, said: str = "", **facts: Any) -> Result:
-    text = (
-        f"{output}: {len(poses)} frames, {poses.duration_s:.1f} s at {poses.fps:g} frames per second. {said}".rstrip()
-    )
+    frames = "1 frame" if len(poses) == 1 else f"{len(poses)} frames"
+    text = f"{output}: {frames}, {poses.duration_s:.1f} s at {poses.fps:g} frames per second. {said}".rstrip()
     return {"output": str(output), "num_frames": len(poses), "fps": poses.fps, **facts}, text
 
 

@@ -33,8 +33,10 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Genera
         yield aside
         _check_file(path, overwrite)  # somebody else may have been faster
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
         aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(aside):
+            error.filename = str(path)  # the name that its user knows
         raise
 
 

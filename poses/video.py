@@ -24,6 +24,8 @@ MAX_SIZE_PX = 8192
 """Smallest and largest width and height that is read or written; checked on the declared size, before decoding."""
 
 WRITABLE = (".mp4", ".gif")
+MAX_GIF_FPS = 100
+"""GIF counts hundredths of a second."""
 
 # imageio's overloads know none of the arguments that its plugins take.
 _imopen: Callable[..., Any] = iio.imopen
@@ -143,6 +145,8 @@ class VideoWriter:
             raise ValueError(f"{self.path}: expected a name that ends in {' or '.join(WRITABLE)}.")
         if not (math.isfinite(fps) and 0 < fps <= 1000):
             raise ValueError(f"`fps` must be above 0 and at most 1000, got {float(fps):g}.")
+        if fps > MAX_GIF_FPS and self.path.suffix.lower() == ".gif":
+            raise ValueError(f"`fps` must be at most {MAX_GIF_FPS} in a GIF, got {float(fps):g}.")
         self._fps = float(fps)
         self._comment = comment
         self._overwrite = overwrite
@@ -233,7 +237,7 @@ def read_picture(path: str | Path) -> UInt8[np.ndarray, "height width 3"]:
     except InitializationError:  # whose own words are about imageio
         raise ValueError(f"{path}: this picture cannot be read (it is damaged).") from None
     except (OSError, SyntaxError, Image.DecompressionBombError, struct.error) as error:
-        raise ValueError(f"{path}: this picture cannot be read ({error}).") from None
+        raise ValueError(f"{path}: this picture cannot be read ({error.__cause__ or error}).") from None
     if transparent:
         colour, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
         pixels = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -202,6 +202,8 @@ def test_output_that_is_taken(signer, tmp_path, capfd):
         (["spell", "A", "out.txt"], "must end in .npz"),
         (["spell", "A", "out.npz", "--fps", "0"], "`fps` must be"),
         (["draw", "clip.npz", "out.mp4", "--preset", "x"], "`preset` must be one of"),
+        (["draw", "clip.npz", "out.mp4", "--height", "0"], "`height` and `width` must be 16 to 8192 pixels"),
+        (["rate", "score", "answers.csv", "--key", "no.csv"], "no.csv: cannot be read (No such file or directory)."),
         (
             ["render", "clip.npz", "out.mp4", "--renderer", "x"],
             "`renderer` must be one of avatar, signer-small, got 'x'",

@@ -30,6 +30,11 @@ def test_new_file_leaves_nothing_after_a_failure(tmp_path, error):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_errors_name_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"/clip\.npz'$"), new_file(tmp_path / "clip.npz") as aside:
+        aside.read_bytes()  # as where the file system refuses the name
+
+
 def test_new_file_keeps_the_users_permissions(tmp_path):
     before = os.umask(0o027)
     try:

@@ -166,6 +166,12 @@ def test_impossible_rates_are_refused(tmp_path, fps):
         movie(tmp_path / "clip.mp4", fps)
 
 
+def test_rates_that_a_gif_cannot_hold_are_refused(tmp_path):
+    assert read_info(movie(tmp_path / "clip.gif", 100)).fps == 100
+    with pytest.raises(ValueError, match="`fps` must be at most 100 in a GIF, got 101"):
+        movie(tmp_path / "fast.gif", 101)
+
+
 def test_a_video_without_a_rate_is_refused(tmp_path, monkeypatch):
     path = movie(tmp_path / "clip.mp4")
     monkeypatch.setattr("imageio.plugins.pyav.PyAVPlugin.metadata", lambda self: {"fps": 0.0})
@@ -245,6 +251,11 @@ def test_pictures_that_cannot_be_read(tmp_path):
     Image.new("RGB", (MAX_SIZE_PX + 1, 16)).save(path)
     with pytest.raises(
         ValueError, match=r"picture\.png: expected a width and height of 16 to 8192 pixels, found 8193 x 16"
+    ):
+        read_picture(path)
+    Image.new("1", (20000, 20000)).save(path)
+    with pytest.raises(
+        ValueError, match=r"picture\.png: this picture cannot be read \(Image size \(400000000 pixels\)"
     ):
         read_picture(path)
     Image.new("I;16", (32, 20)).save(path)
