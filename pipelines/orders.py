@@ -1,7 +1,6 @@
 """What the web page's forms ask for: an order is carried out into a folder and leaves a page to show there."""
 
 import itertools
-import math
 import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -234,9 +233,9 @@ def whole(name: str, number: float | int | None) -> int:
     """The number in a field.
 
     Raises:
-        ValueError: The field was emptied, or what is in it is no number.
+        ValueError: The field was emptied, or what is in it is no whole number.
     """
-    if number is None or not math.isfinite(number):
+    if number is None or not float(number).is_integer():
         raise ValueError(f"`{name}` must be a whole number, found {'nothing' if number is None else number}.")
     return int(number)
 

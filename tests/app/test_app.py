@@ -165,7 +165,7 @@ def test_what_no_form_would_hold_is_refused_before_it_takes_memory(demo):
     assert refusal(demo, "augment", words="A " * 10**6) == "Expected at most 80 letters, found 1,999,999."
 
 
-@pytest.mark.parametrize("seed", [None, float("nan"), 2**63, -1])
+@pytest.mark.parametrize("seed", [None, float("nan"), 1.5, 2**63, -1])
 def test_seeds_that_are_none_are_refused(demo, seed):
     assert refusal(demo, seed=seed).startswith("`seed` must be ")
 
