@@ -208,9 +208,10 @@ class SignerVideoPipeline(DiffusionPipeline):
         # 3. Noise.
         noise = self.prepare_noise(height, width, generator)
 
-        def look(frames: slice) -> tuple[Conditions, Detail]:
+        def look(frames: slice) -> tuple[Conditions, Detail | None]:
             maps = map_frames(picture, body, motion, poses, frames)
-            return to_conditions(tensor(maps), keypoints[:, frames], reference, kept), find_detail(maps, keep)
+            detail = find_detail(maps, keep) if detail_scale else None
+            return to_conditions(tensor(maps), keypoints[:, frames], reference, kept), detail
 
         # 4. Denoise window by window; what the last one ended on is where the next begins. The next window's maps are
         # made meanwhile.
@@ -229,7 +230,8 @@ class SignerVideoPipeline(DiffusionPipeline):
 
                 # 5. Pixels out, with the picture's own detail; the network goes on from what it made itself.
                 known = sample[:, :, -1:]
-                yield from lay_over(to_pixels(sample), detail.last(sample.shape[2]), detail_scale)
+                frames = to_pixels(sample)
+                yield from frames if detail is None else lay_over(frames, detail.last(len(frames)), detail_scale)
 
     def __call__(
         self,
