@@ -6,8 +6,11 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
+from gen import pipeline_signer
 from gen.conditions import CONDITIONS
 from gen.pipeline_signer import SignerVideoPipeline
+from gen.reference import read_reference
+from gen.signers.fit import fit_body
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +18,24 @@ def pipeline(unet):
     pipeline = SignerVideoPipeline(unet, FlowMatchEulerDiscreteScheduler())
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@pytest.fixture(scope="module", autouse=True)
+def remembered():
+    """The body is fitted to a pose once and a picture read once: the fit is tested by itself, and is most of the time."""
+    fits, readings = {}, {}
+
+    def fit(poses, body):
+        key = poses.keypoints.tobytes() + poses.confidence.tobytes()
+        return fits.get(key) or fits.setdefault(key, fit_body(poses, body))
+
+    def read(image, body, motion):
+        return readings.get(id(motion)) or readings.setdefault(id(motion), read_reference(image, body, motion))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_signer, "fit_body", fit)
+        patch.setattr(pipeline_signer, "read_reference", read)
+        yield
 
 
 def render(pipeline, driving, picture, seed=0, **options):

@@ -28,6 +28,11 @@ def clip() -> PoseSequence:
     return letter_clips("csq")["B"][8:14]
 
 
+@pytest.fixture(scope="module")
+def fitted(body, clip) -> BodyMotion:
+    return fit_body(clip, body)
+
+
 def without(poses: PoseSequence, names: list[str] | slice, frames: slice = slice(None)) -> PoseSequence:
     """The poses as they are where some points are not seen."""
     points = names if isinstance(names, slice) else [NAMES.index(name) for name in names]
@@ -72,34 +77,30 @@ def test_camera_projects_and_unprojects():
     np.testing.assert_allclose(camera.unproject(projected[:, :2]), points[:, [0, 2]], atol=1e-6)
 
 
-def test_body_comes_to_lie_on_the_poses(body, clip):
-    motion = fit_body(clip, body)
-    error = error_px(body, clip, motion)
+def test_body_comes_to_lie_on_the_poses(body, clip, fitted):
+    error = error_px(body, clip, fitted)
     seen = clip.confidence > 0.1
     joints = index("right_shoulder", "left_shoulder", "right_elbow", "left_elbow", "neck")
     assert error[:, joints][seen[:, joints]].max() < 0.5
     for hand in ("left_hand", "right_hand"):
         assert error[:, PARTS[hand]].mean() < 1.5
     assert error[:, PARTS["face"]].mean() < 1.0
-    assert motion.hand_seen.all()
-    assert motion.arm_seen.all()
+    assert fitted.hand_seen.all()
+    assert fitted.arm_seen.all()
 
 
-def test_vertices_follow_the_bones(body, clip):
-    motion = fit_body(clip, body)
-    vertices = pose_vertices(body, motion, slice(2, 4))
+def test_vertices_follow_the_bones(body, fitted):
+    vertices = pose_vertices(body, fitted, slice(2, 4))
     assert vertices.shape == (2, *body.vertices.shape)
-    tips = pose_keypoints(body, motion)[2:4, index("right_hand_index_tip", "left_hand_index_tip")]
-    on_screen = motion.camera.project(vertices)[..., :2]
+    tips = pose_keypoints(body, fitted)[2:4, index("right_hand_index_tip", "left_hand_index_tip")]
+    on_screen = fitted.camera.project(vertices)[..., :2]
     nearest = np.linalg.norm(on_screen[:, None] - tips[:, :, None], axis=-1).min(axis=-1)
     assert nearest.max() * SIZE < 3
 
 
-def test_batch_equals_single_clips(body, clip):
+def test_batch_equals_single_clips(body, clip, fitted):
     other = clip[1:4]
-    for alone, together in zip(
-        (fit_body(clip, body), fit_body(other, body)), fit_bodies([clip, other], body), strict=True
-    ):
+    for alone, together in zip((fitted, fit_body(other, body)), fit_bodies([clip, other], body), strict=True):
         np.testing.assert_allclose(alone.linear, together.linear, atol=1e-5)
         np.testing.assert_allclose(alone.positions, together.positions, atol=1e-5)
 
@@ -197,19 +198,17 @@ def test_legs_reach_knees_and_ankles(body, clip):
     assert error_px(body, poses, fit_body(poses, body))[:, joints].max() < 0.5
 
 
-def test_hand_moves_on_through_a_short_gap(body, clip):
-    whole = fit_body(clip, body)
+def test_hand_moves_on_through_a_short_gap(body, clip, fitted):
     gap = fit_body(without(clip, PARTS["right_hand"], slice(2, 4)), body)
     assert gap.hand_seen[:, 0].tolist() == [True, True, False, False, True, True]
     bone = body.bone("finger2-3.R")
-    np.testing.assert_allclose(gap.positions[2:4, bone, 2], whole.positions[2:4, bone, 2], atol=0.06)
+    np.testing.assert_allclose(gap.positions[2:4, bone, 2], fitted.positions[2:4, bone, 2], atol=0.06)
 
 
-def test_hand_stays_before_the_chest(body, clip):
-    motion = fit_body(clip, body)
+def test_hand_stays_before_the_chest(body, fitted):
     chest_front = body.vertices[np.abs(body.vertices[:, 2] - body.keypoints[index("neck"), 2] + 0.1) < 0.05, 1].min()
     for bone in ("wrist.R", "finger3-2.R", "wrist.L", "finger3-2.L"):
-        assert (motion.positions[:, body.bone(bone), 1] < chest_front + 0.01).all(), bone
+        assert (fitted.positions[:, body.bone(bone), 1] < chest_front + 0.01).all(), bone
 
 
 @pytest.mark.parametrize(
@@ -243,8 +242,8 @@ def test_any_poses_give_a_body(body, clip, change):
     assert np.ptp(pose_vertices(body, motion, slice(0, 1)), axis=1).max() < 6
 
 
-def test_fit_is_deterministic(body, clip):
-    np.testing.assert_array_equal(fit_body(clip, body).linear, fit_body(clip, body).linear)
+def test_fit_is_deterministic(body, clip, fitted):
+    np.testing.assert_array_equal(fit_body(clip, body).linear, fitted.linear)
 
 
 @pytest.mark.slow
