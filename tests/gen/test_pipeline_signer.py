@@ -22,7 +22,7 @@ def pipeline(unet):
 
 @pytest.fixture(scope="module", autouse=True)
 def remembered():
-    """The body is fitted to a pose once and a picture read once: the fit is tested by itself, and is most of the time."""
+    """A pose is fitted once and a picture read once: the fit, most of the time here, has tests of its own."""
     fits, readings = {}, {}
 
     def fit(poses, body):
