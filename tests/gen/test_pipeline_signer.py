@@ -30,7 +30,8 @@ def remembered():
         return fits.get(key) or fits.setdefault(key, fit_body(poses, body))
 
     def read(image, body, motion):
-        return readings.get(id(motion)) or readings.setdefault(id(motion), read_reference(image, body, motion))
+        key = image.tobytes(), id(motion)
+        return readings.get(key) or readings.setdefault(key, read_reference(image, body, motion))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline_signer, "fit_body", fit)
