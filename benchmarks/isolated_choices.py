@@ -14,6 +14,7 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,15 +136,17 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--within", action="store_true", help="read other takes of the session that is learned")
     arguments = parser.parse_args()
-    sets, takes = read_sets(arguments.data), read_takes(arguments.data)
-    sittings = read_sittings(arguments.data)
+    sets = read_sets(arguments.data)
+    if arguments.within:
+        split = partial(unlike, sets.words, read_sittings(arguments.data))
+    else:
+        split = partial(crossed, sets.words, read_takes(arguments.data))
     network = SignRecognizerConfig(streams=STREAMS, edges=EDGES, id2label=dict(enumerate(sets.glosses)))
     result: dict = {"steps": arguments.steps}
     for system in arguments.systems:
         shares: dict[str, list[float]] = {}
         for draw in range(arguments.draws):
-            masks = unlike(sets.words, sittings, draw) if arguments.within else crossed(sets.words, takes, draw)
-            learned, read = (sets.words[mask] for mask in masks)
+            learned, read = (sets.words[mask] for mask in split(draw))
             known = trained(system, learned, draw, arguments.steps, network)
             readings = {"as_recorded": (read, known), "read_nearer": (nearer(read), known)}
             if not arguments.within:

@@ -64,9 +64,8 @@ def _pose_map_table() -> tuple[Float[Tensor, "12 16"], Float[Tensor, "parts 16"]
     is there.
     """
     scale, offset = torch.zeros(MAP_CHANNELS, POSE_CHANNELS), torch.zeros(POSE_CHANNELS)
-    for channel, to in enumerate([*range(8), None, *range(13, 16)]):
-        if to is not None:
-            scale[channel, to] = 1 / (127.5 if channel < 3 else 127 if 4 <= channel < 7 else 255)
+    per_byte = torch.tensor([1 / 127.5] * 3 + [1 / 255] + [1 / 127] * 3 + [1 / 255] * 5)
+    scale[:8, :8], scale[9:, 13:] = per_byte[:8].diag(), per_byte[9:].diag()
     offset[:3], offset[4:7] = -1, -128 / 127
     table = offset.repeat(len(_PART_CODES), 1)
     table[:, 8:12], table[1:, 12] = _PART_CODES, 1

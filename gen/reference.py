@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Shaped, UInt8
+from jaxtyping import Bool, Float32, Int, Shaped, UInt8
 
 from gen.cut_out import cut_out, grow
 from gen.painting import LIGHT_RANGE
@@ -140,6 +140,10 @@ def _look_through_arm(
     picture, or goes behind something, it is taken to go on as it was before: mirrored along the bone.
     """
     numbers = [PARTS.index(f"{side}_{name}") for name in _ARM]
+
+    def shown(vertices: Int[np.ndarray, " some"]) -> Bool[np.ndarray, " some"]:
+        return np.isin(_at(part, places[vertices], 0.0), np.array(numbers) + 1)
+
     ends = points[index(f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")]
     for number, start, stop in zip(numbers, ends[:-1], ends[1:], strict=True):
         of_arm = np.unique(body.faces[body.part == number])
@@ -147,13 +151,13 @@ def _look_through_arm(
         along = ((places[of_arm] - start) @ bone / max(float(bone @ bone), 1.0)).clip(0, 1)
         from_bone = _FROM_BONE * (places[of_arm] - start - along[:, None] * bone)
         places[of_arm] = start + along[:, None] * bone + from_bone
-        seen[of_arm] = np.isin(_at(part, places[of_arm], 0.0), np.array(numbers) + 1)
+        seen[of_arm] = shown(of_arm)
         end = _seen_until(along, seen[of_arm])
-        if PARTS[number].endswith("forearm") and end > _ENOUGH_OF_ARM:
+        if number == numbers[-1] and end > _ENOUGH_OF_ARM:
             beyond = (along > end) & ~seen[of_arm]
             hidden = of_arm[beyond]
             places[hidden] += (np.abs(2 * end - along[beyond]) - along[beyond])[:, None] * bone
-            seen[hidden] = np.isin(_at(part, places[hidden], 0.0), np.array(numbers) + 1)
+            seen[hidden] = shown(hidden)
 
 
 def _seen_until(along: Float32[np.ndarray, " vertices"], seen: Bool[np.ndarray, " vertices"]) -> float:

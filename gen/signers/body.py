@@ -111,7 +111,9 @@ class Body:
 
     def follows(self, *names: str) -> Float32[np.ndarray, " vertices"]:
         """How much each vertex follows some bones together."""
-        return self.weights @ np.isin(self.bone_names, names).astype(np.float32)
+        chosen = np.zeros(len(self.bone_names), np.float32)
+        chosen[[self.bone(name) for name in names]] = 1
+        return self.weights @ chosen
 
 
 @lru_cache(maxsize=1)

@@ -114,7 +114,7 @@ def test_sleeves_end_where_they_should(sleeve, bone):
 
 
 def test_long_sleeves_hide_the_arm_under_them():
-    bare = len(of_surface(wearing(clothes=Clothes(sleeve=1.0)), "skin"))
+    bare = len(of_surface(wearing(clothes=Clothes(sleeve=0.1)), "skin"))
     covered = len(of_surface(wearing(clothes=Clothes(sleeve=1.9)), "skin"))
     assert covered < bare
 
