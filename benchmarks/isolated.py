@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch
 from accelerate.utils import set_seed
 from scipy.special import softmax
 
-from benchmarks.isolated_baselines import Spoter, StGcn, plain_batches
+from benchmarks.isolated_baselines import Spoter, StGcn, plain_batches, settle_norms
 from benchmarks.word_sets import SETS
 from recognizer.calibration import expected_calibration_error
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
@@ -144,9 +145,11 @@ def fit(system: str, clips: NormalizedClips, config: WordTrainConfig, network: S
     model = Spoter(num_labels, NUM_FRAMES) if system == "spoter" else StGcn(num_labels)
     if system == "spoter":
         config = replace(config, learning_rate=config.learning_rate / 4)  # it does not learn at ours
-    return optimize(
-        model, lambda seed: plain_batches(clips, batch_size=config.batch_size, seed=seed), config, name=system
-    )
+    batches = partial(plain_batches, clips, batch_size=config.batch_size)
+    trained = optimize(model, lambda seed: batches(seed=seed), config, name=system)
+    if system == "st-gcn":
+        settle_norms(trained, batches(seed=config.seed))
+    return trained
 
 
 def is_right(runs: Sequence[Run]) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 After SPOTER (Boháček and Hrúz, WACV 2022 workshops, https://doi.org/10.1109/WACVW54805.2022.00024) and ST-GCN (Yan,
 Xiong and Lin, AAAI 2018, https://arxiv.org/abs/1801.07455). Both have their published layout at a size that
-trains on one core: SPOTER its width and heads, three layers each, a feed-forward part of 432; ST-GCN four blocks.
+trains on one core: SPOTER its width and heads, three layers each, a feed-forward part of 432; ST-GCN four blocks, and
+the inputs of its successors, without which it hardly sees hands.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import nn
@@ -22,6 +24,9 @@ LIMBS = (
     ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
 )  # fmt: skip
 CENTRE = BODY_POINTS.index("nose")
+NUM_INPUTS = 9
+DROPOUT = 0.5
+SETTLING_BATCHES = 30
 
 
 def plain_batches(clips: NormalizedClips, *, batch_size: int, seed: int) -> Iterator[dict[str, torch.Tensor]]:
@@ -73,46 +78,78 @@ class Spoter(nn.Module):
 
 
 class StGcn(nn.Module):
-    """Convolutions over the skeleton's graph, then over time, with the spatial partition of ST-GCN."""
+    """Convolutions over the skeleton's graph, then over time, with the spatial partition of ST-GCN.
+
+    Its inputs are coordinates, bones and movements, as in 2s-AGCN (Shi et al., CVPR 2019,
+    https://arxiv.org/abs/1805.07694) and MS-AAGCN (https://arxiv.org/abs/1912.06971), and coordinates from a centre, as
+    in EfficientGCN (https://arxiv.org/abs/2106.15125): for points of a hand its wrist, for the body the nose.
+    """
 
     def __init__(self, num_labels: int):
         super().__init__()
-        self.register_buffer("adjacency", _partitioned_adjacency())
-        widths = [(3, 32, 2), (32, 64, 2), (64, 64, 1), (64, 128, 2)]
-        self.norm = nn.BatchNorm1d(3 * NUM_POINTS)
+        adjacency = _partitioned_adjacency()
+        centres = torch.full((NUM_POINTS,), CENTRE)
+        for hand in HANDS:
+            centres[hand] = hand.start
+        self.register_buffer("adjacency", adjacency)
+        self.register_buffer("parents", adjacency[1].argmax(dim=0))  # of the nose, itself
+        self.register_buffer("centres", centres)
+        widths = [(NUM_INPUTS, 48, 2), (48, 64, 1), (64, 96, 2), (96, 128, 1)]
+        self.norm = nn.BatchNorm1d(NUM_INPUTS * NUM_POINTS)
         self.blocks = nn.ModuleList(_StGcnBlock(before, after, stride) for before, after, stride in widths)
+        self.dropout = nn.Dropout(DROPOUT)
         self.classifier = nn.Linear(widths[-1][1], num_labels)
 
     def forward(
         self, keypoints: torch.Tensor, confidence: torch.Tensor, labels: torch.Tensor | None = None
     ) -> SignRecognizerOutput:
-        values = torch.cat([keypoints, confidence[..., None]], dim=-1)  # [batch, frames, points, 3]
-        values = self.norm(values.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (NUM_POINTS, 3))
-        values = values.permute(0, 3, 1, 2)  # [batch, channels, frames, points]
+        values = self.inputs(keypoints, confidence)  # [batch, frames, points, inputs]
+        values = self.norm(values.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (NUM_POINTS, NUM_INPUTS))
+        values = values.permute(0, 3, 1, 2).contiguous()  # [batch, channels, frames, points]
         for block in self.blocks:
             values = block(values, self.adjacency)
-        return _output(self.classifier(values.mean(dim=(2, 3))), labels)
+        return _output(self.classifier(self.dropout(values.mean(dim=(2, 3)))), labels)
+
+    def inputs(self, keypoints: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
+        """Coordinates, from the centre, from the parent, since the frame before; 0 where either end is not seen."""
+        seen = confidence[..., None] > 0
+        parts = [keypoints * seen]
+        parts += [(keypoints - keypoints[:, :, of]) * (seen & seen[:, :, of]) for of in (self.centres, self.parents)]
+        moved = (keypoints[:, 1:] - keypoints[:, :-1]) * (seen[:, 1:] & seen[:, :-1])
+        return torch.cat([*parts, F.pad(moved, (0, 0, 0, 0, 1, 0)), confidence[..., None]], dim=-1)
 
 
 class _StGcnBlock(nn.Module):
     def __init__(self, before: int, after: int, stride: int):
         super().__init__()
-        self.spatial = nn.Conv2d(before, 3 * after, 1)
         self.importance = nn.Parameter(torch.ones(3, NUM_POINTS, NUM_POINTS))
+        self.spatial = nn.Conv2d(3 * before, after, 1)
         self.temporal = nn.Sequential(
             nn.BatchNorm2d(after),
             nn.ReLU(),
             nn.Conv2d(after, after, (9, 1), (stride, 1), (4, 0)),
             nn.BatchNorm2d(after),
-            nn.Dropout(0.2),
         )
-        same = before == after and stride == 1
-        self.residual = nn.Identity() if same else nn.Conv2d(before, after, 1, (stride, 1))
+        self.residual = nn.Sequential(nn.Conv2d(before, after, 1, (stride, 1)), nn.BatchNorm2d(after))
 
     def forward(self, values: torch.Tensor, adjacency: torch.Tensor) -> torch.Tensor:
-        parts = self.spatial(values).unflatten(1, (3, -1))
-        mixed = torch.einsum("nkctv,kvw->nctw", parts, (adjacency * self.importance).to(parts.dtype))
-        return F.relu(self.temporal(mixed) + self.residual(values))
+        rows = values.reshape(-1, NUM_POINTS)
+        weights = (adjacency * self.importance).to(values.dtype)
+        mixed = torch.cat([(rows @ part).view_as(values) for part in weights], dim=1)
+        return F.relu(self.temporal(self.spatial(mixed)) + self.residual(values))
+
+
+@torch.no_grad()
+def settle_norms(model: nn.Module, batches: Iterator[dict[str, torch.Tensor]]) -> None:
+    """Gives batch norms the statistics of training batches, where the loop leaves those of unaveraged weights."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+        norm.train()
+    for batch in islice(batches, SETTLING_BATCHES):
+        model(**batch)
+    model.eval()
 
 
 def _partitioned_adjacency() -> torch.Tensor:

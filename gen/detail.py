@@ -1,9 +1,10 @@
-"""Patterns, folds and prints of clothes, as sharp as the signer's picture has them.
+"""Patterns, folds and prints of clothes, as sharp as the signer's picture has them, and hands with crisp edges.
 
-The network answers with the mean of what may be, so stripes blur and prints melt. The coarse composite has them,
-carried over from the picture through the fitted body, but hems, hands, hair, faces and light are wrong in it. So its
-detail is laid over the network's frames where it carries clothes: on arms all of it, on the trunk what is finer than
-`BROAD`, whose broader colours and shadows stay the network's.
+The network answers with the mean of what may be, so stripes blur, prints melt and fingers are soft. The coarse
+composite has clothes, carried over from the picture through the fitted body, but hems, hands, hair, faces and light are
+wrong in it. So its detail is laid over the network's frames where it carries clothes: on arms all of it, on the trunk
+what is finer than `BROAD`, whose broader colours and shadows stay the network's. Hands are sharpened as they are: an
+estimator then finds their joints nearer to where they should be.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ BROAD = 1 / 32
 """What is coarser than this share of the frame's width is not detail."""
 RIM, ROOM = 0.006, 0.03
 """How far from the end of what is carried, and from hands, detail begins, as a share of the frame's width."""
+SOFT, CRISPER = 0.7 / 256, 1.0
+"""What is finer than this share of the frame's width is soft in hands, and counts so much more."""
+AROUND_HAND = 4 / 256
+"""How far from a hand its edges may be, likewise."""
 CARRIED = 230
 """A pixel whose `carried`, of 255, is above this shows the picture itself."""
 
@@ -34,34 +39,38 @@ class Detail:
         composite: The coarse composite.
         arms: How much of it counts, 0 to 1, on arms.
         trunk: Likewise on the trunk, of what is fine in it.
+        hands: How much hands, and what is close around them, are sharpened, 0 to 1.
     """
 
     composite: UInt8[np.ndarray, "frames h w 3"]
     arms: Float32[np.ndarray, "frames h w"]
     trunk: Float32[np.ndarray, "frames h w"]
+    hands: Float32[np.ndarray, "frames h w"]
 
     def last(self, count: int) -> "Detail":
         """That of the last frames."""
-        return Detail(self.composite[-count:], self.arms[-count:], self.trunk[-count:])
+        return Detail(self.composite[-count:], self.arms[-count:], self.trunk[-count:], self.hands[-count:])
 
 
 def find_detail(maps: UInt8[np.ndarray, "frames h w 12"], keep: Bool[np.ndarray, "h w"] | None = None) -> Detail:
-    """Finds where `map_frames` carried clothes, but for pixels that are to be kept."""
+    """Finds where `map_frames` carried clothes, and where hands are, but for pixels that are to be kept."""
     shares = np.stack([_shares(carried, part) for carried, part in zip(maps[..., 3], maps[..., 8], strict=True)])
     if keep is not None:
         shares[..., keep] = 0
-    return Detail(maps[..., :3], shares[:, 0], shares[:, 1])
+    return Detail(maps[..., :3], *np.moveaxis(shares, 1, 0))
 
 
-def _shares(carried: UInt8[np.ndarray, "h w"], part: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "2 h w"]:
+def _shares(carried: UInt8[np.ndarray, "h w"], part: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "3 h w"]:
     width = part.shape[1]
-    near_hands = grow(IS_HAND[part], round(ROOM * width))
+    hand = IS_HAND[part]
+    near_hands = grow(hand, round(ROOM * width))
     shares = []
     for region in (IS_ARM, IS_TRUNK):
         shown = region[part] & (carried > CARRIED)
         inner = ~grow(~shown, round(RIM * width)) & ~near_hands
         shares.append(cv2.GaussianBlur(inner.astype(np.float32), (0, 0), RIM * width) * shown)
-    return np.stack(shares)
+    around = grow(hand, round(AROUND_HAND * width)).astype(np.float32)
+    return np.stack([*shares, cv2.GaussianBlur(around, (0, 0), RIM * width)])
 
 
 def lay_over(
@@ -69,12 +78,13 @@ def lay_over(
 ) -> UInt8[np.ndarray, "frames h w 3"]:
     """The frames with detail laid over them, at a scale from 0 to 1."""
     laid = np.empty_like(frames)
-    for out, frame, composite, arms, trunk in zip(
-        laid, frames, detail.composite, detail.arms, detail.trunk, strict=True
+    for out, frame, composite, arms, trunk, hands in zip(
+        laid, frames.astype(np.float32), detail.composite, detail.arms, detail.trunk, detail.hands, strict=True
     ):
-        off = composite.astype(np.float32) - frame
+        off = composite - frame
         off *= (arms + trunk)[..., None]
         off -= _broad(off * (trunk > 0)[..., None], trunk) * trunk[..., None]
+        off += CRISPER * hands[..., None] * (frame - cv2.GaussianBlur(frame, (0, 0), SOFT * frame.shape[1]))
         out[:] = (frame + scale * off).clip(0, 255).round()
     return laid
 

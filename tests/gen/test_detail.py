@@ -46,6 +46,19 @@ def test_nothing_changes_on_hands_and_where_pixels_are_kept():
     assert (laid[:10] == STRIPES[:10]).all()
 
 
+def test_edges_of_hands_become_crisper_and_nothing_far_from_them_changes():
+    side = 256
+    maps, frames = np.zeros((1, side, side, MAP_CHANNELS), np.uint8), np.full((1, side, side, 3), 100, np.uint8)
+    maps[:, 100:120, 90:130, 8], frames[:, :, 110:] = HAND, 160
+    laid = lay_over(frames, find_detail(maps))[0].astype(int)
+    assert laid[110, 109, 0] < 100
+    assert laid[110, 110, 0] > 160
+    changed = (laid != frames[0]).any(axis=2)
+    assert changed[95:125].any(axis=1).all()
+    assert not changed[:85].any()
+    assert not changed[135:].any()
+
+
 def test_half_the_scale_goes_half_the_way():
     maps = make_maps(ARM)
     assert np.abs(lay(maps, scale=0.5) - (90 + lay(maps)) / 2).max() <= 1
