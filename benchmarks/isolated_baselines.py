@@ -50,6 +50,13 @@ def _output(logits: torch.Tensor, labels: torch.Tensor | None) -> SignRecognizer
     return SignRecognizerOutput(loss=loss, logits=logits)
 
 
+def _in_boxes(keypoints: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
+    """Body, and each hand in a box of its own."""
+    parts = [keypoints[:, :, : len(BODY_POINTS)] / 2]
+    parts += [in_own_box(keypoints[:, :, hand], confidence[:, :, hand] > 0) for hand in HANDS]
+    return torch.cat(parts, dim=2)
+
+
 class Spoter(nn.Module):
     """A transformer over frames, each the coordinates of all points; one learned query asks for the gloss.
 
@@ -70,9 +77,7 @@ class Spoter(nn.Module):
     def forward(
         self, keypoints: torch.Tensor, confidence: torch.Tensor, labels: torch.Tensor | None = None
     ) -> SignRecognizerOutput:
-        parts = [keypoints[:, :, : len(BODY_POINTS)] / 2]
-        parts += [in_own_box(keypoints[:, :, hand], confidence[:, :, hand] > 0) for hand in HANDS]
-        frames = self.embed(torch.cat(parts, dim=2).flatten(2)) + self.positions
+        frames = self.embed(_in_boxes(keypoints, confidence).flatten(2)) + self.positions
         query = self.query.expand(len(frames), -1, -1)
         return _output(self.classifier(self.decoder(query, self.encoder(frames))[:, 0]), labels)
 
@@ -81,19 +86,15 @@ class StGcn(nn.Module):
     """Convolutions over the skeleton's graph, then over time, with the spatial partition of ST-GCN.
 
     Its inputs are coordinates, bones and movements, as in 2s-AGCN (Shi et al., CVPR 2019,
-    https://arxiv.org/abs/1805.07694) and MS-AAGCN (https://arxiv.org/abs/1912.06971), and coordinates from a centre, as
-    in EfficientGCN (https://arxiv.org/abs/2106.15125): for points of a hand its wrist, for the body the nose.
+    https://arxiv.org/abs/1805.07694) and MS-AAGCN (https://arxiv.org/abs/1912.06971), and coordinates of hands in boxes
+    of their own, as in SPOTER.
     """
 
     def __init__(self, num_labels: int):
         super().__init__()
         adjacency = _partitioned_adjacency()
-        centres = torch.full((NUM_POINTS,), CENTRE)
-        for hand in HANDS:
-            centres[hand] = hand.start
         self.register_buffer("adjacency", adjacency)
         self.register_buffer("parents", adjacency[1].argmax(dim=0))  # of the nose, itself
-        self.register_buffer("centres", centres)
         widths = [(NUM_INPUTS, 48, 2), (48, 64, 1), (64, 96, 2), (96, 128, 1)]
         self.norm = nn.BatchNorm1d(NUM_INPUTS * NUM_POINTS)
         self.blocks = nn.ModuleList(_StGcnBlock(before, after, stride) for before, after, stride in widths)
@@ -111,12 +112,14 @@ class StGcn(nn.Module):
         return _output(self.classifier(self.dropout(values.mean(dim=(2, 3)))), labels)
 
     def inputs(self, keypoints: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
-        """Coordinates, from the centre, from the parent, since the frame before; 0 where either end is not seen."""
+        """Places, places in boxes, from the parent, since the frame before, confidence; 0 where an end is not seen."""
         seen = confidence[..., None] > 0
-        parts = [keypoints * seen]
-        parts += [(keypoints - keypoints[:, :, of]) * (seen & seen[:, :, of]) for of in (self.centres, self.parents)]
+        bones = (keypoints - keypoints[:, :, self.parents]) * (seen & seen[:, :, self.parents])
         moved = (keypoints[:, 1:] - keypoints[:, :-1]) * (seen[:, 1:] & seen[:, :-1])
-        return torch.cat([*parts, F.pad(moved, (0, 0, 0, 0, 1, 0)), confidence[..., None]], dim=-1)
+        moved = F.pad(moved, (0, 0, 0, 0, 1, 0))
+        return torch.cat(
+            [keypoints * seen, _in_boxes(keypoints, confidence), bones, moved, confidence[..., None]], dim=-1
+        )
 
 
 class _StGcnBlock(nn.Module):

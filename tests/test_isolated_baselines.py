@@ -25,21 +25,22 @@ def clips(number: int = 6) -> dict[str, torch.Tensor]:
     return {"keypoints": keypoints, "confidence": torch.ones(number, 8, NUM_POINTS)}
 
 
-def test_st_gcn_sees_places_places_from_a_centre_bones_and_movements(network: torch.nn.Module):
+def test_st_gcn_sees_places_places_in_boxes_bones_and_movements(network: torch.nn.Module):
     right, tip = HANDS[0], HANDS[0].start + HAND.index("index_tip")
     bone, elbow = HANDS[0].start + HAND.index("index_dip"), BODY_POINTS.index("right_elbow")
     keypoints, confidence = clips(1).values()
     confidence[:, 3:5, right] = 0
-    place, centred, parted, moved, sure = network.inputs(keypoints, confidence).split((2, 2, 2, 2, 1), dim=-1)
+    place, boxed, parted, moved, sure = network.inputs(keypoints, confidence).split((2, 2, 2, 2, 1), dim=-1)
     points = keypoints[0]
     assert torch.equal(place[0, 0], points[0])
-    assert torch.equal(centred[0, 0, tip], points[0, tip] - points[0, right.start])
-    assert torch.equal(centred[0, 0, elbow], points[0, elbow] - points[0, BODY_POINTS.index("nose")])
+    torch.testing.assert_close(boxed[0, 0, right].amin(dim=0), -boxed[0, 0, right].amax(dim=0))
+    assert boxed[0, 0, right].abs().max() == pytest.approx(0.5)
+    assert torch.equal(boxed[0, 0, elbow], points[0, elbow] / 2)
     assert torch.equal(parted[0, 0, tip], points[0, tip] - points[0, bone])
     assert torch.equal(parted[0, 0, elbow], points[0, elbow] - points[0, BODY_POINTS.index("right_shoulder")])
     assert torch.equal(moved[0, 1], points[1] - points[0])
     assert not moved[0, 0].any()
-    for part in (place, centred, parted, sure):
+    for part in (place, boxed, parted, sure):
         assert part[0, 3:5, right].count_nonzero() == 0
         assert part[0, 5, right].any()
     assert moved[0, 3:6, right].count_nonzero() == 0
