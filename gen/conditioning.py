@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from gen.painting import Painter
-from gen.reference import GROUP_OF_PART, Reference, to_screen
+from gen.reference import GROUP_OF_PART, IS_RELIT, Reference, to_screen
 from gen.signers.body import PARTS, Body
 from gen.signers.fit import BodyMotion, pose_vertices
 from gen.signers.mesh import incidence, vertex_normals
@@ -102,11 +102,13 @@ def map_frames(
         outline=reference.outline,
         vertex_xy=reference.vertex_xy,
         vertex_seen=reference.vertex_seen,
+        likeness=reference.likeness,
         colours=reference.colours,
         light=reference.light,
         faces=body.faces,
         part=body.part,
         group=GROUP_OF_PART[body.part],
+        relit=IS_RELIT,
     )
     maps = np.empty((len(posed), height, width, MAP_CHANNELS), np.uint8)
     for out, vertices, control in zip(maps, posed, controls, strict=True):

@@ -17,6 +17,8 @@ DEPTH_RANGE_M = 1.2
 """Depth of what the depth map tells apart, its middle at the body's."""
 LIGHT_RANGE = (0.3, 1.7)
 """Least and most light a surface gets, relative to what it gets on average."""
+FARTHEST = 0.04
+"""Corners of a triangle lie no farther apart in the picture, as a share of its width, than this."""
 
 _LEAST_LIGHT, _MOST_LIGHT = wp.constant(LIGHT_RANGE[0]), wp.constant(LIGHT_RANGE[1])
 _DEPTH_RANGE = wp.constant(DEPTH_RANGE_M)
@@ -37,10 +39,16 @@ def _find_sources(
     group: wp.array(dtype=wp.int32),
     vertex_xy: wp.array(dtype=wp.vec2),
     vertex_seen: wp.array(dtype=wp.float32),
+    likeness: wp.array(dtype=wp.vec4),
+    farthest: float,
     source: wp.array2d(dtype=wp.vec3),
+    like: wp.array2d(dtype=wp.vec4),
     far: wp.array2d(dtype=wp.uint8),
 ):
-    """Where in the picture each pixel of the body lies and how well it is seen there; marks head and torso with 0."""
+    """Where in the picture each pixel of the body lies and how well it is seen there, and what it looks like.
+
+    Marks what is seen of head and torso with 0.
+    """
     y, x = wp.tid()
     found = face[y, x]
     if found < 0:
@@ -48,11 +56,23 @@ def _find_sources(
     weight = _weights(barycentric[y, x])
     xy = wp.vec2(0.0, 0.0)
     seen = wp.float32(0.0)
+    alike = wp.vec4(0.0, 0.0, 0.0, 0.0)
+    nearest = wp.int32(0)
     for corner in range(3):
         vertex = faces[found, corner]
         xy += vertex_xy[vertex] * weight[corner]
         seen += vertex_seen[vertex] * weight[corner]
+        alike += likeness[vertex] * weight[corner]
+        if weight[corner] > weight[nearest]:
+            nearest = corner
+    # Between corners that look like distant places there is nothing.
+    at = likeness[faces[found, nearest]]
+    for corner in range(3):
+        away = likeness[faces[found, corner]] - at
+        if wp.max(wp.abs(away[0]), wp.abs(away[1])) > farthest:
+            alike = at
     source[y, x] = wp.vec3(xy[0] - 0.5, xy[1] - 0.5, seen)
+    like[y, x] = wp.vec4(alike[0] - 0.5, alike[1] - 0.5, alike[2], alike[3])
     if group[found] > 2 and seen > 0.5:
         far[y, x] = wp.uint8(0)
 
@@ -79,6 +99,14 @@ def _sample(picture: wp.array3d(dtype=wp.uint8), x: float, y: float):
 
 @wp.func
 @no_type_check
+def _outlined(outline: wp.array2d(dtype=wp.uint8), y: float, x: float):
+    row = wp.clamp(int(wp.round(y)), 0, outline.shape[0] - 1)
+    column = wp.clamp(int(wp.round(x)), 0, outline.shape[1] - 1)
+    return float(outline[row, column]) / 255.0
+
+
+@wp.func
+@no_type_check
 def _byte(value: float):
     return wp.uint8(wp.clamp(value, 0.0, 255.0))
 
@@ -99,7 +127,9 @@ def _paint(
     outline: wp.array2d(dtype=wp.uint8),
     colours: wp.array(dtype=wp.vec3),
     light: wp.vec4,
+    relit: wp.array(dtype=wp.int32),
     source: wp.array2d(dtype=wp.vec3),
+    like: wp.array2d(dtype=wp.vec4),
     distance: wp.array2d(dtype=wp.float32),
     label: wp.array2d(dtype=wp.int32),
     nearest: wp.array(dtype=wp.int32),
@@ -112,17 +142,16 @@ def _paint(
     if found < 0:
         colour = _pixel(background, y, x)
         if distance[y, x] < band:
-            # Around head and torso, what of the signer lies beside the nearest body pixel in the picture comes along.
+            # Around head and torso, what of the signer lies beside the nearest body pixel in the picture comes along,
+            # where that is at their outline there, too.
             pixel = nearest[label[y, x]]
             row = pixel // face.shape[1]
             column = pixel - row * face.shape[1]
             at = source[row, column]
             across = float(x - column) + at[0]
             down = float(y - row) + at[1]
-            nearby_y = wp.clamp(int(wp.round(down)), 0, face.shape[0] - 1)
-            nearby_x = wp.clamp(int(wp.round(across)), 0, face.shape[1] - 1)
-            share = float(outline[nearby_y, nearby_x]) / 255.0
-            if share > 0.0:
+            share = _outlined(outline, down, across)
+            if share > 0.0 and _outlined(outline, at[1], at[0]) > 0.0:
                 colour += (_sample(plate, across, down) - colour) * share
         for channel in range(3):
             out[y, x, channel] = _byte(colour[channel])
@@ -135,19 +164,22 @@ def _paint(
     normal = wp.vec3(0.0, 0.0, 0.0)
     for corner in range(3):
         normal += normals[faces[found, corner]] * weight[corner]
-    at = source[y, x]
+    alike = like[y, x]
     shade = light[0] + light[1] * normal[0] + light[2] * normal[1] + light[3] * normal[2]
     shade = wp.clamp(shade, _LEAST_LIGHT, _MOST_LIGHT)
     colour = colours[group[found]] * shade
     carried = wp.float32(0.0)
     if group[found] > 0:
-        carried = wp.clamp(at[2] - 0.5, 0.0, 0.5) * 2.0
+        carried = wp.clamp(alike[2] - 0.5, 0.0, 0.5) * 2.0
     if carried > 0.0:
         # All but arms is taken from the plate, so that the picture's own hands don't come along.
         if group[found] < 3:
-            colour += (_sample(image, at[0], at[1]) - colour) * carried
+            colour += (_sample(image, alike[0], alike[1]) - colour) * carried
         else:
-            colour += (_sample(plate, at[0], at[1]) - colour) * carried
+            gain = wp.float32(1.0)
+            if relit[group[found]] > 0:
+                gain = shade / alike[3]
+            colour += (_sample(plate, alike[0], alike[1]) * gain - colour) * carried
     for channel in range(3):
         out[y, x, channel] = _byte(colour[channel])
         out[y, x, 4 + channel] = _byte(normal[channel] * 127.0 + 128.0)
@@ -163,14 +195,17 @@ class Painter:
         image: The picture.
         plate: The picture without arms and hands.
         background: The picture without the signer.
-        outline: How much each pixel of the plate shows the signer.
+        outline: How much each pixel of the plate shows the signer, at most a little inside head and torso.
         vertex_xy: Where each vertex lies in the picture, in pixels.
         vertex_seen: 1 where the picture shows the vertex, 0 where not.
+        likeness: What each vertex looks like: x and y in the picture, or in the mirrored one on its right, whether that
+            is known, 0 or 1, and how much light it gets there.
         colours: Of each group of parts: hand, forearm, upper arm, then all that isn't a limb.
         light: Brightness as `light[0] + light[1:] @ normal`.
         faces: Vertices of each triangle.
         part: Part of each triangle.
         group: Group of each triangle.
+        relit: 1 for each group that turns in the light, 0 for those that are painted as the picture shows them.
     """
 
     def __init__(
@@ -182,18 +217,21 @@ class Painter:
         outline: UInt8[np.ndarray, "h w"],
         vertex_xy: Float32[np.ndarray, "vertices 2"],
         vertex_seen: Float32[np.ndarray, " vertices"],
+        likeness: Float32[np.ndarray, "vertices 4"],
         colours: Float32[np.ndarray, "groups 3"],
         light: Float32[np.ndarray, " 4"],
         faces: Int32[np.ndarray, "faces 3"],
         part: Int32[np.ndarray, " faces"],
         group: Int32[np.ndarray, " faces"],
+        relit: Int32[np.ndarray, " groups"],
     ):
-        self._sight = [share(vertex_xy, wp.vec2), share(vertex_seen, wp.float32)]
+        self._sight = [share(vertex_xy, wp.vec2), share(vertex_seen, wp.float32), share(likeness, wp.vec4)]
+        image, plate = (np.concatenate([picture, picture[:, ::-1]], axis=1) for picture in (image, plate))
         self._looks = [
             *(share(picture, wp.uint8) for picture in (image, plate, background, outline)),
             share(colours, wp.vec3),
         ]
-        self._looks.append(wp.vec4(*light.tolist()))
+        self._looks += [wp.vec4(*light.tolist()), share(relit, wp.int32)]
         self._faces, self._part, self._group = (share(array, wp.int32) for array in (faces, part, group))
 
     def paint(
@@ -208,11 +246,11 @@ class Painter:
             out: Maps of the frame.
         """
         height, width = raster.face.shape
-        source = np.zeros((height, width, 3), np.float32)
+        source, like = (np.zeros((height, width, depth), np.float32) for depth in (3, 4))
         far = np.ones((height, width), np.uint8)
         seen = [share(raster.face, wp.int32), share(raster.barycentric, wp.vec2)]
-        shared_source = share(source, wp.vec3)
-        inputs = [*seen, self._faces, self._group, *self._sight, shared_source, share(far, wp.uint8)]
+        sources = [share(source, wp.vec3), share(like, wp.vec4)]
+        inputs = [*seen, self._faces, self._group, *self._sight, FARTHEST * width, *sources, share(far, wp.uint8)]
         wp.launch(_find_sources, dim=far.shape, inputs=inputs, device="cpu")
         distance, label = cv2.distanceTransformWithLabels(far, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
         core = np.flatnonzero(far == 0)
@@ -226,7 +264,7 @@ class Painter:
             self._group,
             share(normals, wp.vec3),
             *self._looks,
-            shared_source,
+            *sources,
             share(distance, wp.float32),
             share(label, wp.int32),
             share(nearest, wp.int32),

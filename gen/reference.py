@@ -5,10 +5,12 @@ signer, for what is behind them.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Shaped, UInt8
+from scipy.spatial import KDTree
 
 from gen.cut_out import cut_out, grow
 from gen.painting import LIGHT_RANGE
@@ -24,6 +26,12 @@ _FROM_BONE = 0.85
 """How far from its bone an arm's surface is taken from, as a share of how far it is."""
 _STEPS_OF_ARM, _ENOUGH_OF_ARM = 20, 0.15
 """A forearm is looked at in so many steps along its bone, and must be seen so far to tell how it goes on."""
+_CLEAR = -0.5
+"""Of a normal that points at the camera as much, -1 being straight at it, the surface is not at the outline."""
+_CLEAR_OF_ROOM = 0.012
+"""What lies nearer than this share of the frame's width to where the signer ends may show the room."""
+_DEEP = 0.012
+"""What of head and trunk lies farther inside them, as a share of the frame's width, is not beside them."""
 _FEW = 20
 """Fewer pixels than these tell no colour."""
 _FACE = index("face_right_eyelid_0", "face_nose_bridge_0", "face_left_eyelid_3", "face_outer_lip_6", "face_outer_lip_0")
@@ -38,6 +46,8 @@ def _group_of(part: str) -> int:
 
 GROUP_OF_PART = np.array([_group_of(part) for part in PARTS], np.int32)
 """For each of `PARTS`: hand, forearm, upper arm, then all that isn't a limb."""
+IS_RELIT = np.array([name in ("neck", "head") for name in _GROUPS], np.int32)
+"""For each group: does it turn in the light?"""
 _IS_LIMB = np.array([group < 3 for group in GROUP_OF_PART])
 IS_HAND, IS_ARM, IS_TRUNK = (
     np.concatenate([[False], np.isin(GROUP_OF_PART, [_GROUPS.index(name) for name in names])])
@@ -56,10 +66,12 @@ class Reference:
         image: The picture.
         plate: The picture with arms and hands painted over, with the body's colours where the body is behind them.
         background: The picture with the whole signer painted over from what is around.
-        outline: How much each pixel of the plate shows the signer, 0 to 255.
+        outline: How much each pixel of the plate shows the signer, 0 to 255; 0 deep inside head and trunk.
         part: One more than the number in `PARTS` of what each pixel shows, 0 for background.
         vertex_xy: Where each vertex lies in the picture, in pixels; those of arms a little nearer to the bone.
         vertex_seen: 1 where the picture shows the vertex, or the other side of the arm, 0 where not.
+        likeness: What each vertex looks like: x and y in the picture, or in the mirrored one on its right, 1 where that
+            is known, 0 where not, and how much light it gets there.
         colours: Median colour of each group of parts, 0 to 255.
         light: Brightness as `light[0] + light[1:] @ normal`, 1 on average.
     """
@@ -71,6 +83,7 @@ class Reference:
     part: UInt8[np.ndarray, "h w"]
     vertex_xy: Float32[np.ndarray, "vertices 2"]
     vertex_seen: Float32[np.ndarray, " vertices"]
+    likeness: Float32[np.ndarray, "vertices 4"]
     colours: Float32[np.ndarray, "groups 3"]
     light: Float32[np.ndarray, " 4"]
 
@@ -99,8 +112,8 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
     seen = (screen[:, 2] < _at(raster.depth, places, -np.inf) + 0.012) & (normals[:, 1] < -0.1)
     for side in ("right", "left"):
         _look_through_arm(body, side, points, part, places, seen)
-
-    plate, background, outline = _paint_over(image, part, core.face >= 0)
+    shown = cut_out(image, (part > 0) | (core.face >= 0), part == HEAD)
+    plate, background, outline = _paint_over(image, part, core.face >= 0, shown)
     pixel_normals = interpolate(raster, body.faces, normals)
     colours, light = _read_colours(image, part, pixel_normals, _mark_face(points, part))
     return Reference(
@@ -111,6 +124,7 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
         part=part,
         vertex_xy=places.astype(np.float32),
         vertex_seen=seen.astype(np.float32),
+        likeness=_liken_head(body, normals, light, shown, places, seen),
         colours=colours,
         light=light,
     )
@@ -165,6 +179,50 @@ def _seen_until(along: Float32[np.ndarray, " vertices"], seen: Bool[np.ndarray, 
     step = (along * _STEPS_OF_ARM).astype(int).clip(0, _STEPS_OF_ARM - 1)
     share = np.bincount(step, seen, _STEPS_OF_ARM) / np.maximum(np.bincount(step, minlength=_STEPS_OF_ARM), 1)
     return float((np.flatnonzero(share > 0.5) + 0.5).max(initial=0) / _STEPS_OF_ARM)
+
+
+def _liken_head(
+    body: Body,
+    normals: Float32[np.ndarray, "vertices 3"],
+    light: Float32[np.ndarray, " 4"],
+    shown: Bool[np.ndarray, "h w"],
+    places: Float32[np.ndarray, "vertices 2"],
+    seen: Bool[np.ndarray, " vertices"],
+) -> Float32[np.ndarray, "vertices 4"]:
+    """What each vertex looks like, see `Reference`: all but some of the head's as they are in the picture.
+
+    What of the head the picture doesn't show clearly is likened to the other side, where that is clear, what is hidden
+    on both sides to what is nearest.
+
+    Args:
+        body: The body.
+        normals: Of the vertices, as the picture shows them.
+        light: The picture's.
+        shown: What shows the signer.
+        places: Of the vertices in the picture.
+        seen: Whether the picture shows them.
+    """
+    width = shown.shape[1]
+    head = np.bincount(body.faces[IS_RELIT[GROUP_OF_PART[body.part]] > 0].ravel(), minlength=len(places)) > 0
+    inside = ~grow(~shown, round(_CLEAR_OF_ROOM * width))
+    clear = seen & (normals[:, 1] < _CLEAR) & (_at(inside, places, 0.0) > 0)
+    mirrored = _mirrored_vertices(body)
+    from_other = head & ~clear & clear[mirrored]
+    beside = places[mirrored] * np.array([-1, 1], np.float32) + np.array([2 * width, 0], np.float32)
+    like = np.where(from_other[:, None], beside, places)
+    shade = (light[0] + normals @ light[1:]).clip(*LIGHT_RANGE)
+    shade = np.where(from_other, shade[mirrored], shade)
+    alike = np.column_stack([like, seen | from_other, shade]).astype(np.float32)
+    near, hidden = np.flatnonzero(head & (clear | from_other)), np.flatnonzero(head & (alike[:, 2] == 0))
+    if len(near) and len(hidden):
+        alike[hidden] = alike[near[KDTree(body.vertices[near]).query(body.vertices[hidden])[1]]]
+    return alike
+
+
+@lru_cache(1)
+def _mirrored_vertices(body: Body) -> Int[np.ndarray, " vertices"]:
+    """For each vertex the one on the body's other side."""
+    return KDTree(body.vertices * np.array([-1, 1, 1], np.float32)).query(body.vertices)[1]
 
 
 def _mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -224,7 +282,10 @@ def _read_colours(
 
 
 def _paint_over(
-    image: UInt8[np.ndarray, "h w 3"], part: UInt8[np.ndarray, "h w"], core: Bool[np.ndarray, "h w"]
+    image: UInt8[np.ndarray, "h w 3"],
+    part: UInt8[np.ndarray, "h w"],
+    core: Bool[np.ndarray, "h w"],
+    shown: Bool[np.ndarray, "h w"],
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
     """Takes arms and hands out of a picture, and the whole signer, and says where the first still shows the signer.
 
@@ -232,17 +293,18 @@ def _paint_over(
         image: The picture.
         part: What each pixel shows.
         core: Where head, torso and legs are, seen or behind an arm.
+        shown: What shows the signer.
     """
     width = image.shape[1]
     limb = (part > 0) & _IS_LIMB[part.astype(int) - 1]
-    shown = cut_out(image, (part > 0) | core, part == HEAD)
     signer = grow(shown, round(width * 0.008))
     hole = grow(limb, round(width * 0.025)) | (signer & (_distance(limb) < _distance(core & ~limb)))
     picture = image.astype(np.float32)
     background = np.where(signer[..., None], _fill_from(picture, ~signer), picture)
     body = _fill_from(picture, core & ~hole)
     plate = np.where((hole & core)[..., None], body, np.where(hole[..., None], background, picture))
-    outline = cv2.blur(np.where(shown & (core | ~hole), 255, 0).astype(np.uint8), (3, 3))
+    deep = ~grow(~core, round(_DEEP * width))
+    outline = cv2.blur(np.where(shown & ~deep & (core | ~hole), 255, 0).astype(np.uint8), (3, 3))
     return plate.clip(0, 255).round().astype(np.uint8), background.clip(0, 255).round().astype(np.uint8), outline
 
 

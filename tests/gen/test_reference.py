@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
+from scipy.spatial import KDTree
 
 from gen.reference import HEAD, IS_ARM, IS_HAND, IS_TRUNK, read_reference
 from gen.renderers.pictures import built_in_picture
@@ -42,6 +45,24 @@ def test_a_forearm_that_leaves_the_picture_goes_on_as_it_was(read):
         assert read.vertex_seen[forearm].mean() > 0.9
         column, row = np.floor(read.vertex_xy[forearm[read.vertex_seen[forearm] > 0]]).astype(int).T
         assert IS_ARM[read.part[row, column]].all()
+
+
+def test_the_hidden_half_of_a_head_looks_like_the_other_half(picture):
+    """Read as if signer and body were turned: every vertex is known, hidden ones in the mirrored picture beside."""
+    body, width, angle = load_body(), picture.image.shape[1], np.radians(40)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.float32)
+    motion = fit_body(picture.poses, body)
+    turned = replace(motion, linear=turn @ motion.linear, positions=motion.positions @ turn.T)
+    read = read_reference(picture.image, body, turned)
+    head = np.unique(body.faces[body.part == HEAD - 1])
+    across, _, known, light = read.likeness[head].T
+    assert known.all()
+    assert ((light > 0.2) & (light < 2)).all()
+    twins = KDTree(body.vertices * np.float32([-1, 1, 1])).query(body.vertices[head])[1]
+    mirrored = np.isclose(across, 2 * width - read.vertex_xy[twins, 0], atol=0.01) & (across > width)
+    assert read.vertex_seen[twins[mirrored]].mean() > 0.9
+    assert mirrored[read.vertex_seen[head] == 0].mean() > 0.2
+    assert not mirrored[read.vertex_seen[head] > 0].all()
 
 
 def test_background_holds_nothing_of_the_signer(picture, read):
