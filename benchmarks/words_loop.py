@@ -158,15 +158,16 @@ def main() -> None:
     """Runs what is missing and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--known", action="store_true", help="words of languages that the recognizer knows")
+    parser.add_argument("--every", type=int, default=1, help="only the first of every so many words")
     parser.add_argument("--renderers", nargs="+", default=list(RENDERERS))
     parser.add_argument("--image", help="a built-in signer's name or a picture; the default signer if left out")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path("runs/words_loop"))
     arguments = parser.parse_args()
     arguments.results.mkdir(parents=True, exist_ok=True)
-    words = known_words() if arguments.known else read_words()
+    words = (known_words() if arguments.known else read_words())[:: arguments.every]
     jobs = {
-        (renderer, number): arguments.results / f"{renderer}-{number:03d}-{language}-{word}.json"
+        (renderer, number): arguments.results / f"{renderer}-{number * arguments.every:03d}-{language}-{word}.json"
         for number, (language, word) in enumerate(words)
         for renderer in arguments.renderers
     }
