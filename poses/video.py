@@ -263,6 +263,9 @@ def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
         except (TypeError, ZeroDivisionError):  # imageio turns the rate into a float without looking for one
             metadata = {"fps": 0.0}
         fps = metadata["fps"]
+        duration = metadata.get("duration") or 0
+        if demuxer == "gif" and fps > 0 and min(declared, duration) > 0 and abs(declared / fps - duration) > 0.02:
+            fps = declared / duration  # FFmpeg guesses a GIF's rate, and wrongly below 1 and above 50
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"{path}: expected a positive frame rate, found {fps:g}.")
         try:
