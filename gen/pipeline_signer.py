@@ -257,8 +257,8 @@ class SignerVideoPipeline(DiffusionPipeline):
             num_inference_steps: Denoising steps.
             guidance_scale: How far to go in the direction that each of `CONDITIONS` leads in, by its name, or all of
                 them: 1 follows it as in training and costs nothing, any other scale costs a call of the network.
-            detail_scale: How much of the picture's own detail is laid over clothes (`gen/detail.py`), 0 to 1: 0 leaves
-                what the network made.
+            detail_scale: How much of the picture's own detail is laid over clothes, and how far hands are sharpened
+                (`gen/detail.py`), 0 to 1: 0 leaves what the network made.
             generator: Where the noise comes from; the same state gives the same frames.
             window: Frames denoised together, one of them known from the window before.
 
