@@ -151,7 +151,7 @@ def sniff(path: StrPath) -> str:
     except OSError as error:
         raise PoseFileError(f"{path}: cannot be read ({error.strerror}).") from None
     if not head:
-        raise PoseFileError(f"{path}: must be a pose file, but it is empty.")
+        raise PoseFileError(f"{path}: expected a pose file or a video, found an empty file.")
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return _sniff_zip(path)
     if head.lstrip()[:1] in (b"{", b"["):

@@ -101,7 +101,7 @@ def test_missing_empty_and_unreadable_files(tmp_path):
     with pytest.raises(PoseFileError, match=r"clip\.npz: no such file or folder\.$"):
         load_poses(tmp_path / "clip.npz")
     (tmp_path / "clip.npz").write_bytes(b"")
-    with pytest.raises(PoseFileError, match=r"clip\.npz: must be a pose file, but it is empty\.$"):
+    with pytest.raises(PoseFileError, match=r"clip\.npz: expected a pose file or a video, found an empty file\.$"):
         load_poses(tmp_path / "clip.npz")
     with pytest.raises(PoseFileError, match="cannot be read"):
         load_poses(tmp_path / "clip.npz" / "inside")
