@@ -2,7 +2,7 @@
 
 The body fitted to the driving pose is rasterized. Each of its pixels knows which body part it is, which way the
 surface faces, and where the same point of the surface lies in the reference picture, so that face, hair and clothes
-are carried over densely through the mesh; of an arm, the far side is taken to look as the near one. Hands are not
+are carried over densely through the mesh, brighter or darker where they have turned in the light. Hands are not
 carried: another handshape's creases would mislead; they get the signer's skin colour under the picture's light.
 Together this gives a coarse composite, the baseline that the network must beat.
 
@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from gen.painting import Painter
-from gen.reference import GROUP_OF_PART, IS_RELIT, Reference, to_screen
+from gen.reference import GROUP_OF_PART, Reference, to_screen
 from gen.signers.body import PARTS, Body
 from gen.signers.fit import BodyMotion, pose_vertices
 from gen.signers.mesh import incidence, vertex_normals
@@ -108,7 +108,6 @@ def map_frames(
         faces=body.faces,
         part=body.part,
         group=GROUP_OF_PART[body.part],
-        relit=IS_RELIT,
     )
     maps = np.empty((len(posed), height, width, MAP_CHANNELS), np.uint8)
     for out, vertices, control in zip(maps, posed, controls, strict=True):

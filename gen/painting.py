@@ -127,7 +127,6 @@ def _paint(
     outline: wp.array2d(dtype=wp.uint8),
     colours: wp.array(dtype=wp.vec3),
     light: wp.vec4,
-    relit: wp.array(dtype=wp.int32),
     source: wp.array2d(dtype=wp.vec3),
     like: wp.array2d(dtype=wp.vec4),
     distance: wp.array2d(dtype=wp.float32),
@@ -173,13 +172,10 @@ def _paint(
         carried = wp.clamp(alike[2] - 0.5, 0.0, 0.5) * 2.0
     if carried > 0.0:
         # All but arms is taken from the plate, so that the picture's own hands don't come along.
+        taken = _sample(plate, alike[0], alike[1])
         if group[found] < 3:
-            colour += (_sample(image, alike[0], alike[1]) - colour) * carried
-        else:
-            gain = wp.float32(1.0)
-            if relit[group[found]] > 0:
-                gain = shade / alike[3]
-            colour += (_sample(plate, alike[0], alike[1]) * gain - colour) * carried
+            taken = _sample(image, alike[0], alike[1])
+        colour += (taken * (shade / alike[3]) - colour) * carried
     for channel in range(3):
         out[y, x, channel] = _byte(colour[channel])
         out[y, x, 4 + channel] = _byte(normal[channel] * 127.0 + 128.0)
@@ -205,7 +201,6 @@ class Painter:
         faces: Vertices of each triangle.
         part: Part of each triangle.
         group: Group of each triangle.
-        relit: 1 for each group that turns in the light, 0 for those that are painted as the picture shows them.
     """
 
     def __init__(
@@ -223,7 +218,6 @@ class Painter:
         faces: Int32[np.ndarray, "faces 3"],
         part: Int32[np.ndarray, " faces"],
         group: Int32[np.ndarray, " faces"],
-        relit: Int32[np.ndarray, " groups"],
     ):
         self._sight = [share(vertex_xy, wp.vec2), share(vertex_seen, wp.float32), share(likeness, wp.vec4)]
         image, plate = (np.concatenate([picture, picture[:, ::-1]], axis=1) for picture in (image, plate))
@@ -231,7 +225,7 @@ class Painter:
             *(share(picture, wp.uint8) for picture in (image, plate, background, outline)),
             share(colours, wp.vec3),
         ]
-        self._looks += [wp.vec4(*light.tolist()), share(relit, wp.int32)]
+        self._looks.append(wp.vec4(*light.tolist()))
         self._faces, self._part, self._group = (share(array, wp.int32) for array in (faces, part, group))
 
     def paint(

@@ -1,7 +1,7 @@
 """Reads a signer's picture through the body that was fitted to the pose in it: what shows where, colours, light.
 
-Of an arm, the far side is taken to look as the near one. The picture is also painted over, without arms and without the
-signer, for what is behind them.
+Of an arm, the far side is taken to look as the near one, of a head, the hidden half as the other. The picture is also
+painted over, without arms and without the signer, for what is behind them.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,8 @@ _CLEAR_OF_ROOM = 0.012
 """What lies nearer than this share of the frame's width to where the signer ends may show the room."""
 _DEEP = 0.012
 """What of head and trunk lies farther inside them, as a share of the frame's width, is not beside them."""
+_EDGE = 1 / 256
+"""How far edges of the body lie beside those of the picture, as a share of the frame's width."""
 _FEW = 20
 """Fewer pixels than these tell no colour."""
 _FACE = index("face_right_eyelid_0", "face_nose_bridge_0", "face_left_eyelid_3", "face_outer_lip_6", "face_outer_lip_0")
@@ -46,8 +48,6 @@ def _group_of(part: str) -> int:
 
 GROUP_OF_PART = np.array([_group_of(part) for part in PARTS], np.int32)
 """For each of `PARTS`: hand, forearm, upper arm, then all that isn't a limb."""
-IS_RELIT = np.array([name in ("neck", "head") for name in _GROUPS], np.int32)
-"""For each group: does it turn in the light?"""
 _IS_LIMB = np.array([group < 3 for group in GROUP_OF_PART])
 IS_HAND, IS_ARM, IS_TRUNK = (
     np.concatenate([[False], np.isin(GROUP_OF_PART, [_GROUPS.index(name) for name in names])])
@@ -124,7 +124,7 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
         part=part,
         vertex_xy=places.astype(np.float32),
         vertex_seen=seen.astype(np.float32),
-        likeness=_liken_head(body, normals, light, shown, places, seen),
+        likeness=_liken(body, normals, _shade(part, pixel_normals, light), shown, places, seen),
         colours=colours,
         light=light,
     )
@@ -181,10 +181,10 @@ def _seen_until(along: Float32[np.ndarray, " vertices"], seen: Bool[np.ndarray, 
     return float((np.flatnonzero(share > 0.5) + 0.5).max(initial=0) / _STEPS_OF_ARM)
 
 
-def _liken_head(
+def _liken(
     body: Body,
     normals: Float32[np.ndarray, "vertices 3"],
-    light: Float32[np.ndarray, " 4"],
+    shade: Float32[np.ndarray, "h w"],
     shown: Bool[np.ndarray, "h w"],
     places: Float32[np.ndarray, "vertices 2"],
     seen: Bool[np.ndarray, " vertices"],
@@ -197,26 +197,34 @@ def _liken_head(
     Args:
         body: The body.
         normals: Of the vertices, as the picture shows them.
-        light: The picture's.
+        shade: How much light each pixel of the picture gets.
         shown: What shows the signer.
         places: Of the vertices in the picture.
         seen: Whether the picture shows them.
     """
     width = shown.shape[1]
-    head = np.bincount(body.faces[IS_RELIT[GROUP_OF_PART[body.part]] > 0].ravel(), minlength=len(places)) > 0
+    of_head = np.isin(GROUP_OF_PART[body.part], [_GROUPS.index(name) for name in ("neck", "head")])
+    head = np.bincount(body.faces[of_head].ravel(), minlength=len(places)) > 0
     inside = ~grow(~shown, round(_CLEAR_OF_ROOM * width))
     clear = seen & (normals[:, 1] < _CLEAR) & (_at(inside, places, 0.0) > 0)
     mirrored = _mirrored_vertices(body)
     from_other = head & ~clear & clear[mirrored]
     beside = places[mirrored] * np.array([-1, 1], np.float32) + np.array([2 * width, 0], np.float32)
     like = np.where(from_other[:, None], beside, places)
-    shade = (light[0] + normals @ light[1:]).clip(*LIGHT_RANGE)
-    shade = np.where(from_other, shade[mirrored], shade)
-    alike = np.column_stack([like, seen | from_other, shade]).astype(np.float32)
+    lit = _at(shade, places, 1.0)
+    alike = np.column_stack([like, seen | from_other, np.where(from_other, lit[mirrored], lit)]).astype(np.float32)
     near, hidden = np.flatnonzero(head & (clear | from_other)), np.flatnonzero(head & (alike[:, 2] == 0))
     if len(near) and len(hidden):
         alike[hidden] = alike[near[KDTree(body.vertices[near]).query(body.vertices[hidden])[1]]]
     return alike
+
+
+def _shade(
+    part: UInt8[np.ndarray, "h w"], normals: Float32[np.ndarray, "h w 3"], light: Float32[np.ndarray, " 4"]
+) -> Float32[np.ndarray, "h w"]:
+    """How much light each pixel of the picture gets; blurred, since the body's edges lie a little beside."""
+    shade = np.where(part > 0, (light[0] + normals @ light[1:]).clip(*LIGHT_RANGE), 1)
+    return cv2.GaussianBlur(shade.astype(np.float32), (0, 0), _EDGE * part.shape[1])
 
 
 @lru_cache(1)
