@@ -20,10 +20,10 @@ BROAD = 1 / 32
 """What is coarser than this share of the frame's width is not detail."""
 RIM, ROOM = 0.006, 0.03
 """How far from the end of what is carried, and from hands, detail begins, as a share of the frame's width."""
-SOFT, CRISPER = 0.7 / 256, 1.0
-"""What is finer than this share of the frame's width is soft in hands, and counts so much more."""
+SOFT_PX, CRISPER = 0.7, 1.0
+"""What is finer than this is soft in the network's hands, in frames of any size, and counts so much more."""
 AROUND_HAND = 4 / 256
-"""How far from a hand its edges may be, likewise."""
+"""How far from a hand its edges may be, as a share of the frame's width."""
 CARRIED = 230
 """A pixel whose `carried`, of 255, is above this shows the picture itself."""
 
@@ -84,7 +84,7 @@ def lay_over(
         off = composite - frame
         off *= (arms + trunk)[..., None]
         off -= _broad(off * (trunk > 0)[..., None], trunk) * trunk[..., None]
-        off += CRISPER * hands[..., None] * (frame - cv2.GaussianBlur(frame, (0, 0), SOFT * frame.shape[1]))
+        off += CRISPER * hands[..., None] * (frame - cv2.GaussianBlur(frame, (0, 0), SOFT_PX))
         out[:] = (frame + scale * off).clip(0, 255).round()
     return laid
 
