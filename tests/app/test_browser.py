@@ -172,9 +172,9 @@ def test_several_files_are_added_and_taken_away_by_their_names(browser, address,
     files.locator("input[type=file]").set_input_files(tmp_path / "A.npz")
     files.get_by_role("button", name="Add files").focus()
     page.keyboard.press("Enter")
+    files.get_by_role("button", name="Remove B.npz").wait_for()  # nothing more is put onto the page after it
     for name in ("Clear", "Remove A.npz", "Remove B.npz"):
         button = files.get_by_role("button", name=name)
-        button.wait_for()
         while not button.evaluate("button => button === document.activeElement"):
             page.keyboard.press("Tab")
             assert page.evaluate("document.activeElement.tagName") != "BODY"
@@ -217,7 +217,7 @@ def test_wrong_uploads_are_refused_in_one_line(browser, address, tmp_path, monke
     hostile.write_bytes(b"\x80\x04cos\nsystem\n(S'false'\ntR.")
     upload = page.locator("#clip input[type=file]")
     upload.set_input_files(hostile)
-    expect(page.locator("#clip")).to_contain_text("clip.npz")
+    expect(page.locator("#clip")).to_contain_text(re.compile(r"clip\s?\.npz"))
     press_render(page)
     alert = page.get_by_role("alert").filter(has_text="clip.npz")
     expect(alert).to_have_text(re.compile(r"^clip\.npz: must be a pose file \(.*\), found a Python pickle\.$"))
@@ -345,7 +345,7 @@ def test_hostile_uploads_are_refused_in_every_tab(browser, address, tmp_path, ta
     hostile.write_bytes(b"\x80\x04cos\nsystem\n(S'false'\ntR.")
     for name in {field, "video"} if tab == "Evaluate" else {field}:
         page.locator(f"#{name} input[type=file]").set_input_files(hostile)
-        expect(page.locator(f"#{name}")).to_contain_text("clip.npz")
+        expect(page.locator(f"#{name}")).to_contain_text(re.compile(r"clip\s?\.npz"))
     page.get_by_role("button", name=tab, exact=True).click()
     alert = page.get_by_role("alert").filter(has_text="clip.npz")
     expect(alert).to_have_text(re.compile(r"^clip\.npz: must be a pose file \(.*\), found a Python pickle\.$"))
