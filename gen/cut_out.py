@@ -31,7 +31,7 @@ def cut_out(
         cv2.resize(of.astype(np.uint8), size, interpolation=cv2.INTER_AREA) for of in (image, body, head)
     )
     near = grow(of_body > 0, round(AROUND_BODY * size[0])) | grow(of_head > 0, round(AROUND_HEAD * size[0]))
-    sure = ~grow(of_body == 0, max(round(INSIDE * size[0]), 1))
+    sure = shrink(of_body > 0, max(round(INSIDE * size[0]), 1))
     if near.all() or not near.any():
         return body
     mask = np.where(sure, cv2.GC_FGD, np.where(near, cv2.GC_PR_FGD, cv2.GC_BGD)).astype(np.uint8)
@@ -46,3 +46,8 @@ def grow(mask: Bool[np.ndarray, "h w"], reach: int) -> Bool[np.ndarray, "h w"]:
     """The mask and all that is at most `reach` pixels from it."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return cv2.dilate(mask.astype(np.uint8), kernel) > 0
+
+
+def shrink(mask: Bool[np.ndarray, "h w"], reach: int) -> Bool[np.ndarray, "h w"]:
+    """What of the mask is more than `reach` pixels from all that is not in it."""
+    return ~grow(~mask, reach)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from gen.cut_out import grow
+from gen.cut_out import grow, shrink
 from gen.reference import IS_ARM, IS_HAND, IS_TRUNK
 
 BROAD = 1 / 32
@@ -67,7 +67,7 @@ def _shares(carried: UInt8[np.ndarray, "h w"], part: UInt8[np.ndarray, "h w"]) -
     shares = []
     for region in (IS_ARM, IS_TRUNK):
         shown = region[part] & (carried > CARRIED)
-        inner = ~grow(~shown, round(RIM * width)) & ~near_hands
+        inner = shrink(shown, round(RIM * width)) & ~near_hands
         shares.append(cv2.GaussianBlur(inner.astype(np.float32), (0, 0), RIM * width) * shown)
     around = grow(hand, round(AROUND_HAND * width)).astype(np.float32)
     return np.stack([*shares, cv2.GaussianBlur(around, (0, 0), RIM * width)])

@@ -172,10 +172,11 @@ def _paint(
         carried = wp.clamp(alike[2] - 0.5, 0.0, 0.5) * 2.0
     if carried > 0.0:
         # All but arms is taken from the plate, so that the picture's own hands don't come along.
-        taken = _sample(plate, alike[0], alike[1])
+        brighter = shade / alike[3]
         if group[found] < 3:
-            taken = _sample(image, alike[0], alike[1])
-        colour += (taken * (shade / alike[3]) - colour) * carried
+            colour += (_sample(image, alike[0], alike[1]) * brighter - colour) * carried
+        else:
+            colour += (_sample(plate, alike[0], alike[1]) * brighter - colour) * carried
     for channel in range(3):
         out[y, x, channel] = _byte(colour[channel])
         out[y, x, 4 + channel] = _byte(normal[channel] * 127.0 + 128.0)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Shaped, UInt8
 from scipy.spatial import KDTree
 
-from gen.cut_out import cut_out, grow
+from gen.cut_out import cut_out, grow, shrink
 from gen.painting import LIGHT_RANGE
 from gen.signers.body import PARTS, Body
 from gen.signers.fit import BodyMotion, pose_keypoints, pose_vertices
@@ -28,10 +28,8 @@ _STEPS_OF_ARM, _ENOUGH_OF_ARM = 20, 0.15
 """A forearm is looked at in so many steps along its bone, and must be seen so far to tell how it goes on."""
 _CLEAR = -0.5
 """Of a normal that points at the camera as much, -1 being straight at it, the surface is not at the outline."""
-_CLEAR_OF_ROOM = 0.012
-"""What lies nearer than this share of the frame's width to where the signer ends may show the room."""
-_DEEP = 0.012
-"""What of head and trunk lies farther inside them, as a share of the frame's width, is not beside them."""
+_AT_OUTLINE = 0.012
+"""What lies nearer than this share of the frame's width to where signer or body end is at their outline."""
 _EDGE = 1 / 256
 """How far edges of the body lie beside those of the picture, as a share of the frame's width."""
 _FEW = 20
@@ -49,11 +47,11 @@ def _group_of(part: str) -> int:
 GROUP_OF_PART = np.array([_group_of(part) for part in PARTS], np.int32)
 """For each of `PARTS`: hand, forearm, upper arm, then all that isn't a limb."""
 _IS_LIMB = np.array([group < 3 for group in GROUP_OF_PART])
-IS_HAND, IS_ARM, IS_TRUNK = (
+IS_HAND, IS_ARM, IS_TRUNK, IS_HEAD = (
     np.concatenate([[False], np.isin(GROUP_OF_PART, [_GROUPS.index(name) for name in names])])
-    for names in (("hand",), _ARM, ("torso", "legs"))
+    for names in (("hand",), _ARM, ("torso", "legs"), ("neck", "head"))
 )
-"""For each value of the maps' part channel: is it a palm or a finger, is it of an arm, of torso or legs?"""
+"""For each value of the maps' part channel: palm or finger, of an arm, of torso or legs, of neck or head?"""
 HEAD = PARTS.index("head") + 1
 """The head's value in the maps' part channel."""
 
@@ -203,9 +201,8 @@ def _liken(
         seen: Whether the picture shows them.
     """
     width = shown.shape[1]
-    of_head = np.isin(GROUP_OF_PART[body.part], [_GROUPS.index(name) for name in ("neck", "head")])
-    head = np.bincount(body.faces[of_head].ravel(), minlength=len(places)) > 0
-    inside = ~grow(~shown, round(_CLEAR_OF_ROOM * width))
+    head = np.isin(np.arange(len(places)), body.faces[IS_HEAD[body.part + 1]])
+    inside = shrink(shown, round(_AT_OUTLINE * width))
     clear = seen & (normals[:, 1] < _CLEAR) & (_at(inside, places, 0.0) > 0)
     mirrored = _mirrored_vertices(body)
     from_other = head & ~clear & clear[mirrored]
@@ -311,7 +308,7 @@ def _paint_over(
     background = np.where(signer[..., None], _fill_from(picture, ~signer), picture)
     body = _fill_from(picture, core & ~hole)
     plate = np.where((hole & core)[..., None], body, np.where(hole[..., None], background, picture))
-    deep = ~grow(~core, round(_DEEP * width))
+    deep = shrink(core, round(_AT_OUTLINE * width))
     outline = cv2.blur(np.where(shown & ~deep & (core | ~hole), 255, 0).astype(np.uint8), (3, 3))
     return plate.clip(0, 255).round().astype(np.uint8), background.clip(0, 255).round().astype(np.uint8), outline
 
