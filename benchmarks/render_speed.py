@@ -74,6 +74,7 @@ def time_parts() -> dict[str, float]:
     from gen.conditioning import map_frames
     from gen.conditions import to_conditions, to_keypoints
     from gen.detail import find_detail, lay_over
+    from gen.drawn_hands import DrawnHands, HandDrawer
     from gen.pipeline_signer import cut_windows, denoise
     from gen.reference import read_reference
     from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture
@@ -86,7 +87,9 @@ def time_parts() -> dict[str, float]:
     poses = renderer.place(spelled_clip(), None, height=SIZE, width=SIZE)(spelled_clip())
     pipeline, body, windows = load_pipeline(renderer.weights), load_body(), cut_windows(len(poses), 9)
     motion = fit_body(poses, body)
-    reference = read_reference(picture.image, body, fit_body(picture.poses, body))
+    held = fit_body(picture.poses, body)
+    reference = read_reference(picture.image, body, held)
+    drawer = HandDrawer(reference, body, held)
     noise = pipeline.prepare_noise(SIZE, SIZE, None)
     shown, keypoints = (torch.from_numpy(of)[None] for of in (reference.maps(), to_keypoints(poses)))
     maps = [map_frames(reference, body, motion, poses, frames) for frames in windows]
@@ -100,14 +103,23 @@ def time_parts() -> dict[str, float]:
                     num_inference_steps=renderer.default_num_inference_steps,
                 )  # fmt: skip
 
+    def draw_hands() -> list[DrawnHands]:
+        return [drawer.draw(motion, frames, height=SIZE, width=SIZE) for frames in windows]
+
+    def lay_detail() -> None:
+        for of_window, of_hands in zip(maps, hands, strict=True):
+            lay_over(of_window[..., :3], find_detail(of_window, of_hands))
+
     run_network()
+    hands = draw_hands()
     frames = [frame for of_window in maps for frame in of_window[..., :3]]
     with tempfile.TemporaryDirectory() as folder:
         parts = {
             "fit": seconds(lambda: fit_body(poses, body)),
             "maps": seconds(lambda: [map_frames(reference, body, motion, poses, frames) for frames in windows]),
             "network": seconds(run_network),
-            "detail": seconds(lambda: [lay_over(of_window[..., :3], find_detail(of_window)) for of_window in maps]),
+            "hands": seconds(draw_hands),
+            "detail": seconds(lay_detail),
             "encode": seconds(lambda: write_video(Path(folder) / "out.mp4", frames, fps=FPS)),
         }
     return {name: round(1000 * value / len(poses), 1) for name, value in parts.items()}

@@ -3,8 +3,8 @@
 The network answers with the mean of what may be, so stripes blur, prints melt and fingers are soft. The coarse
 composite has clothes, carried over from the picture through the fitted body, but hems, hands, hair, faces and light are
 wrong in it. So its detail is laid over the network's frames where it carries clothes: on arms all of it, on the trunk
-what is finer than `BROAD`, whose broader colours and shadows stay the network's. Hands are sharpened as they are: an
-estimator then finds their joints nearer to where they should be.
+what is finer than `BROAD`, whose broader colours and shadows stay the network's. Hands that were drawn by code get the
+network's broad colours and are mixed with its own: where fingers end is then seen as clearly as on a true picture.
 """
 
 from dataclasses import dataclass
@@ -14,19 +14,26 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from gen.cut_out import grow, shrink
+from gen.drawn_hands import DrawnHands
 from gen.reference import IS_ARM, IS_HAND, IS_TRUNK
 
 BROAD = 1 / 32
 """What is coarser than this share of the frame's width is not detail."""
 RIM, ROOM = 0.006, 0.03
 """How far from the end of what is carried, and from hands, detail begins, as a share of the frame's width."""
-SOFT_PX, CRISPER = 0.7, 1.0
-"""What is finer than this is soft in the network's hands, in frames of any size, and counts so much more."""
+DRAWN = 0.8
+"""What drawn hands count for beside the network's."""
+SOFT_PX, CRISPER = 0.7, 0.5
+"""What is finer than this is soft in hands, in frames of any size, and counts half as much again."""
 AROUND_HAND = 4 / 256
 """How far from a hand its edges may be, as a share of the frame's width."""
+TINTS = (0.4, 2.5)
+"""Drawn hands are made darker or brighter, colour by colour, at most so many times."""
 CARRIED = 230
 """A pixel whose `carried`, of 255, is above this shows the picture itself."""
 
+_DARK = 4.0
+"""Added to colours, 0 to 255, that are divided by."""
 _BROAD_PX = 2.0
 """`BROAD` in a frame that was made so small that it is this many pixels."""
 
@@ -39,25 +46,33 @@ class Detail:
         composite: The coarse composite.
         arms: How much of it counts, 0 to 1, on arms.
         trunk: Likewise on the trunk, of what is fine in it.
-        hands: How much hands, and what is close around them, are sharpened, 0 to 1.
+        drawn: Hands drawn by code.
+        hands: How much these count, 0 to 1.
+        edges: How much hands, and what is close around them, are sharpened, 0 to 1.
     """
 
     composite: UInt8[np.ndarray, "frames h w 3"]
     arms: Float32[np.ndarray, "frames h w"]
     trunk: Float32[np.ndarray, "frames h w"]
+    drawn: UInt8[np.ndarray, "frames h w 3"]
     hands: Float32[np.ndarray, "frames h w"]
+    edges: Float32[np.ndarray, "frames h w"]
 
     def last(self, count: int) -> "Detail":
         """That of the last frames."""
-        return Detail(self.composite[-count:], self.arms[-count:], self.trunk[-count:], self.hands[-count:])
+        return Detail(*(of_all[-count:] for of_all in vars(self).values()))
 
 
-def find_detail(maps: UInt8[np.ndarray, "frames h w 12"], keep: Bool[np.ndarray, "h w"] | None = None) -> Detail:
-    """Finds where `map_frames` carried clothes, and where hands are, but for pixels that are to be kept."""
+def find_detail(
+    maps: UInt8[np.ndarray, "frames h w 12"], hands: DrawnHands, keep: Bool[np.ndarray, "h w"] | None = None
+) -> Detail:
+    """Finds where `map_frames` carried clothes, and where hands were drawn, but for pixels that are to be kept."""
     shares = np.stack([_shares(carried, part) for carried, part in zip(maps[..., 3], maps[..., 8], strict=True)])
+    cover = DRAWN / 255 * hands.cover.astype(np.float32)
     if keep is not None:
-        shares[..., keep] = 0
-    return Detail(maps[..., :3], *np.moveaxis(shares, 1, 0))
+        shares[..., keep] = cover[:, keep] = 0
+    arms, trunk, edges = np.moveaxis(shares, 1, 0)
+    return Detail(maps[..., :3], arms, trunk, hands.frames, cover, edges)
 
 
 def _shares(carried: UInt8[np.ndarray, "h w"], part: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "3 h w"]:
@@ -78,13 +93,17 @@ def lay_over(
 ) -> UInt8[np.ndarray, "frames h w 3"]:
     """The frames with detail laid over them, at a scale from 0 to 1."""
     laid = np.empty_like(frames)
-    for out, frame, composite, arms, trunk, hands in zip(
-        laid, frames.astype(np.float32), detail.composite, detail.arms, detail.trunk, detail.hands, strict=True
+    for out, frame, composite, arms, trunk, drawn, hands, edges in zip(
+        laid, frames.astype(np.float32), *vars(detail).values(), strict=True
     ):
         off = composite - frame
         off *= (arms + trunk)[..., None]
         off -= _broad(off * (trunk > 0)[..., None], trunk) * trunk[..., None]
-        off += CRISPER * hands[..., None] * (frame - cv2.GaussianBlur(frame, (0, 0), SOFT_PX))
+        share = hands[..., None]
+        tint = (_broad(frame * share, hands) + _DARK) / (_broad(drawn * share, hands) + _DARK)
+        off += share * (drawn * tint.clip(*TINTS) - frame)
+        crisp = frame + off
+        off += CRISPER * edges[..., None] * (crisp - cv2.GaussianBlur(crisp, (0, 0), SOFT_PX))
         out[:] = (frame + scale * off).clip(0, 255).round()
     return laid
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from gen.conditioning import map_frames
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
 from gen.detail import Detail, find_detail, lay_over
+from gen.drawn_hands import HandDrawer
 from gen.models.signer_unet import SignerUNet
 from gen.reference import read_reference
 from gen.signers.body import load_body
@@ -201,7 +202,9 @@ class SignerVideoPipeline(DiffusionPipeline):
         body = load_body()
         poses, image_poses = correct_hands(poses), correct_hands(image_poses)
         motion = fit_body(poses, body)
-        picture = read_reference(image, body, fit_body(image_poses, body))
+        held = fit_body(image_poses, body)
+        picture = read_reference(image, body, held)
+        drawer = HandDrawer(picture, body, held) if detail_scale else None
         reference, keypoints = tensor(picture.maps()), tensor(to_keypoints(poses))
         kept = None if keep is None else tensor(keep)
 
@@ -210,8 +213,10 @@ class SignerVideoPipeline(DiffusionPipeline):
 
         def look(frames: slice) -> tuple[Conditions, Detail | None]:
             maps = map_frames(picture, body, motion, poses, frames)
-            detail = find_detail(maps, keep) if detail_scale else None
-            return to_conditions(tensor(maps), keypoints[:, frames], reference, kept), detail
+            conditions = to_conditions(tensor(maps), keypoints[:, frames], reference, kept)
+            if drawer is None:
+                return conditions, None
+            return conditions, find_detail(maps, drawer.draw(motion, frames, height=height, width=width), keep)
 
         # 4. Denoise window by window; what the last one ended on is where the next begins. The next window's maps are
         # made meanwhile.
@@ -257,8 +262,8 @@ class SignerVideoPipeline(DiffusionPipeline):
             num_inference_steps: Denoising steps.
             guidance_scale: How far to go in the direction that each of `CONDITIONS` leads in, by its name, or all of
                 them: 1 follows it as in training and costs nothing, any other scale costs a call of the network.
-            detail_scale: How much of the picture's own detail is laid over clothes, and how far hands are sharpened
-                (`gen/detail.py`), 0 to 1: 0 leaves what the network made.
+            detail_scale: How much of the picture's own detail is laid over clothes, and of hands drawn by code over
+                hands (`gen/detail.py`), 0 to 1: 0 leaves what the network made.
             generator: Where the noise comes from; the same state gives the same frames.
             window: Frames denoised together, one of them known from the window before.
 

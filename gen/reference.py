@@ -21,7 +21,7 @@ from gen.signers.raster import interpolate, rasterize
 from poses.keypoints import index
 
 _ARM = ("upper_arm", "forearm")
-_GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")
+GROUPS = ("hand", "forearm", "upper_arm", "torso", "neck", "head", "legs")
 _FROM_BONE = 0.85
 """How far from its bone an arm's surface is taken from, as a share of how far it is."""
 _STEPS_OF_ARM, _ENOUGH_OF_ARM = 20, 0.15
@@ -41,14 +41,14 @@ _SKIN_SPREAD = 0.05
 
 def _group_of(part: str) -> int:
     name = part.removeprefix("left_").removeprefix("right_")
-    return _GROUPS.index(name) if name in _GROUPS else 0
+    return GROUPS.index(name) if name in GROUPS else 0
 
 
 GROUP_OF_PART = np.array([_group_of(part) for part in PARTS], np.int32)
 """For each of `PARTS`: hand, forearm, upper arm, then all that isn't a limb."""
 _IS_LIMB = np.array([group < 3 for group in GROUP_OF_PART])
 IS_HAND, IS_ARM, IS_TRUNK, IS_HEAD = (
-    np.concatenate([[False], np.isin(GROUP_OF_PART, [_GROUPS.index(name) for name in names])])
+    np.concatenate([[False], np.isin(GROUP_OF_PART, [GROUPS.index(name) for name in names])])
     for names in (("hand",), _ARM, ("torso", "legs"), ("neck", "head"))
 )
 """For each value of the maps' part channel: palm or finger, of an arm, of torso or legs, of neck or head?"""
@@ -113,7 +113,7 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
     shown = cut_out(image, (part > 0) | (core.face >= 0), part == HEAD)
     plate, background, outline = _paint_over(image, part, core.face >= 0, shown)
     pixel_normals = interpolate(raster, body.faces, normals)
-    colours, light = _read_colours(image, part, pixel_normals, _mark_face(points, part))
+    colours, light = _read_colours(image, part, pixel_normals, mark_face(points, part))
     return Reference(
         image=image,
         plate=plate,
@@ -230,7 +230,7 @@ def _mirrored_vertices(body: Body) -> Int[np.ndarray, " vertices"]:
     return KDTree(body.vertices * np.array([-1, 1, 1], np.float32)).query(body.vertices)[1]
 
 
-def _mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """The bare face, from the eyes to the corners of the mouth, where nothing is before it."""
     inside = np.zeros(part.shape, np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(points[_FACE].round().astype(np.int32)), 1)
@@ -252,11 +252,11 @@ def _read_colours(
         inner = cv2.erode((group == number).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         return inner & (facing if inner[facing].sum() >= _FEW else True)
 
-    colours = np.full((len(_GROUPS), 3), np.nan, np.float32)
-    for number in range(len(_GROUPS)):
+    colours = np.full((len(GROUPS), 3), np.nan, np.float32)
+    for number in range(len(GROUPS)):
         if (inner := inside(number)).sum() >= _FEW:
             colours[number] = np.median(pixels[inner], axis=0)
-    hand, head = _GROUPS.index("hand"), _GROUPS.index("head")
+    hand, head = GROUPS.index("hand"), GROUPS.index("head")
     # A head may be covered, and its colour is also that of hair.
     skin = np.median(pixels[face], axis=0) if face.sum() >= _FEW else colours[head]
     if not np.abs(colours[hand] / max(colours[hand].sum(), 1) - skin / max(skin.sum(), 1)).max() <= _SKIN_SPREAD:
@@ -267,11 +267,11 @@ def _read_colours(
     # A hidden arm is its neighbour.
     for missing, instead in (("head", "torso"), ("hand", "head"), ("torso", "head"), ("upper_arm", "torso"),
                              ("forearm", "upper_arm"), ("neck", "head"), ("legs", "torso")):  # fmt: skip
-        if np.isnan(colours[_GROUPS.index(missing)]).any():
-            colours[_GROUPS.index(missing)] = colours[_GROUPS.index(instead)]
+        if np.isnan(colours[GROUPS.index(missing)]).any():
+            colours[GROUPS.index(missing)] = colours[GROUPS.index(instead)]
     colours = np.nan_to_num(colours, nan=128.0)
 
-    lit = (group >= 0) & (group != _GROUPS.index("legs"))
+    lit = (group >= 0) & (group != GROUPS.index("legs"))
     ratio = pixels[lit].sum(axis=1) / np.maximum(colours[group[lit]].sum(axis=1), 15)
     usable = (ratio > 0.4) & (ratio < 1.8)
     design = np.concatenate([np.ones((usable.sum(), 1), np.float32), normals[lit][usable]], axis=1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int32, UInt8
 from scipy.sparse import csr_matrix, diags, identity, vstack
 
 from gen.signers.appearance import Appearance, Signer
@@ -69,6 +69,15 @@ def dress(signer: Signer, body: Body) -> Figure:
     clothes, bare = sew(body, appearance.clothes)
     pieces = [_skin_piece(body, appearance, bare), *clothes]
     pieces += [_bind_rigidly(body, mesh) for mesh in grow_hair(body, appearance)]
+    return _assemble(body, pieces, appearance)
+
+
+def undress(body: Body, appearance: Appearance, bare: Bool[np.ndarray, " faces"]) -> Figure:
+    """Some triangles of the bare body, in their order, and no hair."""
+    return _assemble(body, [_skin_piece(body, appearance, bare)], appearance)
+
+
+def _assemble(body: Body, pieces: list[Piece], appearance: Appearance) -> Figure:
     starts = np.cumsum([0] + [piece.binding.shape[0] for piece in pieces[:-1]])
     return Figure(
         binding=csr_matrix(vstack([piece.binding for piece in pieces]), dtype=np.float32),

@@ -1,16 +1,17 @@
 """Renders dressed figures: shading, shadows and contact darkening as Warp kernels over the rasterizer's pixels."""
 
+from functools import lru_cache
 from typing import Any, Protocol, no_type_check, runtime_checkable
 
 import numpy as np
 import warp as wp
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from gen.signers.appearance import Light
 from gen.signers.dress import SHINE, Figure
 from gen.signers.pieces import SURFACES
 from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels, share, start_warp
-from gen.signers.scenery import paint_scene
+from gen.signers.scenery import Scene, paint_scene
 from gen.signers.textures import to_linear
 
 SHADOW_SIZE = 288
@@ -196,6 +197,7 @@ def _shade(
     offsets: wp.array(dtype=wp.vec2),
     background: wp.array2d(dtype=wp.vec3),
     encoded_background: wp.array3d(dtype=wp.uint8),
+    drawn: wp.array(dtype=wp.bool),
     supersample: int,
     frame: wp.array3d(dtype=wp.uint8),
     alpha: wp.array2d(dtype=wp.uint8),
@@ -228,11 +230,14 @@ def _shade(
         shaded = not smooth or y - row * supersample == x - column * supersample
         if shaded:
             count += 1.0
-        if key == _EMPTY:
+        found = wp.int32(key & _FACE_MASK)
+        shown = key != _EMPTY
+        if shown:
+            shown = drawn[found]
+        if shaded and not shown:
             total += background[row, column]
-        elif shaded:
+        if shaded and shown:
             covered += 1.0
-            found = wp.int32(key & _FACE_MASK)
             i, j, k = faces[found, 0], faces[found, 1], faces[found, 2]
             # Corners relative to the pixel's centre.
             px = screen[i][0] - float(x) - 0.5
@@ -327,6 +332,7 @@ def render_layers(
     height: int,
     width: int,
     supersample: int = 2,
+    drawn: Bool[np.ndarray, " faces"] | None = None,
 ) -> tuple[UInt8[np.ndarray, "frames height width 3"], UInt8[np.ndarray, "frames height width"]]:
     """Pictures as from `render_frames`, and how much of each pixel the figure covers, 0 to 255.
 
@@ -337,12 +343,13 @@ def render_layers(
         height: Rows of the pictures.
         width: Columns of the pictures.
         supersample: Samples along each side of a pixel.
+        drawn: Triangles that are drawn, all if left out; others hide and shade them, and show the background.
     """
     start_warp()
     frames = np.empty((len(vertices), height, width, 3), np.uint8)
     alpha = np.empty((len(vertices), height, width), np.uint8)
-    background = share(paint_scene(figure.appearance.scene, height, width).copy(), wp.vec3)
-    encoded_background = share(encode(paint_scene(figure.appearance.scene, height, width)), wp.uint8)
+    background, encoded_background = _share_scene(figure.appearance.scene, height, width)
+    drawn = np.ones(len(figure.faces), bool) if drawn is None else drawn
     shared = [
         share(figure.faces, wp.int32),
         share(figure.surface, wp.int32),
@@ -362,12 +369,9 @@ def render_layers(
             posed * (width * supersample / metre, height * supersample / metre, 1), np.float32
         )
         shared_points = share(points, wp.vec3)
-        wp.launch(
-            _move_out,
-            dim=len(points),
-            inputs=[shared_points, _normals(shared_points, faces, weld), offset],
-            device="cpu",
-        )
+        if figure.offset.any():
+            outwards = _normals(shared_points, faces, weld)
+            wp.launch(_move_out, dim=len(points), inputs=[shared_points, outwards, offset], device="cpu")
         normals = _normals(shared_points, faces, weld)
         screen = points * np.array([metre, metre, 1], np.float32)
         high, wide = height * supersample, width * supersample
@@ -389,12 +393,20 @@ def render_layers(
             offsets,
             background,
             encoded_background,
+            share(drawn, wp.bool),
             supersample,
             share(frame, wp.uint8),
             share(mask, wp.uint8),
         ]
         wp.launch(_shade, dim=(height, width), inputs=inputs, device="cpu")
     return frames, alpha
+
+
+@lru_cache(maxsize=8)
+def _share_scene(scene: Scene, height: int, width: int) -> tuple[wp.array, wp.array]:
+    """A background, linear and as sRGB."""
+    painting = paint_scene(scene, height, width)
+    return share(painting.copy(), wp.vec3), share(encode(painting), wp.uint8)
 
 
 def _normals(points: wp.array, faces: wp.array, weld: wp.array) -> wp.array:

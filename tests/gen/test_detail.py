@@ -1,7 +1,8 @@
 import numpy as np
 
 from gen.conditioning import MAP_CHANNELS
-from gen.detail import find_detail, lay_over
+from gen.detail import DRAWN, find_detail, lay_over
+from gen.drawn_hands import DrawnHands
 from gen.reference import IS_ARM, IS_HAND, IS_TRUNK
 
 SIDE = 64
@@ -16,9 +17,14 @@ def make_maps(part, carried=255):
     return maps
 
 
+def no_hands(maps):
+    return DrawnHands(np.zeros_like(maps[..., :3]), np.zeros_like(maps[..., 0]))
+
+
 def lay(maps, value=90, **options):
     frames = np.full((1, SIDE, SIDE, 3), value, np.uint8)
-    return lay_over(frames, find_detail(maps, options.pop("keep", None)), **options)[0].astype(int)
+    hands = options.pop("hands", no_hands(maps))
+    return lay_over(frames, find_detail(maps, hands, options.pop("keep", None)), **options)[0].astype(int)
 
 
 def test_arms_are_as_in_the_picture():
@@ -50,13 +56,27 @@ def test_edges_of_hands_become_crisper_and_nothing_far_from_them_changes():
     side = 256
     maps, frames = np.zeros((1, side, side, MAP_CHANNELS), np.uint8), np.full((1, side, side, 3), 100, np.uint8)
     maps[:, 100:120, 90:130, 8], frames[:, :, 110:] = HAND, 160
-    laid = lay_over(frames, find_detail(maps))[0].astype(int)
+    laid = lay_over(frames, find_detail(maps, no_hands(maps)))[0].astype(int)
     assert laid[110, 109, 0] < 100
     assert laid[110, 110, 0] > 160
     changed = (laid != frames[0]).any(axis=2)
     assert changed[95:125].any(axis=1).all()
     assert not changed[:85].any()
     assert not changed[135:].any()
+
+
+def test_drawn_hands_keep_the_networks_broad_colours_and_are_not_laid_over_kept_pixels():
+    maps, keep = make_maps(0), np.zeros((SIDE, SIDE), bool)
+    keep[40:] = True
+    hands = DrawnHands(
+        np.broadcast_to(STRIPES, (1, SIDE, SIDE, 3)).astype(np.uint8), np.full((1, SIDE, SIDE), 255, np.uint8)
+    )
+    laid = lay(maps, hands=hands, keep=keep)
+    assert abs(laid[:40].mean() - 90) < 3
+    assert np.ptp(laid[8:32], axis=0).min() > 0.9 * DRAWN * 90 * np.ptp(STRIPES) / STRIPES.mean()
+    assert (laid[40:] == 90).all()
+    hands.cover[:, :, 30:] = 0
+    assert (lay(maps, hands=hands)[:, 30:] == 90).all()
 
 
 def test_half_the_scale_goes_half_the_way():
@@ -67,6 +87,6 @@ def test_half_the_scale_goes_half_the_way():
 
 def test_the_last_frames_are_laid_over_alone():
     maps = np.concatenate([make_maps(ARM), make_maps(0)])
-    detail = find_detail(maps)
+    detail = find_detail(maps, no_hands(maps))
     assert detail.last(1).arms.shape == (1, SIDE, SIDE)
     assert not detail.last(1).arms.any()

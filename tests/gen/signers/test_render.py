@@ -135,3 +135,15 @@ def test_backgrounds_come_from_their_seed(kind):
 def test_unknown_backgrounds_are_refused():
     with pytest.raises(ValueError, match=r"`kind` must be one of .* got 'beach'"):
         Scene("beach")
+
+
+def test_what_is_not_drawn_hides_and_shades_all_the_same():
+    who = figure()
+    everything, whole = render(who)
+    half = np.arange(len(who.faces)) % 2 == 0
+    frames, alpha = render(who, drawn=half)
+    rest = render(who, drawn=~half)[1]
+    np.testing.assert_allclose(alpha.astype(int) + rest, whole, atol=1)
+    np.testing.assert_array_equal(frames[alpha == 255], everything[alpha == 255])
+    background = encode(paint_scene(who.appearance.scene, SIZE, SIZE))
+    assert np.abs(frames[0][alpha[0] == 0].astype(int) - background[alpha[0] == 0]).max() <= 1
