@@ -104,7 +104,7 @@ def time_parts() -> dict[str, float]:
                 )  # fmt: skip
 
     def draw_hands() -> list[DrawnHands]:
-        return [drawer.draw(motion, frames, height=SIZE, width=SIZE) for frames in windows]
+        return [drawer.draw(motion, frames) for frames in windows]
 
     def lay_detail() -> None:
         for of_window, of_hands in zip(maps, hands, strict=True):

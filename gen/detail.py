@@ -24,11 +24,11 @@ RIM, ROOM = 0.006, 0.03
 DRAWN = 0.8
 """What drawn hands count for beside the network's."""
 SOFT_PX, CRISPER = 0.7, 0.5
-"""What is finer than this is soft in hands, in frames of any size, and counts half as much again."""
+"""What is finer than this is soft in hands, in frames of any size, and counts so much more."""
 AROUND_HAND = 4 / 256
 """How far from a hand its edges may be, as a share of the frame's width."""
-TINTS = (0.4, 2.5)
-"""Drawn hands are made darker or brighter, colour by colour, at most so many times."""
+CONTRASTS = (0.4, 2.5)
+"""Contrasts of drawn hands are made smaller or greater, colour by colour, at most so many times."""
 CARRIED = 230
 """A pixel whose `carried`, of 255, is above this shows the picture itself."""
 
@@ -60,7 +60,7 @@ class Detail:
 
     def last(self, count: int) -> "Detail":
         """That of the last frames."""
-        return Detail(*(of_all[-count:] for of_all in vars(self).values()))
+        return Detail(**{name: of_all[-count:] for name, of_all in vars(self).items()})
 
 
 def find_detail(
@@ -72,7 +72,7 @@ def find_detail(
     if keep is not None:
         shares[..., keep] = cover[:, keep] = 0
     arms, trunk, edges = np.moveaxis(shares, 1, 0)
-    return Detail(maps[..., :3], arms, trunk, hands.frames, cover, edges)
+    return Detail(composite=maps[..., :3], arms=arms, trunk=trunk, drawn=hands.frames, hands=cover, edges=edges)
 
 
 def _shares(carried: UInt8[np.ndarray, "h w"], part: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "3 h w"]:
@@ -93,19 +93,25 @@ def lay_over(
 ) -> UInt8[np.ndarray, "frames h w 3"]:
     """The frames with detail laid over them, at a scale from 0 to 1."""
     laid = np.empty_like(frames)
-    for out, frame, composite, arms, trunk, drawn, hands, edges in zip(
-        laid, frames.astype(np.float32), *vars(detail).values(), strict=True
-    ):
-        off = composite - frame
-        off *= (arms + trunk)[..., None]
+    for number, (out, frame) in enumerate(zip(laid, frames.astype(np.float32), strict=True)):
+        trunk, hands = detail.trunk[number], detail.hands[number]
+        off = detail.composite[number] - frame
+        off *= (detail.arms[number] + trunk)[..., None]
         off -= _broad(off * (trunk > 0)[..., None], trunk) * trunk[..., None]
-        share = hands[..., None]
-        tint = (_broad(frame * share, hands) + _DARK) / (_broad(drawn * share, hands) + _DARK)
-        off += share * (drawn * tint.clip(*TINTS) - frame)
-        crisp = frame + off
-        off += CRISPER * edges[..., None] * (crisp - cv2.GaussianBlur(crisp, (0, 0), SOFT_PX))
+        if hands.any():
+            off += hands[..., None] * (_tint(detail.drawn[number], frame, hands) - frame)
+            crisp = frame + off
+            off += CRISPER * detail.edges[number][..., None] * (crisp - cv2.GaussianBlur(crisp, (0, 0), SOFT_PX))
         out[:] = (frame + scale * off).clip(0, 255).round()
     return laid
+
+
+def _tint(
+    drawn: UInt8[np.ndarray, "h w 3"], frame: Float32[np.ndarray, "h w 3"], share: Float32[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "h w 3"]:
+    """What is drawn in the frame's broad colours, its contrasts as much greater or smaller as these are."""
+    own, wanted = (_broad(of * share[..., None], share) for of in (drawn, frame))
+    return wanted + (drawn - own) * ((wanted + _DARK) / (own + _DARK)).clip(*CONTRASTS)
 
 
 def _broad(values: Float32[np.ndarray, "h w 3"], share: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:

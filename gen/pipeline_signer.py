@@ -193,7 +193,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         self.check_inputs(poses, image, image_poses, keep, num_inference_steps, scales, detail_scale, window)
         height, width = image.shape[:2]
         if 0 in (scales.get("geometry", 1), scales.get("reference", 1)):
-            detail_scale = 0.0  # the composite is left out with either
+            detail_scale = 0.0  # both say what the detail would bring back
 
         def tensor(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(array)[None].to(self.device)
@@ -216,7 +216,7 @@ class SignerVideoPipeline(DiffusionPipeline):
             conditions = to_conditions(tensor(maps), keypoints[:, frames], reference, kept)
             if drawer is None:
                 return conditions, None
-            return conditions, find_detail(maps, drawer.draw(motion, frames, height=height, width=width), keep)
+            return conditions, find_detail(maps, drawer.draw(motion, frames), keep)
 
         # 4. Denoise window by window; what the last one ended on is where the next begins. The next window's maps are
         # made meanwhile.
@@ -233,7 +233,7 @@ class SignerVideoPipeline(DiffusionPipeline):
                     num_inference_steps=num_inference_steps, guidance_scale=scales,
                 )  # fmt: skip
 
-                # 5. Pixels out, with the picture's own detail; the network goes on from what it made itself.
+                # 5. Pixels out, with detail laid over them; the network goes on from what it made itself.
                 known = sample[:, :, -1:]
                 frames = to_pixels(sample)
                 yield from frames if detail is None else lay_over(frames, detail.last(len(frames)), detail_scale)

@@ -47,11 +47,11 @@ def _group_of(part: str) -> int:
 GROUP_OF_PART = np.array([_group_of(part) for part in PARTS], np.int32)
 """For each of `PARTS`: hand, forearm, upper arm, then all that isn't a limb."""
 _IS_LIMB = np.array([group < 3 for group in GROUP_OF_PART])
-IS_HAND, IS_ARM, IS_TRUNK, IS_HEAD = (
+IS_HAND, IS_ARM, IS_TRUNK, IS_HEAD, IS_LEG = (
     np.concatenate([[False], np.isin(GROUP_OF_PART, [GROUPS.index(name) for name in names])])
-    for names in (("hand",), _ARM, ("torso", "legs"), ("neck", "head"))
+    for names in (("hand",), _ARM, ("torso", "legs"), ("neck", "head"), ("legs",))
 )
-"""For each value of the maps' part channel: palm or finger, of an arm, of torso or legs, of neck or head?"""
+"""For each value of the maps' part channel: palm or finger, of an arm, of torso or legs, of neck or head, of a leg?"""
 HEAD = PARTS.index("head") + 1
 """The head's value in the maps' part channel."""
 
@@ -66,6 +66,7 @@ class Reference:
         background: The picture with the whole signer painted over from what is around.
         outline: How much each pixel of the plate shows the signer, 0 to 255; 0 deep inside head and trunk.
         part: One more than the number in `PARTS` of what each pixel shows, 0 for background.
+        face: Whether each pixel shows the bare face, from the eyes to the mouth.
         vertex_xy: Where each vertex lies in the picture, in pixels; those of arms a little nearer to the bone.
         vertex_seen: 1 where the picture shows the vertex, or the other side of the arm, 0 where not.
         likeness: What each vertex looks like: x and y in the picture, or in the mirrored one on its right, 1 where that
@@ -79,6 +80,7 @@ class Reference:
     background: UInt8[np.ndarray, "h w 3"]
     outline: UInt8[np.ndarray, "h w"]
     part: UInt8[np.ndarray, "h w"]
+    face: Bool[np.ndarray, "h w"]
     vertex_xy: Float32[np.ndarray, "vertices 2"]
     vertex_seen: Float32[np.ndarray, " vertices"]
     likeness: Float32[np.ndarray, "vertices 4"]
@@ -88,6 +90,11 @@ class Reference:
     def maps(self) -> UInt8[np.ndarray, "h w 7"]:
         """The picture, the background and the parts, for `to_reference`."""
         return np.concatenate([self.image, self.background, self.part[..., None]], axis=-1)
+
+
+def find_groups(part: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+    """The number in `GROUPS` of what each pixel shows, -1 for background."""
+    return np.where(part > 0, GROUP_OF_PART[part.astype(int) - 1], -1)
 
 
 def to_screen(projected: Float32[np.ndarray, "... d"], height: int, width: int) -> Float32[np.ndarray, "... d"]:
@@ -113,13 +120,15 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
     shown = cut_out(image, (part > 0) | (core.face >= 0), part == HEAD)
     plate, background, outline = _paint_over(image, part, core.face >= 0, shown)
     pixel_normals = interpolate(raster, body.faces, normals)
-    colours, light = _read_colours(image, part, pixel_normals, mark_face(points, part))
+    face = _mark_face(points, part)
+    colours, light = _read_colours(image, part, pixel_normals, face)
     return Reference(
         image=image,
         plate=plate,
         background=background,
         outline=outline,
         part=part,
+        face=face,
         vertex_xy=places.astype(np.float32),
         vertex_seen=seen.astype(np.float32),
         likeness=_liken(body, normals, _shade(part, pixel_normals, light), shown, places, seen),
@@ -230,7 +239,7 @@ def _mirrored_vertices(body: Body) -> Int[np.ndarray, " vertices"]:
     return KDTree(body.vertices * np.array([-1, 1, 1], np.float32)).query(body.vertices)[1]
 
 
-def mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def _mark_face(points: Float32[np.ndarray, "128 2"], part: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """The bare face, from the eyes to the corners of the mouth, where nothing is before it."""
     inside = np.zeros(part.shape, np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(points[_FACE].round().astype(np.int32)), 1)
@@ -244,7 +253,7 @@ def _read_colours(
     face: Bool[np.ndarray, "h w"],
 ) -> tuple[Float32[np.ndarray, "groups 3"], Float32[np.ndarray, " 4"]]:
     """Median colour of each group of parts, and the light that explains the brightness around it."""
-    group = np.where(part > 0, GROUP_OF_PART[part.astype(int) - 1], -1)
+    group = find_groups(part)
     pixels = image.astype(np.float32)
     facing = normals[..., 1] < -0.5
 

@@ -13,6 +13,7 @@ from gen.signers.hair import Mesh, grow_hair, scalp
 from gen.signers.mesh import incidence, vertex_normals
 from gen.signers.pieces import SURFACES, Piece, compact, split
 from gen.signers.textures import (
+    Texture,
     face_uv,
     paint_decal,
     paint_eye,
@@ -69,15 +70,18 @@ def dress(signer: Signer, body: Body) -> Figure:
     clothes, bare = sew(body, appearance.clothes)
     pieces = [_skin_piece(body, appearance, bare), *clothes]
     pieces += [_bind_rigidly(body, mesh) for mesh in grow_hair(body, appearance)]
-    return _assemble(body, pieces, appearance)
+    return _assemble(pieces, _paint(body, appearance), appearance)
 
 
 def undress(body: Body, appearance: Appearance, bare: Bool[np.ndarray, " faces"]) -> Figure:
-    """Some triangles of the bare body, in their order, and no hair."""
-    return _assemble(body, [_skin_piece(body, appearance, bare)], appearance)
+    """Some triangles of the bare body, in their order, without hair; of its face nothing is painted."""
+    skin = {"skin": paint_skin(appearance.seed)}
+    return _assemble([_skin_piece(body, appearance, bare)], skin, appearance)
 
 
-def _assemble(body: Body, pieces: list[Piece], appearance: Appearance) -> Figure:
+def _assemble(pieces: list[Piece], painted: dict[str, Texture], appearance: Appearance) -> Figure:
+    plain = np.ones_like(painted["skin"])
+    textures = np.stack([painted.get(surface, plain) for surface in SURFACES])
     starts = np.cumsum([0] + [piece.binding.shape[0] for piece in pieces[:-1]])
     return Figure(
         binding=csr_matrix(vstack([piece.binding for piece in pieces]), dtype=np.float32),
@@ -90,7 +94,7 @@ def _assemble(body: Body, pieces: list[Piece], appearance: Appearance) -> Figure
         colour=np.concatenate([piece.colour for piece in pieces]).astype(np.float32),
         uv=np.concatenate([piece.uv for piece in pieces]).astype(np.float32),
         cut=np.concatenate([piece.cut for piece in pieces]).astype(np.float32),
-        textures=_paint(body, appearance),
+        textures=(255 * np.sqrt(np.clip(textures, 0, 2) / 2) + 0.5).astype(np.uint8),
         appearance=appearance,
     )
 
@@ -104,10 +108,10 @@ def _weld(pieces: list[Piece]) -> np.ndarray:
     return np.concatenate(welds).astype(np.int32)
 
 
-def _paint(body: Body, appearance: Appearance) -> np.ndarray:
+def _paint(body: Body, appearance: Appearance) -> dict[str, Texture]:
+    """Textures of those of `SURFACES` that have one."""
     clothes, seed = appearance.clothes, appearance.seed
     cloth = paint_fabric(clothes.top, seed)
-    plain = np.ones_like(cloth)
     painted = {
         "skin": paint_skin(seed),
         "face": paint_face(body, appearance),
@@ -120,8 +124,7 @@ def _paint(body: Body, appearance: Appearance) -> np.ndarray:
     if clothes.jacket:
         painted["jacket_sleeve"] = paint_fabric(clothes.jacket, seed + 1)
         painted["jacket"] = paint_decal(painted["jacket_sleeve"], clothes.jacket, seed + 1)
-    textures = np.stack([painted.get(surface, plain) for surface in SURFACES])
-    return (255 * np.sqrt(np.clip(textures, 0, 2) / 2) + 0.5).astype(np.uint8)
+    return painted
 
 
 def _skin_piece(body: Body, appearance: Appearance, bare: np.ndarray) -> Piece:

@@ -1,6 +1,5 @@
 """Renders dressed figures: shading, shadows and contact darkening as Warp kernels over the rasterizer's pixels."""
 
-from functools import lru_cache
 from typing import Any, Protocol, no_type_check, runtime_checkable
 
 import numpy as np
@@ -11,7 +10,7 @@ from gen.signers.appearance import Light
 from gen.signers.dress import SHINE, Figure
 from gen.signers.pieces import SURFACES
 from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels, share, start_warp
-from gen.signers.scenery import Scene, paint_scene
+from gen.signers.scenery import paint_scene
 from gen.signers.textures import to_linear
 
 SHADOW_SIZE = 288
@@ -198,6 +197,7 @@ def _shade(
     background: wp.array2d(dtype=wp.vec3),
     encoded_background: wp.array3d(dtype=wp.uint8),
     drawn: wp.array(dtype=wp.bool),
+    alone: bool,
     supersample: int,
     frame: wp.array3d(dtype=wp.uint8),
     alpha: wp.array2d(dtype=wp.uint8),
@@ -234,7 +234,7 @@ def _shade(
         shown = key != _EMPTY
         if shown:
             shown = drawn[found]
-        if shaded and not shown:
+        if shaded and not shown and not alone:
             total += background[row, column]
         if shaded and shown:
             covered += 1.0
@@ -288,8 +288,9 @@ def _shade(
             rim = grazing * grazing * grazing * grazing * 0.25
             result += (lighting.key * (gleam * arriving) + lighting.sky * rim) * (shine[layer][0] * open)
             total += result
+    mixed = wp.where(alone, wp.max(covered, 1.0), count)
     for channel in range(3):
-        frame[row, column, channel] = wp.uint8(_encode(total[channel] / count) * 255.0 + 0.5)
+        frame[row, column, channel] = wp.uint8(_encode(total[channel] / mixed) * 255.0 + 0.5)
     alpha[row, column] = wp.uint8(255.0 * covered / count + 0.5)
 
 
@@ -343,13 +344,21 @@ def render_layers(
         height: Rows of the pictures.
         width: Columns of the pictures.
         supersample: Samples along each side of a pixel.
-        drawn: Triangles that are drawn, all if left out; others hide and shade them, and show the background.
+        drawn: Triangles that are drawn, without a background; others only hide and shade them. All, before the
+            background, if left out.
+
+    Raises:
+        ValueError: `drawn` is not as long as the figure has triangles.
     """
     start_warp()
     frames = np.empty((len(vertices), height, width, 3), np.uint8)
     alpha = np.empty((len(vertices), height, width), np.uint8)
-    background, encoded_background = _share_scene(figure.appearance.scene, height, width)
-    drawn = np.ones(len(figure.faces), bool) if drawn is None else drawn
+    if drawn is None:
+        scene, shown = paint_scene(figure.appearance.scene, height, width).copy(), np.ones(len(figure.faces), bool)
+    else:
+        scene, shown = np.zeros((height, width, 3), np.float32), np.ascontiguousarray(drawn)
+    if len(shown) != len(figure.faces):
+        raise ValueError(f"`drawn` must have one value for each of {len(figure.faces)} triangles, got {len(shown)}.")
     shared = [
         share(figure.faces, wp.int32),
         share(figure.surface, wp.int32),
@@ -358,10 +367,14 @@ def render_layers(
         share(figure.textures, wp.uint8),
         share(SHINE, wp.vec3),
         share(_OFFSETS, wp.vec2),
+        share(scene, wp.vec3),
+        share(encode(scene), wp.uint8),
+        share(shown, wp.bool),
     ]
-    faces, surface, colour, uv, textures, shine, offsets = shared
+    faces, surface, colour, uv, textures, shine, offsets, background, encoded_background, is_drawn = shared
     offset, weld = share(figure.offset, wp.float32), share(figure.weld, wp.int32)
     metre = _pixels_per_metre(camera, height, width) * supersample
+    stands_off = figure.offset.any()
     for body, frame, mask in zip(vertices, frames, alpha, strict=True):
         posed = camera.project(figure.binding @ body)
         # Metres of the picture: x right, y down, z away from the camera.
@@ -369,7 +382,7 @@ def render_layers(
             posed * (width * supersample / metre, height * supersample / metre, 1), np.float32
         )
         shared_points = share(points, wp.vec3)
-        if figure.offset.any():
+        if stands_off:
             outwards = _normals(shared_points, faces, weld)
             wp.launch(_move_out, dim=len(points), inputs=[shared_points, outwards, offset], device="cpu")
         normals = _normals(shared_points, faces, weld)
@@ -393,20 +406,14 @@ def render_layers(
             offsets,
             background,
             encoded_background,
-            share(drawn, wp.bool),
+            is_drawn,
+            drawn is not None,
             supersample,
             share(frame, wp.uint8),
             share(mask, wp.uint8),
         ]
         wp.launch(_shade, dim=(height, width), inputs=inputs, device="cpu")
     return frames, alpha
-
-
-@lru_cache(maxsize=8)
-def _share_scene(scene: Scene, height: int, width: int) -> tuple[wp.array, wp.array]:
-    """A background, linear and as sRGB."""
-    painting = paint_scene(scene, height, width)
-    return share(painting.copy(), wp.vec3), share(encode(painting), wp.uint8)
 
 
 def _normals(points: wp.array, faces: wp.array, weld: wp.array) -> wp.array:

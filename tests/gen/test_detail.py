@@ -56,7 +56,8 @@ def test_edges_of_hands_become_crisper_and_nothing_far_from_them_changes():
     side = 256
     maps, frames = np.zeros((1, side, side, MAP_CHANNELS), np.uint8), np.full((1, side, side, 3), 100, np.uint8)
     maps[:, 100:120, 90:130, 8], frames[:, :, 110:] = HAND, 160
-    laid = lay_over(frames, find_detail(maps, no_hands(maps)))[0].astype(int)
+    hands = DrawnHands(frames, np.where(maps[..., 8] == HAND, 255, 0).astype(np.uint8))
+    laid = lay_over(frames, find_detail(maps, hands))[0].astype(int)
     assert laid[110, 109, 0] < 100
     assert laid[110, 110, 0] > 160
     changed = (laid != frames[0]).any(axis=2)

@@ -8,9 +8,11 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 
 from gen import pipeline_signer
 from gen.conditions import CONDITIONS
+from gen.drawn_hands import HandDrawer
 from gen.pipeline_signer import SignerVideoPipeline
 from gen.reference import read_reference
 from gen.signers.fit import fit_body
+from poses.keypoints import HAND, PARTS
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +24,8 @@ def pipeline(unet):
 
 @pytest.fixture(scope="module", autouse=True)
 def remembered():
-    """A pose is fitted once and a picture read once: the fit, most of the time here, has tests of its own."""
-    fits, readings = {}, {}
+    """A pose is fitted once, a picture read and its light found once: what takes most time here has its own tests."""
+    fits, readings, drawers = {}, {}, {}
 
     def fit(poses, body):
         key = poses.keypoints.tobytes() + poses.confidence.tobytes()
@@ -33,7 +35,11 @@ def remembered():
         key = image.tobytes(), id(motion)
         return readings.get(key) or readings.setdefault(key, read_reference(image, body, motion))
 
+    def draw(reference, body, held):
+        return drawers.get(id(reference)) or drawers.setdefault(id(reference), HandDrawer(reference, body, held))
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_signer, "HandDrawer", draw)
         patch.setattr(pipeline_signer, "fit_body", fit)
         patch.setattr(pipeline_signer, "read_reference", read)
         yield
@@ -136,7 +142,7 @@ def test_guidance_goes_farther_where_a_condition_leads(pipeline, driving, pictur
     assert len(calls) == 1 + 5  # all that are given
 
 
-def test_clothes_get_the_pictures_detail_and_nothing_else_changes(pipeline, driving, picture):
+def test_clothes_get_the_pictures_detail_and_the_head_stays(pipeline, driving, picture):
     plain, laid = (render(pipeline, driving[:2], picture, detail_scale=scale).astype(int) for scale in (0.0, 1.0))
     changed = (plain != laid).any(axis=(0, 3))
     assert changed[len(changed) * 2 // 3 :].any()
@@ -145,6 +151,17 @@ def test_clothes_get_the_pictures_detail_and_nothing_else_changes(pipeline, driv
     np.testing.assert_array_equal(
         alike, render(pipeline, driving[:2], picture, guidance_scale={"reference": 0.0}, detail_scale=0.0)
     )
+
+
+def test_hands_are_drawn_over_the_networks(pipeline, driving, picture):
+    clip = driving[4:6]
+    plain, laid = (render(pipeline, clip, picture, detail_scale=scale).astype(int) for scale in (0.0, 1.0))
+    hand = PARTS["right_hand"]
+    seen = clip.confidence[:, hand].min(axis=1) > 0
+    assert seen.all()
+    for number, points in enumerate(clip.pixels()[:, hand]):
+        column, row = points[HAND.index("middle_mcp")].astype(int)
+        assert np.abs(plain - laid)[number, row - 1 : row + 2, column - 1 : column + 2].max() > 10
 
 
 def test_guidance_by_the_frame_before_looks_without_it(pipeline, driving, picture, calls):

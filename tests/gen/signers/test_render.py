@@ -145,5 +145,9 @@ def test_what_is_not_drawn_hides_and_shades_all_the_same():
     rest = render(who, drawn=~half)[1]
     np.testing.assert_allclose(alpha.astype(int) + rest, whole, atol=1)
     np.testing.assert_array_equal(frames[alpha == 255], everything[alpha == 255])
-    background = encode(paint_scene(who.appearance.scene, SIZE, SIZE))
-    assert np.abs(frames[0][alpha[0] == 0].astype(int) - background[alpha[0] == 0]).max() <= 1
+    assert not frames[alpha == 0].any()
+
+
+def test_what_is_drawn_alone_has_a_value_for_every_triangle():
+    with pytest.raises(ValueError, match="one value for each of"):
+        render(figure(), drawn=np.ones(3, bool))
