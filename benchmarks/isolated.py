@@ -23,7 +23,7 @@ import torch
 from accelerate.utils import set_seed
 from scipy.special import softmax
 
-from benchmarks.isolated_baselines import Spoter, plain_batches, st_gcn
+from benchmarks.isolated_baselines import Spoter, StGcn, plain_batches, settle_norms
 from benchmarks.word_sets import SETS
 from recognizer.calibration import expected_calibration_error
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
@@ -33,12 +33,13 @@ from recognizer.optimization import optimize
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, normalize_clips, read_word_set
 from recognizer.word_training import (
+    EDGES,
     NUM_FRAMES,
+    STREAMS,
     WordTrainConfig,
     calibration,
     classify,
     fit_words,
-    word_network,
 )
 
 DIRECTIONS = (("session0", ("cam",)), ("session1", ("danial", "alex")))
@@ -114,7 +115,7 @@ class Run:
 def both_ways(system: str, sets: Sets, config: WordTrainConfig, left_out: Sequence[int] = ()) -> list[Run]:
     """Trains a system on each session in turn, without some labels, and reads the other session."""
     kept = np.array([label for label in range(len(sets.glosses)) if label not in left_out])
-    network = word_network(sets.glosses)
+    network = SignRecognizerConfig(streams=STREAMS, edges=EDGES, id2label=dict(enumerate(sets.glosses)))
     runs = []
     for session, learned in DIRECTIONS:
         train, known, test = sets.part(session, learned)
@@ -140,13 +141,15 @@ def fit(system: str, clips: NormalizedClips, config: WordTrainConfig, network: S
     if system == "ours":
         return fit_words(clips, config, network)
     set_seed(config.seed)
+    num_labels = len(network.glosses)
+    model = Spoter(num_labels, NUM_FRAMES) if system == "spoter" else StGcn(num_labels)
     if system == "spoter":
-        model = Spoter(len(network.glosses), NUM_FRAMES)
         config = replace(config, learning_rate=config.learning_rate / 4)  # it does not learn at ours
-    else:
-        model = st_gcn(network.glosses)
     batches = partial(plain_batches, clips, batch_size=config.batch_size)
-    return optimize(model, lambda seed: batches(seed=seed), config, name=system)
+    trained = optimize(model, lambda seed: batches(seed=seed), config, name=system)
+    if system == "st-gcn":
+        settle_norms(trained, batches(seed=config.seed))
+    return trained
 
 
 def is_right(runs: Sequence[Run]) -> np.ndarray:

@@ -25,7 +25,7 @@ from benchmarks.word_sets import SETS
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.framing import framed
 from recognizer.word_clips import NormalizedClips
-from recognizer.word_training import WordTrainConfig, classify, word_network
+from recognizer.word_training import EDGES, STREAMS, WordTrainConfig, classify
 
 SIGNERS = ("cam", "danial")
 NEARER = 0.7
@@ -141,7 +141,7 @@ def main() -> None:
         split = partial(unlike, sets.words, read_sittings(arguments.data))
     else:
         split = partial(crossed, sets.words, read_takes(arguments.data))
-    network = word_network(sets.glosses)
+    network = SignRecognizerConfig(streams=STREAMS, edges=EDGES, id2label=dict(enumerate(sets.glosses)))
     result: dict = {"steps": arguments.steps}
     for system in arguments.systems:
         shares: dict[str, list[float]] = {}

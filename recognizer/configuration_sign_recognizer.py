@@ -9,7 +9,7 @@ from poses.bounds import check_at_least, check_shares
 
 ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-STREAM_NAMES = ("pose", "word", "place", "graph")
+STREAM_NAMES = ("pose", "word", "place")
 
 
 @strict
@@ -57,10 +57,8 @@ class SignRecognizerConfig(GlossConfig):
     pad_token_id (`int`, *optional*, defaults to 0):
         The blank of CTC, which also pads labels.
     streams (`tuple[str, ...]`, *optional*, defaults to `("pose",)`):
-        For whole clips, what each of the networks sees: `pose` (`pose_features`), `word` (`word_features`, which say
-        nothing of how a signer sits), `place` (`place_features`, coordinates) or `graph` (`GraphStream`).
-    stream_weights (`tuple[float, ...]`, *optional*, defaults to `()`):
-        How much the opinion of each of `streams` counts; alike where none are given.
+        For whole clips, what each of the networks sees whose opinions count alike: `pose` (`pose_features`), `word`
+        (`word_features`, which say nothing of how a signer sits) or `place` (`place_features`, coordinates).
     edges (`tuple[float, ...]`, *optional*, defaults to `()`):
         Lower edges, in shoulder widths below the shoulders, of the pictures by which a whole clip is read besides as it
         is: signers sit nearer to some cameras than to others.
@@ -90,7 +88,6 @@ class SignRecognizerConfig(GlossConfig):
     frame_loss_weight: float | int = 1.0
     pad_token_id: int = 0
     streams: list[str] | tuple[str, ...] = ("pose",)
-    stream_weights: list[float] | tuple[float, ...] = ()
     edges: list[float] | tuple[float, ...] = ()
     isolated: bool = False
     classifier_dropout: float | int = 0.2
@@ -109,10 +106,6 @@ class SignRecognizerConfig(GlossConfig):
         if not self.streams or not set(self.streams) <= set(STREAM_NAMES):
             found = ", ".join(self.streams) or "none"
             raise ValueError(f"`streams` must be some of {', '.join(STREAM_NAMES)}, got {found}.")
-        weights = self.stream_weights
-        if weights and (len(weights) != len(self.streams) or not all(weight > 0 for weight in weights)):
-            found = ", ".join(map(str, weights))
-            raise ValueError(f"`stream_weights` must be {len(self.streams)} positive numbers or none, got {found}.")
         if self.conv_kernel_size % 2 == 0:
             raise ValueError(f"`conv_kernel_size` must be odd, got {self.conv_kernel_size}.")
         if not 0 <= self.pad_token_id < len(self.glosses):

@@ -1,7 +1,7 @@
-"""The points that recognizers read: what of them a camera shows, from when to when, down to where; boxes of hands."""
+"""The points that recognizers read, and what of them a camera shows: from which frame to which, and down to where."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from poses.keypoints import HAND
 
@@ -93,22 +93,3 @@ def cut_below(
     for hand in HANDS:
         confidence[:, :, hand] *= (keypoints[:, :, hand, 1].mean(dim=-1) <= edge[:, None])[..., None]
     return torch.where(confidence[..., None] > 0, keypoints, 0), confidence
-
-
-def in_boxes(
-    keypoints: Float[torch.Tensor, "batch frames points 2"], confidence: Float[torch.Tensor, "batch frames points"]
-) -> Float[torch.Tensor, "batch frames points 2"]:
-    """The body as it is, half as large, and each hand in its own box."""
-    hands = [in_own_box(keypoints[:, :, hand], confidence[:, :, hand] > 0) for hand in HANDS]
-    return torch.cat([keypoints[:, :, : len(BODY_POINTS)] / 2, *hands], dim=2)
-
-
-def in_own_box(
-    hand: Float[torch.Tensor, "batch frames 21 2"], seen: Bool[torch.Tensor, "batch frames 21"]
-) -> Float[torch.Tensor, "batch frames 21 2"]:
-    """A hand from the middle of the box around it, whose longer side is 1; zeros where it is not seen."""
-    seen = seen[..., None]
-    low = torch.where(seen, hand, torch.inf).amin(dim=2, keepdim=True)
-    high = torch.where(seen, hand, -torch.inf).amax(dim=2, keepdim=True)
-    size = (high - low).amax(dim=-1, keepdim=True).clamp(min=1e-4)
-    return torch.where(seen, (hand - (low + high) / 2) / size, 0)

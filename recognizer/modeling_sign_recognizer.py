@@ -12,8 +12,7 @@ from transformers.utils.generic import ModelOutput
 
 from poses.keypoints import HAND, HAND_BONES
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
-from recognizer.framing import BODY_POINTS, HANDS, NUM_POINTS, RAISED, SURE, framed, in_own_box
-from recognizer.modeling_graph_stream import GraphStream
+from recognizer.framing import BODY_POINTS, HANDS, NUM_POINTS, RAISED, SURE, framed
 
 _BONES = tuple((HAND.index(root), HAND.index(tip)) for root, tip in HAND_BONES)
 _JOINTS = tuple(
@@ -200,6 +199,17 @@ def place_features(
         parts += [in_own_box(hand, seen).flatten(2), place]
     places = torch.cat(parts, dim=-1)
     return torch.cat([places, 2 * _movement(places, mask)], dim=-1)
+
+
+def in_own_box(
+    hand: Float[torch.Tensor, "batch frames 21 2"], seen: Bool[torch.Tensor, "batch frames 21"]
+) -> Float[torch.Tensor, "batch frames 21 2"]:
+    """A hand from the middle of the box around it, whose longer side is 1; zeros where it is not seen."""
+    seen = seen[..., None]
+    low = torch.where(seen, hand, torch.inf).amin(dim=2, keepdim=True)
+    high = torch.where(seen, hand, -torch.inf).amax(dim=2, keepdim=True)
+    size = (high - low).amax(dim=-1, keepdim=True).clamp(min=_EPSILON)
+    return torch.where(seen, (hand - (low + high) / 2) / size, 0)
 
 
 def pair_features(
@@ -438,10 +448,7 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: SignRecognizerConfig):
         super().__init__(config)
-        self.streams = nn.ModuleList(
-            GraphStream(config) if stream == "graph" else SignRecognizerStream(config, stream)
-            for stream in config.streams
-        )
+        self.streams = nn.ModuleList(SignRecognizerStream(config, stream) for stream in config.streams)
         self.post_init()
 
     def forward(
@@ -451,9 +458,7 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
         labels: Int[torch.Tensor, " batch"] | Float[torch.Tensor, "batch labels"] | None = None,
     ) -> SignRecognizerOutput:
-        """Scores every label for every clip: mean log probabilities of streams and, unless training, of framings.
-
-        Streams count by `config.stream_weights`.
+        """Scores every label for every clip: mean log probabilities of the streams and, unless training, of framings.
 
         Args:
             keypoints: See `pose_features`.
@@ -467,13 +472,13 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
             framings.append(framed(keypoints, confidence, torch.full((len(keypoints),), edge, device=keypoints.device)))
         shown, sure = (torch.cat(of) for of in zip(*framings, strict=True))
         mask = None if attention_mask is None else attention_mask.repeat(len(framings), 1)
-        scores = torch.stack([stream(shown, sure, mask).float() for stream in self.streams])
-        scores = scores.unflatten(1, (len(framings), -1))  # [streams, framings, batch, labels]
+        scores = [
+            logits.float() for stream in self.streams for logits in stream(shown, sure, mask).chunk(len(framings))
+        ]
         loss = None
         if labels is not None:  # each learns by itself
             smoothing = self.config.label_smoothing
-            losses = [F.cross_entropy(logits, labels, label_smoothing=smoothing) for logits in scores.flatten(0, 1)]
+            losses = [F.cross_entropy(logits, labels, label_smoothing=smoothing) for logits in scores]
             loss = torch.stack(losses).mean()
-        weights = scores.new_tensor(self.config.stream_weights or [1.0] * len(scores))
-        logits = torch.tensordot(weights / weights.sum(), scores.log_softmax(dim=-1).mean(dim=1), dims=1)
+        logits = torch.stack([logits.log_softmax(dim=-1) for logits in scores]).mean(dim=0)
         return SignRecognizerOutput(loss=loss, logits=logits)

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -28,11 +28,6 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 Batch = dict[str, torch.Tensor]
 Batches = Callable[[int], Iterator[Batch]]
 """Endless batches of a network's arguments, for a seed."""
-
-BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
-
-SETTLING_BATCHES = 30
-"""What batch norms of averaged weights are settled on."""
 
 _PROCESS_SEED = 1_000_003
 """What lies between the seeds of two processes that train together."""
@@ -172,29 +167,7 @@ def optimize(
                 torch.save({"step": first} | {part: parts[part].state_dict() for part in parts}, path)
     progress.close()
     accelerator.end_training()
-    settling = (prepare(batch, config.num_steps) for batch in islice(batches(config.seed), SETTLING_BATCHES))
-    settle_norms(average.module, settling)
     return average.module.eval()
-
-
-@torch.no_grad()
-def settle_norms(model: torch.nn.Module, batches: Iterable[Batch]) -> None:
-    """Gives batch norms, where there are such, the statistics of these batches: averaged weights have those of others.
-
-    As `torch.optim.swa_utils.update_bn`, for batches of a network's arguments.
-    """
-    norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean of all batches
-    model.train()
-    for batch in batches:
-        model(**{key: tensor.to(norms[0].running_mean.device) for key, tensor in batch.items()})
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def _accumulate(

@@ -22,20 +22,11 @@ from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, mixed_bat
 NUM_FRAMES = 32
 """What every clip is stretched to."""
 
-STREAMS = ("word", "place", "graph")
-"""Networks by shapes and places of hands from the face, by plain coordinates, by the skeleton: they err differently."""
-
-STREAM_WEIGHTS = (1.0, 1.0, 2.0)
-"""The first two are of one kind; together they count as much as the third."""
+STREAMS = ("word", "place")
+"""Two networks: by shapes and places of hands from the face, and by plain coordinates; they err differently."""
 
 EDGES = (1.0, 0.7)
 """Every clip is also read as cameras nearer by would show it."""
-
-
-def word_network(glosses: Sequence[str]) -> SignRecognizerConfig:
-    """The network of the package's recognizer of words, for other glosses; the first of them is none."""
-    labels = dict(enumerate(glosses))
-    return SignRecognizerConfig(streams=STREAMS, stream_weights=STREAM_WEIGHTS, edges=EDGES, id2label=labels)
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ def train_words(
     glosses = sorted({clip.gloss for clip in clips} - {NO_GLOSS})
     if len(glosses) < 2:
         raise ValueError(f"`clips` must show at least two glosses, got {', '.join(glosses) or 'none'}.")
-    network = model_config or word_network((NO_GLOSS, *glosses))
+    network = model_config or SignRecognizerConfig(streams=STREAMS, edges=EDGES)
     network.id2label = dict(enumerate((NO_GLOSS, *glosses)))
     network.label2id = {gloss: label for label, gloss in network.id2label.items()}
     processor = SignRecognizerProcessor(num_frames=NUM_FRAMES)

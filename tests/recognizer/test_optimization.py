@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from recognizer.optimization import SETTLING_BATCHES, LoopConfig, optimize
+from recognizer.optimization import LoopConfig, optimize
 
 
 class Scale(torch.nn.Module):
@@ -57,27 +57,6 @@ def test_a_loss_that_is_no_number_is_named_with_its_step(config):
     with pytest.raises(ValueError, match=said):
         optimize(Scale(), batches(2), config, name="broken", prepare=broken)
     assert torch.load(config.checkpoint)["step"] == 2
-
-
-class Normed(Scale):
-    """The same of values that a batch norm has seen."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = torch.nn.Linear(1, 1)
-        self.norm = torch.nn.BatchNorm1d(1)
-
-    def forward(self, values):
-        return super().forward(self.norm(self.first(values[:, None])))
-
-
-def test_batch_norms_are_those_of_the_averaged_weights(config):
-    network = optimize(Normed(), batches(6), config, name="normed").eval()
-    seen = [batch["values"][:, None] for batch in batches(6)(config.seed)][:SETTLING_BATCHES]
-    with torch.no_grad():
-        means = torch.stack([network.first(values).mean(dim=0) for values in seen])
-    torch.testing.assert_close(network.norm.running_mean, means.mean(dim=0))
-    assert network.norm.momentum == 0.1
 
 
 def test_trackio_is_asked_for_only_where_it_is(config, monkeypatch):
