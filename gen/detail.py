@@ -35,7 +35,7 @@ CARRIED = 230
 _DARK = 4.0
 """Added to colours, 0 to 255, that are divided by."""
 _BROAD_PX = 2.0
-"""`BROAD` in a frame that was made so small that it is this many pixels."""
+"""What is broad in frames that were made so small that it is this many pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,27 +97,40 @@ def lay_over(
         trunk, hands = detail.trunk[number], detail.hands[number]
         off = detail.composite[number] - frame
         off *= (detail.arms[number] + trunk)[..., None]
-        off -= _broad(off * (trunk > 0)[..., None], trunk) * trunk[..., None]
+        off -= _broad(off * (trunk > 0)[..., None], trunk, BROAD * frame.shape[1]) * trunk[..., None]
         if hands.any():
-            off += hands[..., None] * (_tint(detail.drawn[number], frame, hands) - frame)
-            crisp = frame + off
-            off += CRISPER * detail.edges[number][..., None] * (crisp - cv2.GaussianBlur(crisp, (0, 0), SOFT_PX))
+            near, edges = _box(hands + detail.edges[number]), detail.edges[number]
+            tinted = _tint(detail.drawn[number][near], frame[near], hands[near], BROAD * frame.shape[1])
+            off[near] += hands[near][..., None] * (tinted - frame[near])
+            crisp = frame[near] + off[near]
+            off[near] += CRISPER * edges[near][..., None] * (crisp - cv2.GaussianBlur(crisp, (0, 0), SOFT_PX))
         out[:] = (frame + scale * off).clip(0, 255).round()
     return laid
 
 
+def _box(shares: Float32[np.ndarray, "h w"]) -> tuple[slice, slice]:
+    """Rows and columns from the first to the last that isn't all 0."""
+    rows, columns = (np.flatnonzero(shares.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
 def _tint(
-    drawn: UInt8[np.ndarray, "h w 3"], frame: Float32[np.ndarray, "h w 3"], share: Float32[np.ndarray, "h w"]
+    drawn: UInt8[np.ndarray, "h w 3"],
+    frame: Float32[np.ndarray, "h w 3"],
+    share: Float32[np.ndarray, "h w"],
+    broad_px: float,
 ) -> Float32[np.ndarray, "h w 3"]:
     """What is drawn in the frame's broad colours, its contrasts as much greater or smaller as these are."""
-    own, wanted = (_broad(of * share[..., None], share) for of in (drawn, frame))
+    own, wanted = (_broad(of * share[..., None], share, broad_px) for of in (drawn, frame))
     return wanted + (drawn - own) * ((wanted + _DARK) / (own + _DARK)).clip(*CONTRASTS)
 
 
-def _broad(values: Float32[np.ndarray, "h w 3"], share: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:
-    """What is broad in values that count by their share, which is in them already."""
+def _broad(
+    values: Float32[np.ndarray, "h w 3"], share: Float32[np.ndarray, "h w"], broad_px: float
+) -> Float32[np.ndarray, "h w 3"]:
+    """What is coarser than some pixels in values that count by their share, which is in them already."""
     height, width = share.shape
-    size = (max(round(_BROAD_PX / BROAD), 1), max(round(_BROAD_PX / BROAD * height / width), 1))
+    size = (max(round(_BROAD_PX * width / broad_px), 1), max(round(_BROAD_PX * height / broad_px), 1))
     small = cv2.resize(np.dstack([values, share]), size, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small, (0, 0), _BROAD_PX)
     means = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-3)
