@@ -39,8 +39,8 @@ LONGEST_SIGN_S = 15.0
 
 NUM_CANDIDATES = 5
 
-CLIPS_AT_ONCE = 16
-"""Clips of one sign that the network reads together: with more, the graph of their points no longer fits a cache."""
+CLIPS_AT_ONCE = 256
+"""Clips of one sign that the network reads together."""
 
 FRAMES_AT_ONCE = 4096
 """Frames, padding included, that the network of continuous signing reads together where there are several clips."""
@@ -266,7 +266,7 @@ def windows(num_frames: int, stride: int) -> Iterator[tuple[int, int, int, int]]
 
 
 def _read_isolated(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[Reading]:
-    """Reads clips of one sign each, some at once."""
+    """Reads clips of one sign each, a few hundred at once."""
     reasons = [_why_no_sign(clip) for clip in clips]
     readable = [clip for clip, reason in zip(clips, reasons, strict=True) if not reason]
     read = (
