@@ -99,19 +99,15 @@ def lay_over(
         off *= (detail.arms[number] + trunk)[..., None]
         off -= _broad(off * (trunk > 0)[..., None], trunk, BROAD * frame.shape[1]) * trunk[..., None]
         if hands.any():
-            near, edges = _box(hands + detail.edges[number]), detail.edges[number]
-            tinted = _tint(detail.drawn[number][near], frame[near], hands[near], BROAD * frame.shape[1])
-            off[near] += hands[near][..., None] * (tinted - frame[near])
+            edges = detail.edges[number]
+            left, top, wide, high = cv2.boundingRect((hands + edges > 0).astype(np.uint8))
+            near = slice(top, top + high), slice(left, left + wide)
+            drawn = _tint(detail.drawn[number][near], frame[near], hands[near], BROAD * frame.shape[1])
+            off[near] += hands[near][..., None] * (drawn - frame[near])
             crisp = frame[near] + off[near]
             off[near] += CRISPER * edges[near][..., None] * (crisp - cv2.GaussianBlur(crisp, (0, 0), SOFT_PX))
         out[:] = (frame + scale * off).clip(0, 255).round()
     return laid
-
-
-def _box(shares: Float32[np.ndarray, "h w"]) -> tuple[slice, slice]:
-    """Rows and columns from the first to the last that isn't all 0."""
-    rows, columns = (np.flatnonzero(shares.any(axis=axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _tint(

@@ -90,4 +90,5 @@ def test_the_last_frames_are_laid_over_alone():
     maps = np.concatenate([make_maps(ARM), make_maps(0)])
     detail = find_detail(maps, no_hands(maps))
     assert detail.last(1).arms.shape == (1, SIDE, SIDE)
+    assert {len(of_all) for of_all in vars(detail.last(1)).values()} == {1}
     assert not detail.last(1).arms.any()
