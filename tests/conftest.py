@@ -1,11 +1,13 @@
 import gc
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from beartype import beartype
 from hypothesis import settings
 from jaxtyping import install_import_hook
 from xdist.scheduler import LoadFileScheduling
@@ -33,6 +35,29 @@ def checked_modules() -> list[str]:
     return sorted(names - {"gen.signers.raster"})
 
 
+CHECKS: dict[Any, Callable[..., Any]] = {}
+
+
+def checked_when_called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Beartype, put off until a function is called, and done once for functions that others define again and again.
+
+    jaxtyping asks for two checks, of the arguments and of arguments and result; the second is left the result alone.
+    """
+    if function.__annotations__.get("return", Any) is not Any:
+        function.__annotations__ = {"return": function.__annotations__["return"]}
+    checked: Callable[..., Any] | None = None
+
+    def check(*args: Any, **kwargs: Any) -> Any:
+        nonlocal checked
+        if checked is None:
+            place = function.__module__, function.__qualname__, function.__code__.co_varnames
+            key = *place, *function.__annotations__.items()
+            checked = CHECKS.get(key) or CHECKS.setdefault(key, beartype(function))
+        return checked(*args, **kwargs)
+
+    return check
+
+
 # Importing leaves no garbage worth a fifth of its time.
 gc.disable()
 
@@ -41,17 +66,24 @@ if "-n" not in sys.argv or "PYTEST_XDIST_WORKER" in os.environ:
     # What a checked module is the first to import is compiled anew, as the hook renames its cache: big ones go before.
     for package in ("torch", "diffusers.pipelines.pipeline_utils", "transformers.modeling_utils"):
         import_module(package)
-    install_import_hook(checked_modules(), "beartype.beartype")
+    install_import_hook(checked_modules(), "tests.conftest.checked_when_called")
 
 
 def pytest_collection_finish() -> None:
+    gc.freeze()  # or the first test's collector would look through all that is imported
     gc.enable()
 
 
+class Scheduling(LoadFileScheduling):
+    """Gives all tests of a file to the same worker, and all of the page, so that what they share is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/app" if nodeid.startswith("tests/app/") else super()._split_scope(nodeid)
+
+
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Gives all tests of a file to the same worker, so that what they share is made once."""
-    return LoadFileScheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
