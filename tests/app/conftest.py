@@ -4,14 +4,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
-import gradio as gr
 import numpy as np
 import pytest
 
-import app
 from gen.renderers import Placement, SignerPicture
 from pipelines import augment
 from pipelines.casting import Casting
@@ -86,12 +86,18 @@ class KnowingEstimator:
         pass
 
 
+@pytest.fixture(scope="session")
+def app() -> ModuleType:
+    """The module, for whose Gradio a worker that tests no page would wait seconds."""
+    return import_module("app")
+
+
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Iterator[SimpleNamespace]:
+def page(app, tmp_path_factory) -> Iterator[SimpleNamespace]:
     """A page for all tests of a file, since laying it out takes longer than most of them."""
     renderer, folder = SkeletonRenderer("diffusing", steps=2), tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
-        demo = build_page(renderer, folder, patch)
+        demo = build_page(app, renderer, folder, patch)
         (results,) = folder.glob("signloop-*/results")
         yield SimpleNamespace(demo=demo, renderer=renderer, results=results)
 
@@ -110,7 +116,7 @@ def renderer(page) -> Iterator[SkeletonRenderer]:
 
 
 @pytest.fixture
-def demo(page, renderer) -> gr.Blocks:
+def demo(page, renderer) -> Any:
     return page.demo
 
 
@@ -121,16 +127,16 @@ def results(page, renderer) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[str]:
+def server(app, tmp_path_factory) -> Iterator[str]:
     """The address of a page that takes uploads of a megabyte at most."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "MAX_UPLOAD_MB", 1)
-        demo = build_page(SkeletonRenderer("diffusing", steps=2), tmp_path_factory.mktemp("served"), patch)
+        demo = build_page(app, SkeletonRenderer("diffusing", steps=2), tmp_path_factory.mktemp("served"), patch)
         yield app.launch(demo, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
         demo.close()
 
 
-def build_page(renderer: SkeletonRenderer, folder: Path, patch: pytest.MonkeyPatch) -> gr.Blocks:
+def build_page(app: Any, renderer: SkeletonRenderer, folder: Path, patch: pytest.MonkeyPatch) -> Any:
     """The page with a renderer that is quick and an estimator that never errs; the recognizer is the real one."""
     patch.setenv("GRADIO_TEMP_DIR", "")  # put back after the page has set it
     patch.setattr(tempfile, "tempdir", str(folder))
@@ -157,7 +163,7 @@ def build_page(renderer: SkeletonRenderer, folder: Path, patch: pytest.MonkeyPat
     limits = Gate._limited  # a skeleton in another pose is near to alex in colours, though not as near as a render
     patch.setattr(Gate, "_limited", lambda gate: limits(gate) | {"delta_e/largest": 10.0})
 
-    async def build() -> gr.Blocks:
+    async def build() -> Any:
         tools = Tools(
             renderers={renderer.name: renderer, "drawing": SkeletonRenderer("drawing", steps=0)},
             recognizer=recognizer,

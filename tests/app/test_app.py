@@ -17,13 +17,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import numpy as np
 import pytest
-from gradio.data_classes import ListFiles
 from PIL import Image
 
-import app
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from pipelines import augment_order, cli, evaluate, evaluate_order, explore_order, orders
 from pipelines.augment_order import AugmentOrder
@@ -47,7 +44,7 @@ ORDERS = {
 }
 
 
-def press(demo: gr.Blocks, tab: str = "render", **answers: Any) -> Iterator[dict[str, Any]]:
+def press(demo: Any, tab: str = "render", **answers: Any) -> Iterator[dict[str, Any]]:
     """Presses a tab's button on a form with these answers; yields what is shown, by what it is."""
     event = next(event for event in demo.fns.values() if event.api_name == tab)
     fields = [*(field.name for field in dataclasses.fields(ORDERS[tab])), "kept"]
@@ -63,7 +60,7 @@ def words(markup: str) -> str:
     return re.sub(r"<[^>]*>", "", markup).replace("\N{NO-BREAK SPACE}", " ").replace("&#x27;", "'").strip()
 
 
-def refusal(demo: gr.Blocks, tab: str = "render", **answers: Any) -> str:
+def refusal(demo: Any, tab: str = "render", **answers: Any) -> str:
     """What the page says to a form that cannot be followed, once nothing is left over from trying."""
     last = list(press(demo, tab, **answers))[-1]
     assert 'role="alert"' in last["status"]
@@ -78,7 +75,7 @@ def clip(tmp_path) -> Path:
     return path
 
 
-def test_a_word_is_rendered_and_read_back(demo, renderer):
+def test_a_word_is_rendered_and_read_back(app, demo, renderer):
     shown = list(press(demo, word=" ab ", num_inference_steps=3, seed=7))
     last = shown[-1]
     assert re.fullmatch(r"Done in \d+ s\. Signed: A B\. Read from the render: A B\.", words(last["status"]))
@@ -144,7 +141,7 @@ def test_where_nobody_says_what_is_signed_the_driving_pose_is_read(demo, tmp_pat
     assert "Read from the driving pose: A. Read from the render: A." in words(last["status"])
 
 
-def test_renderers_without_diffusion_are_asked_for_no_steps(demo, renderer):
+def test_renderers_without_diffusion_are_asked_for_no_steps(app, demo, renderer):
     assert app.steps_of(renderer) == {"value": 2, "visible": True}
     renderer.default_num_inference_steps = 0
     assert app.steps_of(renderer) == {"value": 1, "visible": False}
@@ -180,6 +177,9 @@ def test_wrong_input_is_refused_in_one_line_that_names_the_upload(demo, tmp_path
 
 
 def test_uploads_are_handed_over_unopened(demo, results, tmp_path):
+    import gradio as gr
+    from gradio.data_classes import ListFiles
+
     upload = tmp_path / "me.png"
     upload.write_text("no picture")
     before = sorted(results.parent.rglob("*"))
@@ -237,7 +237,7 @@ def test_what_a_user_writes_is_never_markup(demo):
     assert "<b>" not in status.removeprefix('<p role="alert">')
 
 
-def test_orders_of_all_tabs_wait_in_one_line_and_are_told_how_long(demo, renderer, clip, monkeypatch):
+def test_orders_of_all_tabs_wait_in_one_line_and_are_told_how_long(app, demo, renderer, clip, monkeypatch):
     monkeypatch.setattr(app, "LOOK_S", 0.01)
     list(press(demo, word="A"))
     renderer.gate.clear()
@@ -258,7 +258,7 @@ def test_orders_of_all_tabs_wait_in_one_line_and_are_told_how_long(demo, rendere
     assert "Read: A B." in words(last["status"])
 
 
-def test_what_is_rendered_is_shown_meanwhile(demo, renderer, monkeypatch):
+def test_what_is_rendered_is_shown_meanwhile(app, demo, renderer, monkeypatch):
     monkeypatch.setattr(app, "PREVIEW_S", 0.0)
     renderer.gate.clear()
     shown = press(demo, word="A")
@@ -274,11 +274,13 @@ def test_what_is_rendered_is_shown_meanwhile(demo, renderer, monkeypatch):
 
 
 def test_every_field_has_a_label(demo):
+    import gradio as gr
+
     fields = (gr.Radio, gr.Textbox, gr.Dropdown, gr.File, gr.Image, gr.Video, gr.Slider, gr.Number)
     assert all(block.label for block in demo.blocks.values() if isinstance(block, fields))
 
 
-def test_examples_can_be_spelled_and_every_signer_has_a_portrait():
+def test_examples_can_be_spelled_and_every_signer_has_a_portrait(app):
     with Image.open(app.ASSETS / "portraits.webp") as sheet:
         width, height = sheet.size
     assert width == height * len(BUILT_IN_SIGNERS)
@@ -286,7 +288,7 @@ def test_examples_can_be_spelled_and_every_signer_has_a_portrait():
         assert [span.gloss for span in spell(word, language).glosses] == list(word)
 
 
-def test_nothing_on_the_page_comes_from_elsewhere():
+def test_nothing_on_the_page_comes_from_elsewhere(app):
     files = [path for path in app.ASSETS.iterdir() if path.suffix in (".css", ".js", ".html")]
     look = app.theme()
     assert files
@@ -307,7 +309,7 @@ def contrast(first: str, second: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_text_stands_out(scheme):
+def test_text_stands_out(app, scheme):
     colours = {name: pair[scheme] for name, pair in app.COLOURS.items()}
     for ink in ("body_text_color", "body_text_color_subdued"):
         for paper in ("body_background_fill", "block_background_fill", "button_secondary_background_fill"):
@@ -318,7 +320,7 @@ def test_text_stands_out(scheme):
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
-def test_the_page_listens_on_this_computer_only_unless_asked(monkeypatch, capsys):
+def test_the_page_listens_on_this_computer_only_unless_asked(app, monkeypatch, capsys):
     served = []
 
     def launch(demo, *, server_name, server_port, **_) -> str:
@@ -409,7 +411,7 @@ def test_sets_that_are_too_large_or_have_nobody_are_refused(demo, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_video_is_compared_with_its_driving_pose(demo, renderer, tmp_path):
+def test_a_video_is_compared_with_its_driving_pose(app, demo, renderer, tmp_path):
     driving, video = app.example_poses(tmp_path), app.example_video(tmp_path)
     renderer.placed = load_poses(driving)  # what the estimator will find
     *_, last = press(demo, "evaluate", driving=str(driving), video=str(video))

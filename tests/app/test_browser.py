@@ -10,7 +10,6 @@ import cv2
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-import app
 from pipelines import recognize
 from pipelines.inputs import extract_from_video
 from poses.estimators import create_estimator
@@ -33,7 +32,7 @@ TABS = ["Render", "Recognize", "Evaluate", "Augment", "Explore"]
 
 
 @pytest.fixture(scope="module")
-def filmed(tmp_path_factory) -> Path:
+def filmed(app, tmp_path_factory) -> Path:
     """What the browser's camera sees, again and again: a built-in signer who spells HANDS."""
     path = tmp_path_factory.mktemp("camera") / "HANDS.y4m"
     with path.open("wb") as film:
@@ -59,7 +58,7 @@ def browser(filmed) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def served(page) -> Iterator[str]:
+def served(app, page) -> Iterator[str]:
     yield app.launch(page.demo, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
     page.demo.close()
 
@@ -232,7 +231,7 @@ def test_wrong_uploads_are_refused_in_one_line(browser, address, tmp_path, monke
 
 
 @pytest.mark.slow
-def test_nobody_is_shown_signing_without_consent(browser, address, tmp_path):
+def test_nobody_is_shown_signing_without_consent(app, browser, address, tmp_path):
     page = visit(browser, address)
     page.get_by_label("My own picture").check()
     picture = tmp_path / "me.png"

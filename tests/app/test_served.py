@@ -13,9 +13,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from gradio import processing_utils
 
-import app
 from pipelines.examples import example_poses
 
 pytestmark = [
@@ -96,7 +94,7 @@ def test_no_path_and_no_address_that_is_sent_is_opened(server, tmp_path, monkeyp
         asked.append(url)
         return str(tmp_path / "HANDS.npz")
 
-    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", download)
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", download)
     clip = example_poses(tmp_path)
     for path in (clip, "/etc/passwd", f"{server}gradio_api/info", "https://example.com/clip.npz"):
         assert order(server, "recognize", "A file", handed_over(path), None) is None, path
@@ -116,7 +114,7 @@ def test_uploads_stay_in_their_folder_and_are_never_shown_as_pages(server):
     assert upload(server, "large.npz", bytes(2**20 + 2**10)).status_code == 413
 
 
-def test_uploads_are_deleted_when_their_time_is_over(tmp_path, monkeypatch):
+def test_uploads_are_deleted_when_their_time_is_over(app, tmp_path, monkeypatch):
     old, young = tmp_path / "a" / "old.npz", tmp_path / "b" / "young.npz"
     for path in (old, young):
         path.parent.mkdir()
@@ -127,7 +125,7 @@ def test_uploads_are_deleted_when_their_time_is_over(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.with_name("gone").rglob("*.npz")] == ["young.npz"]
 
 
-def test_a_password_is_asked_for_where_there_is_one(demo):
+def test_a_password_is_asked_for_where_there_is_one(app, demo):
     assert app.login(None) == app.login("") == {}
     server = app.launch(demo, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **app.login("let me in"))
     try:
