@@ -1,13 +1,15 @@
 """What a user can get wrong: each a one-line error that names the file, exit status 2, and nothing left behind."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines import estimators
 from pipelines.cli import main
 from poses.io import save_poses
 from poses.video import write_video
@@ -117,6 +119,15 @@ def refuse(args: list[str], named: str, folder: Path, capfd) -> str:
     assert named in lines[0]
     assert sorted(folder.iterdir()) == before
     return lines[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_estimator() -> Iterator[None]:
+    """Loading one takes longer than all that is done with it here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimators, "create_pose_estimator", cache(estimators.create_pose_estimator))
+        yield
+        estimators.create_pose_estimator("mediapipe").close()
 
 
 @pytest.mark.parametrize("kind", POSE_FILES)

@@ -20,16 +20,18 @@ STANDING = {
     "right_hip": (-0.35, 1.5), "left_hip": (0.35, 1.5), "right_eye": (-0.1, -0.75), "left_eye": (0.1, -0.75),
     "right_ear": (-0.22, -0.7), "left_ear": (0.22, -0.7),
 }  # fmt: skip
+POINTS, PLACES = index(*STANDING), np.array(list(STANDING.values()))
+BUILT = np.array([any(part in name for part in ("nose", "eye", "elbow", "wrist")) for name in STANDING])
+WAVED = np.array(["wrist" in name for name in STANDING])
 
 
 def body(neck, size_px, *, build=1.0, waving=0.0, hands=True, noise=0.0, random=None):
     """One frame of one person: keypoints and confidence."""
     keypoints, confidence = np.zeros((NUM_KEYPOINTS, 2)), np.zeros(NUM_KEYPOINTS)
-    for name, (x, y) in STANDING.items():
-        stretch = build if "elbow" in name or "wrist" in name or name[-1] == "e" else 1
-        lifted = waving if "wrist" in name else 0
-        keypoints[index(name)] = (neck + size_px * np.array([x * stretch, y * stretch - lifted])) / (WIDTH, HEIGHT)
-        confidence[index(name)] = 1
+    places = PLACES * np.where(BUILT, build, 1)[:, None]
+    places[WAVED, 1] -= waving
+    keypoints[POINTS] = (neck + size_px * places) / (WIDTH, HEIGHT)
+    confidence[POINTS] = 1
     for side in ("left", "right") if hands else ():
         keypoints[PARTS[f"{side}_hand"]] = keypoints[index(f"{side}_wrist")]
         confidence[PARTS[f"{side}_hand"]] = 0.8

@@ -1,4 +1,5 @@
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -253,7 +254,11 @@ def test_pictures_that_cannot_be_read(tmp_path):
         ValueError, match=r"picture\.png: expected a width and height of 16 to 8192 pixels, found 8193 x 16"
     ):
         read_picture(path)
-    Image.new("1", (20000, 20000)).save(path)
+    Image.new("L", (16, 16)).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">2I", 20000, 20000)  # width and height, as the header says
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
     with pytest.raises(
         ValueError, match=r"picture\.png: this picture cannot be read \(Image size \(400000000 pixels\)"
     ):

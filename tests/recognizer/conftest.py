@@ -1,12 +1,21 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import count
 from typing import Any
 
 import pytest
 import torch
 
-from recognizer import optimization
+from recognizer import data, optimization
+
+
+@pytest.fixture(scope="session", autouse=True)
+def depths_found_once() -> Iterator[None]:
+    """How deep hands are is worked out once a language, not by every training anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "hand_depths", cache(data.hand_depths))
+        yield
 
 
 @pytest.fixture

@@ -134,14 +134,14 @@ def test_loss_is_the_weighted_sum(changes, expected):
 @pytest.mark.parametrize(
     ("decoder_type", "num_steps"),
     # The autoregressive one learns from clips in test_training_signx.py, each time the tests are run.
-    [("ctc", 60), ("diffusion", 150), pytest.param("autoregressive", 150, marks=pytest.mark.slow)],
+    [("ctc", 40), ("diffusion", 80), pytest.param("autoregressive", 150, marks=pytest.mark.slow)],
 )
 def test_two_clips_are_learned_and_read_whichever_tracks_there_are(decoder_type, num_steps):
     model = build(decoder_type=decoder_type, dropout=0.0, hidden_size=32, codebook_size=32)
     features = clip(8, batch=2)
     features[1, :, TRACKS["primedepth_depth"]] = torch.nan  # one clip has four tracks
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     for _ in range(num_steps):
         optimizer.zero_grad()
         model(features, labels=LABELS).loss.backward()

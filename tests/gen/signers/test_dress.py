@@ -24,6 +24,9 @@ from gen.signers.pieces import SURFACES, refine
 from gen.signers.textures import paint_fabric
 from poses.keypoints import index
 
+ELBOW_LONG = {"clothes": Clothes(sleeve=1.0)}
+LONG_SLEEVED = {"clothes": Clothes(sleeve=1.9), "hair": Hair("afro", volume_m=0.05)}
+
 
 @cache
 def body():
@@ -75,7 +78,7 @@ def test_the_built_in_signers_are_told_apart_by_more_than_one_thing():
 
 
 def test_every_vertex_follows_the_body_wherever_it_goes():
-    figure = wearing()
+    figure = wearing(**ELBOW_LONG)
     rest = figure.binding @ body().vertices
     np.testing.assert_allclose(figure.binding.sum(axis=1), 1, atol=2e-4)
     np.testing.assert_allclose(
@@ -84,7 +87,7 @@ def test_every_vertex_follows_the_body_wherever_it_goes():
 
 
 def test_hair_turns_with_the_head():
-    figure = wearing(hair=Hair("afro", volume_m=0.05))
+    figure = wearing(**LONG_SLEEVED)
     quarter = np.float32([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
     mine = np.unique(figure.faces[figure.surface == SURFACES.index("hair")])
     mine = mine[figure.cut[mine] > 0]
@@ -94,7 +97,7 @@ def test_hair_turns_with_the_head():
 
 
 def test_the_parts_of_a_figure_fit_together():
-    figure = wearing()
+    figure = wearing(**ELBOW_LONG)
     count = figure.binding.shape[0]
     assert figure.faces.min() >= 0
     assert figure.faces.max() < count
@@ -105,17 +108,16 @@ def test_the_parts_of_a_figure_fit_together():
     np.testing.assert_allclose(rest[figure.weld], rest, atol=1e-5)
 
 
-@pytest.mark.parametrize(("sleeve", "bone"), [(1.0, "lowerarm01.L"), (1.9, "wrist.L")])
-def test_sleeves_end_where_they_should(sleeve, bone):
-    figure = wearing(clothes=Clothes(sleeve=sleeve))
+@pytest.mark.parametrize(("appearance", "bone"), [(ELBOW_LONG, "lowerarm01.L"), (LONG_SLEEVED, "wrist.L")])
+def test_sleeves_end_where_they_should(appearance, bone):
+    figure = wearing(**appearance)
     cloth = of_surface(figure, "sleeve")
     joint = body().heads[body().bone(bone)]
     assert abs(cloth[:, 0].max() - joint[0]) < 0.04
 
 
 def test_long_sleeves_hide_the_arm_under_them():
-    bare = len(of_surface(wearing(clothes=Clothes(sleeve=0.1)), "skin"))
-    covered = len(of_surface(wearing(clothes=Clothes(sleeve=1.9)), "skin"))
+    bare, covered = (len(of_surface(wearing(**appearance), "skin")) for appearance in (ELBOW_LONG, LONG_SLEEVED))
     assert covered < bare
 
 
