@@ -116,7 +116,7 @@ def test_two_clips_are_learned_and_read():
     )
     inputs = clip(16, batch=2)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(60):
+    for _ in range(40):
         optimizer.zero_grad()
         model(**inputs, labels=LABELS).loss.backward()
         optimizer.step()
