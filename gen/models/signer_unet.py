@@ -37,14 +37,6 @@ class SignerUNetOutput(BaseOutput):
     clean: Float[Tensor, "b 3 f h w"]
 
 
-def _patches_conv(conv: nn.Conv2d, pictures: Float[Tensor, "n c h w"], patch: int) -> Float[Tensor, "n features _ _"]:
-    """`conv` of patches laid out as channels (`pixel_unshuffle`), without laying them out: its kernel is instead."""
-    out_channels, in_channels, size, _ = conv.weight.shape
-    kernel = conv.weight.reshape(out_channels, in_channels // patch**2, patch, patch, size, size)
-    kernel = kernel.permute(0, 1, 4, 2, 5, 3).reshape(out_channels, -1, size * patch, size * patch)
-    return F.conv2d(pictures, kernel, conv.bias, stride=patch, padding=patch * (size // 2))
-
-
 def _start_at_zero(layer: nn.Conv2d | nn.Linear):
     """Lets a layer add nothing at first, so that training starts from what the others pass on."""
     for parameter in layer.parameters():
@@ -96,13 +88,12 @@ class TemporalAttention(nn.Module):
             self.qkv(self.norm(tokens))
             .reshape(clips, num_frames, height * width, 3, self.num_heads, channels // self.num_heads)
             .permute(3, 0, 2, 4, 1, 5)  # three of b, hw, heads, f, c
-            .flatten(1, 2)
         )
         frame = torch.arange(num_frames, device=tokens.device)
         distance = (frame[:, None] - frame).clamp(-self.max_distance, self.max_distance) + self.max_distance
-        bias = self.bias[None, :, distance].to(query.dtype)  # with four axes, which the quick attention asks for
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        attended = attended.unflatten(0, (clips, height * width)).permute(0, 3, 1, 2, 4)
+        # Written out: over so few frames `scaled_dot_product_attention` takes a CPU twice as long.
+        scores = torch.matmul(query, key.transpose(-1, -2)).mul(query.shape[-1] ** -0.5) + self.bias[:, distance]
+        attended = torch.matmul(scores.softmax(dim=-1), value).permute(0, 3, 1, 2, 4)
         attended = self.out(attended.reshape(batch_frames, height, width, channels))
         return attended.permute(0, 3, 1, 2).add_(hidden_states)
 
@@ -248,6 +239,8 @@ class SignerUNet(ModelMixin, ConfigMixin):
         self.conv_out = nn.Conv2d(block_channels[0], 6 * patch, 3, padding=1)
         _start_at_zero(self.conv_out)
         self.patch_size = patch_size
+        self.num_fine = temporal[:-1].count(False)
+        """At how many of the finest resolutions frames do not meet."""
         self.size_multiple = patch_size * 2 ** (depth - 1)
         """Height and width must be multiples of this many pixels."""
 
@@ -282,35 +275,87 @@ class SignerUNet(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"`sample` must have height and width in multiples of {self.size_multiple}, got {height} x {width}."
             )
-        patch = self.patch_size
 
-        def frames_first(video: Tensor) -> Tensor:
-            return video.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        def each_frame(of_clips: Tensor) -> Tensor:
+            return of_clips[:, None].expand(-1, num_frames, -1, -1, -1).flatten(0, 1)
 
-        noisy, maps = frames_first(sample), frames_first(pose_maps)
+        noisy, maps = (video.transpose(1, 2).flatten(0, 1) for video in (sample, pose_maps))
+        composite, picture = maps[:, :3], each_frame(reference[:, :3])
+        known = self._laid_out(torch.cat([reference, keep[:, None]], dim=1))
+        known = each_frame(self._patches(self.reference_in, known))
         time = self.time_embedding(self.time_proj(timestep.flatten()).to(self.dtype))
         time = time + self.missing_embedding((1 - given).to(self.dtype)).repeat_interleave(num_frames, dim=0)
 
-        inputs = torch.cat([noisy.to(self.dtype), maps.to(self.dtype)], dim=1)
-        hidden = _patches_conv(self.conv_in, inputs, patch).unflatten(0, (clips, num_frames))
-        known = _patches_conv(self.reference_in, torch.cat([reference, keep[:, None]], dim=1).to(self.dtype), patch)
-        hidden = hidden.add_(known[:, None]).flatten(0, 1)
+        # Where frames do not meet, a CPU takes two at a time: its cache holds what they need. One that came clean has
+        # been seen by the others then, and goes no farther.
+        parts, is_done = [slice(None)], [False]
+        if sample.device.type == "cpu" and not torch.is_grad_enabled():
+            parts = [slice(max(stop - 2, 0), stop) for stop in range(2 - len(time) % 2, len(time) + 1, 2)]
+            is_done = [not timestep.flatten()[of].any() for of in parts]
+        fine = [self._descend(noisy[of], maps[of], known[of], time[of]) for of in parts]
+        hidden = torch.cat([outputs[-1] for outputs in fine])
         skips = []
-        for stage, downsample in zip(self.down, [*self.downsample, None], strict=True):
+        for stage, downsample in zip(
+            self.down[self.num_fine :], [*self.downsample[self.num_fine :], None], strict=True
+        ):
             hidden = stage(hidden, time, num_frames)
             if downsample is not None:
                 skips.append(hidden)
                 hidden = downsample(hidden)
         hidden = self.keypoint_attention(hidden, keypoints.flatten(0, 1), self.size_multiple)
-        for stage, upsample in zip(reversed(self.up), reversed(self.upsample), strict=True):
+        coarse = reversed(self.up[self.num_fine :]), reversed(self.upsample[self.num_fine :])
+        for stage, upsample in zip(*coarse, strict=True):
             hidden = stage(upsample(hidden) + skips.pop(), time, num_frames)
-
-        made = F.pixel_shuffle(self.conv_out(F.silu(hidden)), patch).float()  # bf, 6, h, w
-        share = made[:, :3].softmax(dim=1).unflatten(0, (clips, num_frames))
-        composite = maps[:, :3].unflatten(0, (clips, num_frames))
-        # Shares of composite, picture and a new colour, which is told by how far it is from the composite's.
-        clean = torch.lerp(composite, reference[:, None, :3].expand_as(composite), share[:, :, 1:2])
-        clean = clean.addcmul(share[:, :, 2:], made[:, 3:].unflatten(0, (clips, num_frames))).transpose(1, 2)
+        clean = [
+            noisy[of]
+            if done
+            else self._mix(self._ascend(hidden[of], outputs[:-1], time[of]), composite[of], picture[of])
+            for of, outputs, done in zip(parts, fine, is_done, strict=True)
+        ]
+        clean = torch.cat(clean).unflatten(0, (clips, num_frames)).transpose(1, 2)
         sigma = (timestep.float() / 1000)[:, None, :, None, None]
         velocity = (sample - clean) / sigma.clamp(min=1e-3)
         return SignerUNetOutput(sample=velocity, clean=clean)
+
+    def _patches(self, conv: nn.Conv2d, pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features _ _"]:
+        """`conv` of patches laid out as channels (`pixel_unshuffle`), but its kernel is laid out instead."""
+        patch, (out_channels, in_channels, size, _) = self.patch_size, conv.weight.shape
+        kernel = conv.weight.reshape(out_channels, in_channels // patch**2, patch, patch, size, size)
+        kernel = kernel.permute(0, 1, 4, 2, 5, 3).reshape(out_channels, -1, size * patch, size * patch)
+        return F.conv2d(pictures, kernel, conv.bias, stride=patch, padding=patch * (size // 2))
+
+    def _laid_out(self, pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return pictures.to(self.dtype, memory_format=torch.channels_last)
+
+    def _descend(
+        self,
+        noisy: Float[Tensor, "n 3 h w"],
+        maps: Float[Tensor, "n p h w"],
+        known: Float[Tensor, "n features _ _"],
+        time: Float[Tensor, "n t"],
+    ) -> list[Tensor]:
+        """What comes out of each resolution at which frames do not meet, and at last what goes on to the next one."""
+        inputs = torch.cat([self._laid_out(noisy), self._laid_out(maps)], dim=1)
+        hidden = self._patches(self.conv_in, inputs).add_(known)
+        outputs = []
+        for stage, downsample in zip(self.down[: self.num_fine], self.downsample[: self.num_fine], strict=True):
+            outputs.append(stage(hidden, time, len(time)))
+            hidden = downsample(outputs[-1])
+        return [*outputs, hidden]
+
+    def _ascend(
+        self, hidden: Float[Tensor, "n c h w"], skips: Sequence[Tensor], time: Float[Tensor, "n t"]
+    ) -> Float[Tensor, "n made _ _"]:
+        """The way back through these resolutions."""
+        fine = reversed(self.up[: self.num_fine]), reversed(self.upsample[: self.num_fine]), reversed(skips)
+        for stage, upsample, skip in zip(*fine, strict=True):
+            hidden = stage(upsample(hidden) + skip, time, len(time))
+        return self.conv_out(F.silu(hidden))
+
+    def _mix(
+        self, made: Float[Tensor, "n made _ _"], composite: Float[Tensor, "n 3 h w"], picture: Float[Tensor, "n 3 h w"]
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Shares of composite, picture and a new colour, which is told by how far it is from the composite's."""
+        made = F.pixel_shuffle(made, self.patch_size).float()
+        share = made[:, :3].softmax(dim=1)
+        return torch.lerp(composite, picture, share[:, 1:2]).addcmul(share[:, 2:], made[:, 3:])

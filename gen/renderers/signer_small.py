@@ -11,6 +11,7 @@ from diffusers.utils import logging
 from jaxtyping import Shaped, UInt8
 
 from gen.bundled import BUNDLED_WEIGHTS
+from gen.models.int8 import is_int8_faster, quantize
 from gen.pipeline_signer import SignerVideoPipeline
 from gen.renderers.base import Placement, SignerPicture
 from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, fit_picture
@@ -94,6 +95,8 @@ def load_pipeline(weights: str) -> SignerVideoPipeline:
     with _no_loading_bar():
         pipeline = SignerVideoPipeline.from_pretrained(weights, dtype=dtype, local_files_only=True)
     torch.nn.Module.to(pipeline.unet, memory_format=torch.channels_last)
+    if is_int8_faster():
+        quantize(pipeline.unet)
     return pipeline
 
 

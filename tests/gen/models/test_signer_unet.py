@@ -51,6 +51,25 @@ def test_frames_learn_of_each_other(unet):
     assert (unet(**given).clean[:, :, 0] != unet(**changed).clean[:, :, 0]).any()
 
 
+@pytest.mark.parametrize("clips", [1, 2])
+def test_a_few_frames_at_a_time_come_out_as_all_together(unet, clips):
+    given = inputs(clips=clips)
+    together = unet(**given).clean
+    with torch.no_grad():
+        torch.testing.assert_close(unet(**given).clean, together, atol=1e-5, rtol=1e-4)
+
+
+def test_what_came_clean_is_given_back(unet):
+    given = inputs()
+    given["timestep"][:, 0] = 0
+    together = unet(**given).clean
+    with torch.no_grad():
+        found = unet(**given)
+    assert torch.equal(found.clean[:, :, 0], given["sample"][:, :, 0])
+    assert not found.sample[:, :, 0].any()
+    torch.testing.assert_close(found.clean[:, :, 1:], together[:, :, 1:], atol=1e-5, rtol=1e-4)
+
+
 def test_a_fresh_network_mixes_what_it_is_given():
     given = inputs()
     clean = SignerUNet(block_channels=(8, 16, 64, 64), num_blocks=(1, 1, 1, 1))(**given).clean
