@@ -58,10 +58,6 @@ class Detail:
     hands: Float32[np.ndarray, "frames h w"]
     edges: Float32[np.ndarray, "frames h w"]
 
-    def last(self, count: int) -> "Detail":
-        """That of the last frames."""
-        return Detail(**{name: of_all[-count:] for name, of_all in vars(self).items()})
-
 
 def find_detail(
     maps: UInt8[np.ndarray, "frames h w 12"], hands: DrawnHands, keep: Bool[np.ndarray, "h w"] | None = None

@@ -12,10 +12,10 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from jaxtyping import Bool, Float, UInt8
 
-from gen.conditioning import map_frames
+from gen.conditioning import MAP_CHANNELS, map_frames
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
-from gen.detail import Detail, find_detail, lay_over
-from gen.drawn_hands import HandDrawer
+from gen.detail import find_detail, lay_over
+from gen.drawn_hands import DrawnHands, HandDrawer
 from gen.models.signer_unet import SignerUNet
 from gen.reference import read_reference
 from gen.signers.body import load_body
@@ -211,32 +211,38 @@ class SignerVideoPipeline(DiffusionPipeline):
         # 3. Noise.
         noise = self.prepare_noise(height, width, generator)
 
-        def look(frames: slice) -> tuple[Conditions, Detail | None]:
-            maps = map_frames(picture, body, motion, poses, frames)
-            conditions = to_conditions(tensor(maps), keypoints[:, frames], reference, kept)
-            if drawer is None:
-                return conditions, None
-            return conditions, find_detail(maps, drawer.draw(motion, frames), keep)
+        def look(frames: slice, before: UInt8[np.ndarray, "known height width 12"]) -> tuple[np.ndarray, Conditions]:
+            """Maps of a window, of whose first frames they are known, and what the network is told."""
+            made = map_frames(picture, body, motion, poses, slice(frames.start + len(before), frames.stop))
+            maps = np.concatenate([before, made])
+            return maps, to_conditions(tensor(maps), keypoints[:, frames], reference, kept)
 
-        # 4. Denoise window by window; what the last one ended on is where the next begins. The next window's maps are
-        # made meanwhile.
+        def draw_hands(frames: slice) -> DrawnHands | None:
+            return None if drawer is None else drawer.draw(motion, frames)
+
+        # 4. Denoise window by window; what the last one ended on is where the next begins. The network takes all cores,
+        # so the next window is looked at while these frames are finished and written.
         known = torch.empty(1, 3, 0, height, width, device=self.device)
         windows = cut_windows(len(poses), window)
-        with ThreadPoolExecutor(1) as aside:
-            coming = aside.submit(look, windows[0])
+        with ThreadPoolExecutor(2) as aside:
+            seen = aside.submit(look, windows[0], np.empty((0, height, width, MAP_CHANNELS), np.uint8))
+            drawn = aside.submit(draw_hands, windows[0])
             for following in [*windows[1:], None]:
-                conditions, detail = coming.result()
-                if following is not None:
-                    coming = aside.submit(look, following)
+                (maps, conditions), hands = seen.result(), drawn.result()
                 sample = denoise(
                     self.unet, self.scheduler, noise, known, conditions,
                     num_inference_steps=num_inference_steps, guidance_scale=scales,
                 )  # fmt: skip
+                if following is not None:
+                    seen = aside.submit(look, following, maps[-1:])
+                    drawn = aside.submit(draw_hands, slice(following.start + 1, following.stop))
 
                 # 5. Pixels out, with detail laid over them; the network goes on from what it made itself.
                 known = sample[:, :, -1:]
                 frames = to_pixels(sample)
-                yield from frames if detail is None else lay_over(frames, detail.last(len(frames)), detail_scale)
+                if hands is not None:
+                    frames = lay_over(frames, find_detail(maps[-len(frames) :], hands, keep), detail_scale)
+                yield from frames
 
     def __call__(
         self,

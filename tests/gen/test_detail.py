@@ -84,11 +84,3 @@ def test_half_the_scale_goes_half_the_way():
     maps = make_maps(ARM)
     assert np.abs(lay(maps, scale=0.5) - (90 + lay(maps)) / 2).max() <= 1
     assert (lay(maps, scale=0.0) == 90).all()
-
-
-def test_the_last_frames_are_laid_over_alone():
-    maps = np.concatenate([make_maps(ARM), make_maps(0)])
-    detail = find_detail(maps, no_hands(maps))
-    assert detail.last(1).arms.shape == (1, SIDE, SIDE)
-    assert {len(of_all) for of_all in vars(detail.last(1)).values()} == {1}
-    assert not detail.last(1).arms.any()
