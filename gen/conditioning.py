@@ -19,7 +19,7 @@ from gen.painting import Painter
 from gen.reference import GROUP_OF_PART, Reference, to_screen
 from gen.signers.body import PARTS, Body
 from gen.signers.fit import BodyMotion, pose_vertices
-from gen.signers.mesh import incidence, vertex_normals
+from gen.signers.mesh import vertex_normals
 from gen.signers.raster import rasterize
 from poses import PoseSequence
 from poses.draw import draw_poses
@@ -94,7 +94,6 @@ def map_frames(
     height, width = reference.image.shape[:2]
     posed = pose_vertices(body, motion, frames)
     controls = draw_poses(poses[frames], CONTROL_PRESET, height=height, width=width)
-    meeting = incidence(body.faces, len(body.vertices))
     painter = Painter(
         image=reference.image,
         plate=reference.plate,
@@ -111,7 +110,7 @@ def map_frames(
     )
     maps = np.empty((len(posed), height, width, MAP_CHANNELS), np.uint8)
     for out, vertices, control in zip(maps, posed, controls, strict=True):
-        normals = vertex_normals(vertices, body.faces, meeting)
+        normals = vertex_normals(vertices, body.faces)
         screen = to_screen(motion.camera.project(vertices), height, width)
         raster = rasterize(screen, body.faces, height=height, width=width)
         painter.paint(raster, normals, float(np.median(screen[:, 2])), out)

@@ -16,7 +16,7 @@ from gen.cut_out import cut_out, grow, shrink
 from gen.painting import LIGHT_RANGE
 from gen.signers.body import PARTS, Body
 from gen.signers.fit import BodyMotion, pose_keypoints, pose_vertices
-from gen.signers.mesh import incidence, vertex_normals
+from gen.signers.mesh import vertex_normals
 from gen.signers.raster import interpolate, rasterize
 from poses.keypoints import index
 
@@ -106,7 +106,7 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
     """Reads a picture through the body that was fitted to the pose in it (the first frame of `motion`)."""
     height, width = image.shape[:2]
     vertices = pose_vertices(body, motion, slice(0, 1))[0]
-    normals = vertex_normals(vertices, body.faces, incidence(body.faces, len(vertices)))
+    normals = vertex_normals(vertices, body.faces)
     screen = to_screen(motion.camera.project(vertices), height, width)
     raster = rasterize(screen, body.faces, height=height, width=width)
     part = np.where(raster.face >= 0, body.part[raster.face] + 1, 0).astype(np.uint8)

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix, identity
 
 from gen.signers.appearance import Clothes
 from gen.signers.body import PARTS, Body
-from gen.signers.mesh import incidence, vertex_normals
+from gen.signers.mesh import vertex_normals
 from gen.signers.pieces import SURFACES, Piece, compact, refine, smoothing_matrix, split
 from gen.signers.textures import FABRIC_EXTENT_M
 
@@ -109,7 +109,7 @@ def _body_sites(body: Body, measures: _Measures) -> _Sites:
         )
     return _Sites(
         points=points,
-        normals=vertex_normals(points, body.faces, incidence(body.faces, len(points))),
+        normals=vertex_normals(points, body.faces),
         arm=arm,
         along={side: _along_arm(measures, side, points) for side in "LR"},
         mixing=csr_matrix(identity(len(points))),

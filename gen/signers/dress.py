@@ -10,7 +10,7 @@ from gen.signers.appearance import Appearance, Signer
 from gen.signers.body import PARTS, Body
 from gen.signers.clothes import sew
 from gen.signers.hair import Mesh, grow_hair, scalp
-from gen.signers.mesh import incidence, vertex_normals
+from gen.signers.mesh import vertex_normals
 from gen.signers.pieces import SURFACES, Piece, compact, split
 from gen.signers.textures import (
     Texture,
@@ -130,7 +130,7 @@ def _paint(body: Body, appearance: Appearance) -> dict[str, Texture]:
 def _skin_piece(body: Body, appearance: Appearance, bare: np.ndarray) -> Piece:
     """The body itself, without what clothes hide."""
     points, faces = body.vertices, body.faces
-    normals = vertex_normals(points, faces, incidence(faces, len(points)))
+    normals = vertex_normals(points, faces)
     surface = np.full(len(faces), SURFACES.index("skin"))
     colour = _skin_colour(body, appearance, normals)
     uv = np.stack([np.arctan2(points[:, 0], -points[:, 1]) * 0.3, points[:, 2]], axis=1) * 3

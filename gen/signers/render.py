@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from gen.signers.appearance import Light
 from gen.signers.dress import SHINE, Figure
+from gen.signers.mesh import welded_normals
 from gen.signers.pieces import SURFACES
 from gen.signers.raster import DEPTH_STEPS, EMPTY, claim_pixels, share, start_warp
 from gen.signers.scenery import paint_scene
@@ -48,30 +49,6 @@ class _Lighting:
     light_origin: wp.vec2
     light_scale: float
     metres_per_pixel: float
-
-
-@wp.kernel
-@no_type_check
-def _sum_normals(
-    points: wp.array(dtype=wp.vec3),
-    faces: wp.array2d(dtype=wp.int32),
-    weld: wp.array(dtype=wp.int32),
-    normals: wp.array(dtype=wp.vec3),
-):
-    face = wp.tid()
-    i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-    across = wp.cross(points[j] - points[i], points[k] - points[i])
-    wp.atomic_add(normals, weld[i], across)
-    wp.atomic_add(normals, weld[j], across)
-    wp.atomic_add(normals, weld[k], across)
-
-
-@wp.kernel
-@no_type_check
-def _share_normals(weld: wp.array(dtype=wp.int32), normals: wp.array(dtype=wp.vec3)):
-    vertex = wp.tid()
-    if weld[vertex] != vertex:
-        normals[vertex] = normals[weld[vertex]]
 
 
 @wp.kernel
@@ -383,9 +360,9 @@ def render_layers(
         )
         shared_points = share(points, wp.vec3)
         if stands_off:
-            outwards = _normals(shared_points, faces, weld)
+            outwards = welded_normals(shared_points, faces, weld)
             wp.launch(_move_out, dim=len(points), inputs=[shared_points, outwards, offset], device="cpu")
-        normals = _normals(shared_points, faces, weld)
+        normals = welded_normals(shared_points, faces, weld)
         screen = points * np.array([metre, metre, 1], np.float32)
         high, wide = height * supersample, width * supersample
         nearest = claim_pixels(screen, figure.faces, height=high, width=wide, cut=figure.cut)
@@ -414,13 +391,6 @@ def render_layers(
         ]
         wp.launch(_shade, dim=(height, width), inputs=inputs, device="cpu")
     return frames, alpha
-
-
-def _normals(points: wp.array, faces: wp.array, weld: wp.array) -> wp.array:
-    normals = wp.zeros(len(points), dtype=wp.vec3, device="cpu")
-    wp.launch(_sum_normals, dim=len(faces), inputs=[points, faces, weld, normals], device="cpu")
-    wp.launch(_share_normals, dim=len(points), inputs=[weld, normals], device="cpu")
-    return normals
 
 
 def _pixels_per_metre(camera: Projection, height: int, width: int) -> float:
