@@ -1,10 +1,10 @@
 """Frames per second of rendering a clip of ten seconds into an mp4, and where the time goes.
 
 `python -m benchmarks.render_speed` renders a spelled clip with default steps, as the machine is and with oneDNN held to
-AVX2 (so without the matrix units that make bf16 fast), and prints one JSON line: frames per second of one call, mean of
-five after a first one, fit and encoding included; the first call of a fresh process and the whole command apart;
-milliseconds a frame of each part when it runs alone; and beside it, on the same frames, a network of Wan-VACE 1.3B's
-shape with random weights.
+AVX2 (so without the units that make bf16 and 8 bits fast), there in float32 too, and prints one JSON line: frames per
+second of one call, mean of five after a first one, fit and encoding included; the first call of a fresh process and the
+whole command apart; milliseconds a frame of each part when it runs alone; and beside it, on the same frames, a network
+of Wan-VACE 1.3B's shape with random weights.
 """
 
 import argparse
@@ -29,7 +29,9 @@ DURATION_S = 10.0
 FPS = 24.0
 SIZE = 256
 WORD, LANGUAGE = "HANDSHAPES", "ase"
-INSTRUCTION_SETS = {"all": "", "AVX2": "AVX2"}
+FLOAT = ", float32"
+INSTRUCTION_SETS = {"all": "", "AVX2": "AVX2", "AVX2" + FLOAT: "AVX2"}
+"""What oneDNN is held to; of `signer-small` alone also without convolutions in 8 bits."""
 WAN_BLOCKS, WAN_STEPS, WAN_PASSES = 30, 50, 2
 """Of Wan-VACE 1.3B: blocks, half as many of control beside them, and diffusers' default steps, each with guidance."""
 
@@ -50,9 +52,14 @@ def seconds(call: Callable[[], object]) -> float:
 def time_calls(renderer_name: str, repeats: int) -> dict:
     """Frames per second of calls in this process: of the first one, and the mean of some more."""
     from gen.renderers import create_renderer
+    from gen.renderers.signer_small import SignerSmallRenderer
     from pipelines.render import render_video
 
-    clip, renderer = spelled_clip(), create_renderer(renderer_name)
+    in_float = renderer_name.endswith(FLOAT)
+    clip, renderer = (
+        spelled_clip(),
+        SignerSmallRenderer(quantized=False) if in_float else create_renderer(renderer_name),
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "out.mp4"
         times = [
@@ -68,7 +75,7 @@ def time_calls(renderer_name: str, repeats: int) -> dict:
 
 
 def time_parts() -> dict[str, float]:
-    """Milliseconds a frame of each part of `signer-small` when nothing else runs; in a render, maps are made aside."""
+    """Milliseconds a frame of each part of `signer-small` alone; in a render all after the network go side by side."""
     import torch
 
     from gen.conditioning import map_frames
@@ -86,38 +93,42 @@ def time_parts() -> dict[str, float]:
     renderer, picture = SignerSmallRenderer(), built_in_picture(DEFAULT_SIGNER, SIZE, SIZE)
     poses = renderer.place(spelled_clip(), None, height=SIZE, width=SIZE)(spelled_clip())
     pipeline, body, windows = load_pipeline(renderer.weights), load_body(), cut_windows(len(poses), 9)
+    fresh = [slice(frames.start + bool(frames.start), frames.stop) for frames in windows]  # but for those known before
     motion = fit_body(poses, body)
     held = fit_body(picture.poses, body)
     reference = read_reference(picture.image, body, held)
     drawer = HandDrawer(reference, body, held)
     noise = pipeline.prepare_noise(SIZE, SIZE, None)
     shown, keypoints = (torch.from_numpy(of)[None] for of in (reference.maps(), to_keypoints(poses)))
-    maps = [map_frames(reference, body, motion, poses, frames) for frames in windows]
+
+    def make_maps() -> list[np.ndarray]:
+        return [map_frames(reference, body, motion, poses, frames) for frames in fresh]
 
     def run_network() -> None:
+        known, of_all = noise[:, :, :0], np.concatenate(maps)
         with torch.no_grad():
-            for frames, of_window in zip(windows, maps, strict=True):
-                conditions = to_conditions(torch.from_numpy(of_window)[None], keypoints[:, frames], shown)
-                denoise(
-                    pipeline.unet, pipeline.scheduler, noise, noise[:, :, :0], conditions,
+            for frames in windows:
+                conditions = to_conditions(torch.from_numpy(of_all[frames])[None], keypoints[:, frames], shown)
+                known = denoise(
+                    pipeline.unet, pipeline.scheduler, noise, known, conditions,
                     num_inference_steps=renderer.default_num_inference_steps,
-                )  # fmt: skip
+                )[:, :, -1:]  # fmt: skip
 
     def draw_hands() -> list[DrawnHands]:
-        return [drawer.draw(motion, frames) for frames in windows]
+        return [drawer.draw(motion, frames) for frames in fresh]
 
     def lay_detail() -> None:
         for of_window, of_hands in zip(maps, hands, strict=True):
             lay_over(of_window[..., :3], find_detail(of_window, of_hands))
 
+    maps, hands = make_maps(), draw_hands()
     run_network()
-    hands = draw_hands()
     frames = [frame for of_window in maps for frame in of_window[..., :3]]
     with tempfile.TemporaryDirectory() as folder:
         parts = {
             "fit": seconds(lambda: fit_body(poses, body)),
-            "maps": seconds(lambda: [map_frames(reference, body, motion, poses, frames) for frames in windows]),
             "network": seconds(run_network),
+            "maps": seconds(make_maps),
             "hands": seconds(draw_hands),
             "detail": seconds(lay_detail),
             "encode": seconds(lambda: write_video(Path(folder) / "out.mp4", frames, fps=FPS)),
@@ -192,6 +203,10 @@ def main() -> None:
         save_poses(spelled_clip(), Path(folder) / "clip.npz")
         for name, limit in INSTRUCTION_SETS.items():
             environment = dict(os.environ) | ({"ONEDNN_MAX_CPU_ISA": limit} if limit else {})
+            if name.endswith(FLOAT):
+                calls = aside("calls", "signer-small" + FLOAT, arguments.repeats, environment)
+                figures[f"signer-small, {name}"] = calls
+                continue
             for renderer in arguments.renderers:
                 figures[f"{renderer}, {name}"] = aside("calls", renderer, arguments.repeats, environment) | {
                     "whole_command_s": round(

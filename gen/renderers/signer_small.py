@@ -25,15 +25,24 @@ class SignerSmallRenderer:
     Args:
         weights: A folder that `SignerVideoPipeline.from_pretrained` reads; None for the bundled weights.
         guidance_scale: As for `SignerVideoPipeline`.
+        quantized: Whether to compute in 8 bits where the CPU can (`gen/models/int8.py`): frames differ by less than
+            half a grey level.
     """
 
     name = "signer-small"
     version = "0.1"
     default_num_inference_steps = 1
 
-    def __init__(self, weights: str | None = None, *, guidance_scale: Mapping[str, float] | float = 1.0):
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        guidance_scale: Mapping[str, float] | float = 1.0,
+        quantized: bool = True,
+    ):
         self.weights = weights or str(BUNDLED_WEIGHTS)
         self.guidance_scale = guidance_scale
+        self.quantized = quantized
         self._pipeline: SignerVideoPipeline | None = None
 
     def place(self, poses: PoseSequence, signer: SignerPicture | None, *, height: int, width: int) -> Placement:
@@ -52,7 +61,7 @@ class SignerSmallRenderer:
         """See `Renderer.render`."""
         picture = self._picture(signer, poses.height, poses.width)
         if self._pipeline is None:
-            self._pipeline = load_pipeline(self.weights)
+            self._pipeline = load_pipeline(self.weights, quantized=self.quantized)
         multiple = self._pipeline.unet.size_multiple
         frames = self._pipeline.stream(
             _widen(poses, multiple),
@@ -89,13 +98,16 @@ def _widen(poses: PoseSequence, multiple: int) -> PoseSequence:
     return replace(poses, keypoints=poses.keypoints * shrunk, height=height, width=width)
 
 
-def load_pipeline(weights: str) -> SignerVideoPipeline:
-    """Loads a saved pipeline, in the precision and memory layout that convolutions are fastest in here."""
+def load_pipeline(weights: str, *, quantized: bool = True) -> SignerVideoPipeline:
+    """Loads a saved pipeline, in the precision and memory layout that convolutions are fastest in here.
+
+    Where `quantized` and the CPU can, that is 8 bits: then the network renders, but can be neither trained nor saved.
+    """
     dtype = torch.bfloat16 if is_bf16_faster() else torch.float32
     with _no_loading_bar():
         pipeline = SignerVideoPipeline.from_pretrained(weights, dtype=dtype, local_files_only=True)
     torch.nn.Module.to(pipeline.unet, memory_format=torch.channels_last)
-    if is_int8_faster():
+    if quantized and is_int8_faster():
         quantize(pipeline.unet)
     return pipeline
 
