@@ -25,8 +25,8 @@ class SignerSmallRenderer:
     Args:
         weights: A folder that `SignerVideoPipeline.from_pretrained` reads; None for the bundled weights.
         guidance_scale: As for `SignerVideoPipeline`.
-        quantized: Whether to compute in 8 bits where the CPU can (`gen/models/int8.py`): frames differ by less than
-            half a grey level.
+        quantized: Whether to compute in 8 bits where the CPU can (`gen/models/int8.py`): frames differ by 0.6 grey
+            levels (root mean square).
     """
 
     name = "signer-small"
