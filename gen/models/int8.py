@@ -101,5 +101,4 @@ def quantize(unet: SignerUNet) -> None:
 
 def is_int8_faster() -> bool:
     """Whether this is a CPU that these convolutions run on: x86 with AVX2, with VNNI or AMX faster still."""
-    capabilities = torch.cpu.get_capabilities()
-    return torch.backends.mkldnn.is_available() and bool(capabilities.get("avx2", False))
+    return torch.backends.mkldnn.is_available() and torch.cpu._is_avx2_supported()
