@@ -16,6 +16,7 @@ from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
 from recognizer.optimization import LoopConfig, optimize, save_recognizer
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
+from recognizer.reading import CLIPS_AT_ONCE
 from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, mixed_batches, normalize_clips
 
 NUM_FRAMES = 32
@@ -138,10 +139,8 @@ def calibration(logits: Float[np.ndarray, "clips labels"], labels: Int[np.ndarra
 @torch.no_grad()
 def classify(clips: NormalizedClips, model: torch.nn.Module) -> Float[np.ndarray, "clips labels"]:
     """The network's logits of every clip, before temperature."""
-    rows = [
-        model(clips.keypoints[start : start + 256], clips.confidence[start : start + 256]).logits
-        for start in range(0, len(clips.signers), 256)
-    ]
+    parts = zip(clips.keypoints.split(CLIPS_AT_ONCE), clips.confidence.split(CLIPS_AT_ONCE), strict=True)
+    rows = [model(*part).logits for part in parts]
     return torch.cat(rows).float().numpy()
 
 

@@ -20,8 +20,6 @@ LARGEST = 24.0
 _LEAST_OF_SILU = -0.2785
 _STEP = (LARGEST - _LEAST_OF_SILU) / 255
 _ZERO = round(-_LEAST_OF_SILU / _STEP)
-_UNIT = 1.0, 0
-"""Step and zero of an output that is not quantized."""
 
 
 def to_bytes(activations: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
@@ -31,7 +29,7 @@ def to_bytes(activations: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
     return rounded.to(torch.int16).to(torch.uint8)  # straight to uint8 takes five times as long
 
 
-class QuantizedConv2d:
+class QuantizedConv2d(nn.Module):
     """A convolution of what SiLU gave, in 8 bits.
 
     Args:
@@ -39,6 +37,7 @@ class QuantizedConv2d:
     """
 
     def __init__(self, conv: nn.Conv2d):
+        super().__init__()
         assert conv.bias is not None
         weight, self.bias = conv.weight.detach().float(), conv.bias.detach().float()
         self._scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12) / 127
@@ -47,11 +46,14 @@ class QuantizedConv2d:
         self._packed = torch.ops.onednn.qconv_prepack(integers, self._scale, _STEP, _ZERO, *self._around)
         self._zeros = torch.zeros(len(weight), dtype=torch.int8)
 
-    def __call__(
+    def forward(self, activations: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out h w"]:
+        return self.convolve(to_bytes(activations), self.bias, activations.dtype)
+
+    def convolve(
         self, pixels: UInt8[Tensor, "n c h w"], bias: Float[Tensor, " out"], dtype: torch.dtype, *, silu: bool = False
     ) -> Tensor:
-        """Convolves, adds the bias and gives numbers, or with `silu` what comes out of one, in 8 bits again."""
-        output = (_STEP, _ZERO, torch.uint8, "swish") if silu else (*_UNIT, dtype, "none")
+        """Adds a bias and gives numbers, or with `silu` what comes out of one, in 8 bits again."""
+        output = (_STEP, _ZERO, torch.uint8, "swish") if silu else (1.0, 0, dtype, "none")
         return torch.ops.onednn.qconv2d_pointwise(
             pixels, _STEP, _ZERO, self._packed, self._scale, self._zeros, bias, *self._around, *output, [], ""
         )
@@ -63,32 +65,21 @@ class QuantizedResidualBlock(nn.Module):
     def __init__(self, block: ResidualBlock):
         super().__init__()
         self.time = block.time
-        self._conv1, self._conv2 = QuantizedConv2d(block.conv1), QuantizedConv2d(block.conv2)
+        self.conv1, self.conv2 = QuantizedConv2d(block.conv1), QuantizedConv2d(block.conv2)
 
     def forward(
         self, hidden_states: Float[Tensor, "bf c h w"], time: Float[Tensor, "bf t"]
     ) -> Float[Tensor, "bf c h w"]:
-        shift = self._conv1.bias + self.time(time).float()
+        shift = self.conv1.bias + self.time(time).float()
         pixels = to_bytes(F.silu(hidden_states))
         # The shift is a bias, so frames of one noise level go together.
         changes = [row for row in range(1, len(time)) if not torch.equal(time[row], time[row - 1])]
         parts = [
-            self._conv1(pixels[start:stop], shift[start], hidden_states.dtype, silu=True)
+            self.conv1.convolve(pixels[start:stop], shift[start], hidden_states.dtype, silu=True)
             for start, stop in pairwise([0, *changes, len(time)])
         ]
         middle = torch.cat(parts) if len(parts) > 1 else parts[0]
-        return self._conv2(middle, self._conv2.bias, hidden_states.dtype).add_(hidden_states)
-
-
-class QuantizedOutput(nn.Module):
-    """The last convolution, in 8 bits."""
-
-    def __init__(self, conv: nn.Conv2d):
-        super().__init__()
-        self._conv = QuantizedConv2d(conv)
-
-    def forward(self, activations: Float[Tensor, "bf c h w"]) -> Float[Tensor, "bf out h w"]:
-        return self._conv(to_bytes(activations), self._conv.bias, activations.dtype)
+        return self.conv2.convolve(middle, self.conv2.bias, hidden_states.dtype).add_(hidden_states)
 
 
 def quantize(unet: SignerUNet) -> None:
@@ -96,7 +87,7 @@ def quantize(unet: SignerUNet) -> None:
     for name, module in list(unet.named_modules()):
         if isinstance(module, ResidualBlock):
             unet.set_submodule(name, QuantizedResidualBlock(module))
-    unet.set_submodule("conv_out", QuantizedOutput(unet.conv_out))
+    unet.set_submodule("conv_out", QuantizedConv2d(unet.conv_out))
 
 
 def is_int8_faster() -> bool:
