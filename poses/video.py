@@ -1,10 +1,11 @@
 """Video files and pictures: the one place that reads and writes mp4 and GIF, frame by frame, through imageio."""
 
+import gc
 import itertools
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,8 +28,6 @@ WRITABLE = (".mp4", ".gif")
 MAX_GIF_FPS = 100
 """GIF counts hundredths of a second."""
 
-# imageio's overloads know none of the arguments that its plugins take.
-_imopen: Callable[..., Any] = iio.imopen
 # The first bytes choose the demuxer, never FFmpeg's own guess: a playlist that calls itself .mp4 can make FFmpeg open
 # other files and addresses.
 _DEMUXERS = ((4, b"ftyp", "mov"), (4, b"moov", "mov"), (4, b"mdat", "mov"), (4, b"free", "mov"), (4, b"wide", "mov"),
@@ -160,7 +159,7 @@ class VideoWriter:
         # "+faststart" puts the index first, so that a browser plays while it loads.
         options = {"movflags": "+faststart"} if container == "mp4" else {}
         self._file = self._stack.enter_context(
-            _imopen(temporary, "w", plugin="pyav", extension=f".{container}", container=container, options=options)
+            _open(temporary, "w", plugin="pyav", extension=f".{container}", container=container, options=options)
         )
         return self
 
@@ -226,7 +225,7 @@ def read_picture(path: str | Path) -> UInt8[np.ndarray, "height width 3"]:
     if _match(head, _PICTURES) is None:
         raise ValueError(f"{path}: expected a PNG, JPEG, WebP, BMP, TIFF or GIF picture, found {_describe(head)}.")
     try:
-        with _imopen(path, "r", plugin="pillow") as file:
+        with _open(path, "r", plugin="pillow") as file:
             height, width = file.properties(index=0).shape[:2]
             _check_size(path, width, height)
             metadata = file.metadata(index=0)
@@ -278,11 +277,31 @@ def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
     return VideoInfo(width, height, fps, declared or None, str(metadata.get("comment", ""))), demuxer, turn
 
 
-def _open_video(path: Path, demuxer: str) -> Any:
-    try:
-        return _imopen(path, "r", plugin="pyav", format=demuxer, metadata_errors="replace")
-    except (OSError, IndexError):
-        raise ValueError(f"{path}: expected a video, found a damaged file or one without pictures in it.") from None
+@contextmanager
+def _open(path: Path, mode: str, **options: Any) -> Iterator[Any]:
+    """A file that imageio has open.
+
+    When it closes a video it looks for garbage, and once more when the object goes: among all that was ever imported,
+    torch's and diffusers' too, that takes a third of a second. So what was there before the video is left out.
+    """
+    imopen: Any = iio.imopen  # whose overloads know none of the arguments that its plugins take
+    with ExitStack() as stack:
+        gc.freeze()
+        stack.callback(gc.unfreeze)
+        file = imopen(path, mode, **options)
+        stack.callback(setattr, file, "close", lambda: None)  # once it has been
+        yield stack.enter_context(file)
+
+
+@contextmanager
+def _open_video(path: Path, demuxer: str) -> Iterator[Any]:
+    with ExitStack() as stack:
+        try:
+            options = {"format": demuxer, "metadata_errors": "replace"}
+            file = stack.enter_context(_open(path, "r", plugin="pyav", **options))
+        except (OSError, IndexError):
+            raise ValueError(f"{path}: expected a video, found a damaged file or one without pictures in it.") from None
+        yield file
 
 
 def _check_complete(path: Path) -> None:

@@ -1,4 +1,6 @@
+import gc
 import struct
+import weakref
 import zlib
 
 import numpy as np
@@ -73,6 +75,29 @@ def test_frames_are_read_and_written_one_by_one(tmp_path):
     frames = read_frames(path)
     assert_alike(next(frames), picture(0))
     frames.close()
+
+
+def test_closing_a_video_does_not_go_through_all_that_was_there_before(tmp_path):
+    class Node:
+        pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        node = Node()
+        node.itself = node
+        garbage = weakref.ref(node)
+        del node
+        path = movie(tmp_path / "clip.mp4")
+        assert len(list(read_frames(path))) == 5
+        assert next(read_frames(path)).shape == picture().shape  # and the rest is left
+        with pytest.raises(ValueError, match="at least one frame"):
+            write_video(tmp_path / "none.mp4", [], fps=25)
+        assert garbage() is not None
+        gc.collect()
+        assert garbage() is None
+    finally:
+        gc.enable()
 
 
 def test_a_failure_leaves_nothing(tmp_path):
