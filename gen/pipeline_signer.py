@@ -11,6 +11,7 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from jaxtyping import Bool, Float, UInt8
+from threadpoolctl import threadpool_limits
 
 from gen.conditioning import MAP_CHANNELS, map_frames
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
@@ -204,7 +205,6 @@ class SignerVideoPipeline(DiffusionPipeline):
         motion = fit_body(poses, body)
         held = fit_body(image_poses, body)
         picture = read_reference(image, body, held)
-        drawer = HandDrawer(picture, body, held) if detail_scale else None
         reference, keypoints = tensor(picture.maps()), tensor(to_keypoints(poses))
         kept = None if keep is None else tensor(keep)
 
@@ -218,21 +218,24 @@ class SignerVideoPipeline(DiffusionPipeline):
             return maps, to_conditions(tensor(maps), keypoints[:, frames], reference, kept)
 
         def draw_hands(frames: slice) -> DrawnHands | None:
-            return None if drawer is None else drawer.draw(motion, frames)
+            return None if drawer is None else drawer.result().draw(motion, frames)
 
         # 4. Denoise window by window; what the last one ended on is where the next begins. The network takes all cores,
-        # so the next window is looked at while these frames are finished and written.
+        # so the next window is looked at while these frames are finished and written. NumPy's products are small, and
+        # threads of its own would only wait for the next one on the cores that others need.
         known = torch.empty(1, 3, 0, height, width, device=self.device)
         windows = cut_windows(len(poses), window)
-        with ThreadPoolExecutor(2) as aside:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(2) as aside:
+            drawer = aside.submit(HandDrawer, picture, body, held) if detail_scale else None
             seen = aside.submit(look, windows[0], np.empty((0, height, width, MAP_CHANNELS), np.uint8))
             drawn = aside.submit(draw_hands, windows[0])
             for following in [*windows[1:], None]:
-                (maps, conditions), hands = seen.result(), drawn.result()
+                maps, conditions = seen.result()
                 sample = denoise(
                     self.unet, self.scheduler, noise, known, conditions,
                     num_inference_steps=num_inference_steps, guidance_scale=scales,
                 )  # fmt: skip
+                hands = drawn.result()
                 if following is not None:
                     seen = aside.submit(look, following, maps[-1:])
                     drawn = aside.submit(draw_hands, slice(following.start + 1, following.stop))
