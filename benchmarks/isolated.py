@@ -23,7 +23,7 @@ import torch
 from accelerate.utils import set_seed
 from scipy.special import softmax
 
-from benchmarks.isolated_baselines import Spoter, StGcn, plain_batches, settle_norms
+from benchmarks.isolated_baselines import Spoter, StGcn, plain_batches
 from benchmarks.word_sets import SETS
 from recognizer.calibration import expected_calibration_error
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
@@ -40,6 +40,7 @@ from recognizer.word_training import (
     calibration,
     classify,
     fit_words,
+    settle_norms,
 )
 
 DIRECTIONS = (("session0", ("cam",)), ("session1", ("danial", "alex")))

@@ -7,7 +7,6 @@ the inputs of its successors, without which it hardly sees hands.
 """
 
 from collections.abc import Iterator
-from itertools import islice
 
 import torch
 from torch import nn
@@ -26,7 +25,6 @@ LIMBS = (
 CENTRE = BODY_POINTS.index("nose")
 NUM_INPUTS = 9
 DROPOUT = 0.5
-SETTLING_BATCHES = 30
 
 
 def plain_batches(clips: NormalizedClips, *, batch_size: int, seed: int) -> Iterator[dict[str, torch.Tensor]]:
@@ -140,19 +138,6 @@ class _StGcnBlock(nn.Module):
         weights = (adjacency * self.importance).to(values.dtype)
         mixed = torch.cat([(rows @ part).view_as(values) for part in weights], dim=1)
         return F.relu(self.temporal(self.spatial(mixed)) + self.residual(values))
-
-
-@torch.no_grad()
-def settle_norms(model: nn.Module, batches: Iterator[dict[str, torch.Tensor]]) -> None:
-    """Gives batch norms the statistics of training batches, where the loop leaves those of unaveraged weights."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean of all batches
-        norm.train()
-    for batch in islice(batches, SETTLING_BATCHES):
-        model(**batch)
-    model.eval()
 
 
 def _partitioned_adjacency() -> torch.Tensor:

@@ -58,7 +58,12 @@ class SignRecognizerConfig(GlossConfig):
         The blank of CTC, which also pads labels.
     streams (`tuple[str, ...]`, *optional*, defaults to `("pose",)`):
         For whole clips, what each of the networks sees whose opinions count alike: `pose` (`pose_features`), `word`
-        (`word_features`, which say nothing of how a signer sits) or `place` (`place_features`, coordinates).
+        (`word_features`, which say nothing of how a signer sits; this network is of convolutions alone) or `place`
+        (`place_features`, coordinates).
+    block_channels (`list[int]`, *optional*, defaults to `(192, 192, 192, 256)`):
+        Width of each block of convolutions in the `word` network.
+    block_strides (`list[int]`, *optional*, defaults to `(1, 2, 1, 2)`):
+        Steps that become one in each of them.
     edges (`tuple[float, ...]`, *optional*, defaults to `()`):
         Lower edges, in shoulder widths below the shoulders, of the pictures by which a whole clip is read besides as it
         is: signers sit nearer to some cameras than to others.
@@ -88,6 +93,8 @@ class SignRecognizerConfig(GlossConfig):
     frame_loss_weight: float | int = 1.0
     pad_token_id: int = 0
     streams: list[str] | tuple[str, ...] = ("pose",)
+    block_channels: list[int] | tuple[int, ...] = (192, 192, 192, 256)
+    block_strides: list[int] | tuple[int, ...] = (1, 2, 1, 2)
     edges: list[float] | tuple[float, ...] = ()
     isolated: bool = False
     classifier_dropout: float | int = 0.2
@@ -106,6 +113,11 @@ class SignRecognizerConfig(GlossConfig):
         if not self.streams or not set(self.streams) <= set(STREAM_NAMES):
             found = ", ".join(self.streams) or "none"
             raise ValueError(f"`streams` must be some of {', '.join(STREAM_NAMES)}, got {found}.")
+        if not self.block_channels or len(self.block_channels) != len(self.block_strides):
+            raise ValueError(
+                "`block_channels` and `block_strides` must be of as many blocks, at least one, "
+                f"got {len(self.block_channels)} and {len(self.block_strides)}."
+            )
         if self.conv_kernel_size % 2 == 0:
             raise ValueError(f"`conv_kernel_size` must be odd, got {self.conv_kernel_size}.")
         if not 0 <= self.pad_token_id < len(self.glosses):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -259,6 +260,21 @@ _FEATURES = {
 }
 
 
+def stream_features(
+    stream: str,
+    keypoints: Float[torch.Tensor, "batch frames points 2"],
+    confidence: Float[torch.Tensor, "batch frames points"],
+    attention_mask: Int[torch.Tensor, "batch frames"] | None,
+) -> tuple[Float[torch.Tensor, "batch frames features"], Bool[torch.Tensor, "batch frames"]]:
+    """What a stream sees of clips, and which frames are no padding."""
+    if attention_mask is None:
+        attention_mask = torch.ones(keypoints.shape[:2], dtype=torch.long, device=keypoints.device)
+    mask = attention_mask.bool()
+    keypoints = torch.where(mask[..., None, None], keypoints, 0)
+    confidence = torch.where(mask[..., None], confidence, 0)
+    return _FEATURES[stream](keypoints, confidence, mask), mask
+
+
 @cache
 def _num_features(stream: str) -> int:
     nothing = torch.zeros(1, 3, NUM_POINTS, 2), torch.zeros(1, 3, NUM_POINTS), torch.ones(1, 3, dtype=torch.bool)
@@ -334,12 +350,8 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
         attention_mask: Int[torch.Tensor, "batch frames"] | None,
     ) -> tuple[Float[torch.Tensor, "batch steps hidden"], Bool[torch.Tensor, "batch steps"]]:
         """Hidden states, one step for `config.conv_stride` frames, and which of them are no padding."""
-        if attention_mask is None:
-            attention_mask = torch.ones(keypoints.shape[:2], dtype=torch.long, device=keypoints.device)
-        mask = attention_mask.bool()
-        keypoints = torch.where(mask[..., None, None], keypoints, 0)
-        confidence = torch.where(mask[..., None], confidence, 0)
-        features = self.feature_dropout(_FEATURES[self.stream](keypoints, confidence, mask))
+        features, mask = stream_features(self.stream, keypoints, confidence, attention_mask)
+        features = self.feature_dropout(features)
         # Frames are taken together by `conv_stride`; a clip's last ones may pair with padding, which is zeros.
         surplus = -features.shape[1] % self.config.conv_stride
         features, mask = F.pad(features, (0, 0, 0, surplus)), F.pad(mask, (0, surplus))[:, :: self.config.conv_stride]
@@ -439,6 +451,74 @@ class SignRecognizerStream(SignRecognizerPreTrainedModel):
         return self.classifier(self.classifier_dropout(pool(*self.encode(keypoints, confidence, attention_mask))))
 
 
+class SignRecognizerConvBlock(nn.Module):
+    """Two convolutions over time on a residual path, with batch norms (https://arxiv.org/abs/1512.03385, figure 2)."""
+
+    kernel_size = 5
+
+    def __init__(self, before: int, after: int, stride: int, dropout: float):
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv1d(before, after, self.kernel_size, stride, self.kernel_size // 2),
+            nn.BatchNorm1d(after),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Conv1d(after, after, self.kernel_size, padding=self.kernel_size // 2),
+            nn.BatchNorm1d(after),
+        )
+        self.shortcut = nn.Conv1d(before, after, 1, stride)
+
+    def forward(
+        self, hidden_states: Float[torch.Tensor, "batch before frames"]
+    ) -> Float[torch.Tensor, "batch after _"]:
+        return F.relu(self.path(hidden_states) + self.shortcut(hidden_states))
+
+
+class SignRecognizerConvStream(PreTrainedModel):
+    """Scores every label for a clip of one sign by convolutions over time alone.
+
+    Features have many scales, which the first batch norm evens out. All norms are to be settled once the weights are
+    averaged (`recognizer.word_training.settle_norms`).
+    """
+
+    dropout = 0.5
+    """Ahead of the classifier, which has more to go by than that of `SignRecognizerStream`."""
+
+    config_class = SignRecognizerConfig
+    base_model_prefix = "sign_recognizer"
+    main_input_name = "keypoints"
+
+    def __init__(self, config: SignRecognizerConfig, stream: str):
+        super().__init__(config)
+        self.stream = stream
+        num_features, width = _num_features(stream), config.block_channels[0]
+        self.feature_norm = nn.BatchNorm1d(num_features)
+        self.feature_conv = nn.Conv1d(num_features, width, 1)
+        self.norm = nn.BatchNorm1d(width)
+        pairs = pairwise((width, *config.block_channels))
+        self.blocks = nn.ModuleList(
+            SignRecognizerConvBlock(before, after, stride, config.hidden_dropout)
+            for (before, after), stride in zip(pairs, config.block_strides, strict=True)
+        )
+        self.classifier_dropout = nn.Dropout(self.dropout)
+        self.classifier = nn.Linear(config.block_channels[-1], len(config.glosses))
+        self.post_init()
+
+    def forward(
+        self,
+        keypoints: Float[torch.Tensor, "batch frames points 2"],
+        confidence: Float[torch.Tensor, "batch frames points"],
+        attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
+    ) -> Float[torch.Tensor, "batch labels"]:
+        """Logits; see `pose_features` for what is given."""
+        features, mask = stream_features(self.stream, keypoints, confidence, attention_mask)
+        hidden_states = F.relu(self.norm(self.feature_conv(self.feature_norm(features.transpose(1, 2)))))
+        for block, stride in zip(self.blocks, self.config.block_strides, strict=True):
+            hidden_states = block(hidden_states * mask[:, None])
+            mask = mask[:, ::stride]
+        return self.classifier(self.classifier_dropout(pool(hidden_states.transpose(1, 2), mask)))
+
+
 class SignRecognizerForSequenceClassification(PreTrainedModel):
     """Reads a clip of one sign: which gloss it is. Label 0 is none of them."""
 
@@ -448,7 +528,10 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: SignRecognizerConfig):
         super().__init__(config)
-        self.streams = nn.ModuleList(SignRecognizerStream(config, stream) for stream in config.streams)
+        self.streams = nn.ModuleList(
+            (SignRecognizerConvStream if stream == "word" else SignRecognizerStream)(config, stream)
+            for stream in config.streams
+        )
         self.post_init()
 
     def forward(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,14 @@ from recognizer.word_clips import NO_GLOSS, NormalizedClips, WordClip, mixed_bat
 NUM_FRAMES = 32
 """What every clip is stretched to."""
 
-STREAMS = ("word", "place")
-"""Two networks: by shapes and places of hands from the face, and by plain coordinates; they err differently."""
+STREAMS = ("word", "word", "place")
+"""Two networks by shapes and places of hands from the face, one by plain coordinates; they err differently."""
 
 EDGES = (1.0, 0.7)
 """Every clip is also read as cameras nearer by would show it."""
+
+SETTLING_BATCHES = 30
+"""Batches that batch norms take their statistics from."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,24 @@ def fit_words(
         return mixed_batches(clips, num_labels=len(network.glosses), batch_size=config.batch_size, seed=seed)
 
     with sdpa_kernel(SDPBackend.MATH):  # over so few steps the quickest to train on a CPU
-        return optimize(model, batches, config, name=name)
+        trained = optimize(model, batches, config, name=name)
+    settle_norms(trained, batches(config.seed))
+    return trained
+
+
+@torch.no_grad()
+def settle_norms(model: torch.nn.Module, batches: Iterator[dict[str, torch.Tensor]]) -> None:
+    """Gives batch norms the statistics of training batches, where the loop leaves those of unaveraged weights."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the mean of all batches
+        elif isinstance(module, torch.nn.Dropout):
+            module.eval()
+    for batch in islice(batches, SETTLING_BATCHES):
+        model(**batch)
+    model.eval()
 
 
 def calibrate(clips: NormalizedClips, config: WordTrainConfig, network: SignRecognizerConfig) -> tuple[float, float]:

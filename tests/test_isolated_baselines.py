@@ -9,6 +9,7 @@ import torch
 
 from poses.keypoints import HAND
 from recognizer.framing import BODY_POINTS, HANDS, NUM_POINTS
+from recognizer.word_training import settle_norms
 
 BASELINES = runpy.run_path(str(Path(__file__).resolve().parent.parent / "benchmarks" / "isolated_baselines.py"))
 
@@ -58,7 +59,7 @@ def test_settled_norms_are_those_of_the_weights_as_they_are(network: torch.nn.Mo
     arrays = clips()
     network.eval()
     before = network(**arrays).logits
-    BASELINES["settle_norms"](network, repeat(arrays))
+    settle_norms(network, repeat(arrays))
     assert not network.training
     values = network.inputs(**arrays).flatten(0, 1).flatten(1)
     torch.testing.assert_close(network.norm.running_mean, values.mean(dim=0), atol=1e-5, rtol=1e-5)

@@ -8,12 +8,19 @@ from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
 from recognizer.reading import load_recognizer, read_glosses
 from recognizer.word_clips import NO_GLOSS, WordClip
-from recognizer.word_training import WordTrainConfig, train_words
+from recognizer.word_training import STREAMS, WordTrainConfig, train_words
 
 
 def tiny() -> SignRecognizerConfig:
     return SignRecognizerConfig(
-        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, conv_kernel_size=3
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        conv_kernel_size=3,
+        streams=STREAMS,
+        block_channels=(8,),
+        block_strides=(2,),
     )
 
 
