@@ -10,8 +10,10 @@ Shapes below: b clips, f frames, c channels, h x w pixels, k keypoints.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,8 @@ from diffusers.utils import BaseOutput
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -174,6 +178,19 @@ class Stage(nn.Module):
         return hidden_states if self.temporal is None else self.temporal(hidden_states, num_frames)
 
 
+def _side_by_side(function: Callable[[Item], Any], items: Sequence[Item]) -> list[Any]:
+    """Does several items at a time, each on cores of its own: where all share one, they wait after every operation."""
+    cores = torch.get_num_threads()
+    workers = min(len(items), cores)
+    if workers < 2:
+        return [function(item) for item in items]
+    alone = torch.no_grad()(function)  # gradients are switched by thread
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores // workers,)) as pool:
+        done = list(pool.map(alone, items))
+    torch.set_num_threads(cores)  # what threads to come begin with
+    return done
+
+
 class SignerUNet(ModelMixin, ConfigMixin):
     """Predicts a window of clean frames from noisy ones, the driving pose and the reference picture.
 
@@ -292,7 +309,11 @@ class SignerUNet(ModelMixin, ConfigMixin):
         if sample.device.type == "cpu" and not torch.is_grad_enabled():
             parts = [slice(max(stop - 2, 0), stop) for stop in range(2 - len(time) % 2, len(time) + 1, 2)]
             is_done = [not timestep.flatten()[of].any() for of in parts]
-        fine = [self._descend(noisy[of], maps[of], known[of], time[of]) for of in parts]
+
+        def descend(of: slice) -> list[Tensor]:
+            return self._descend(noisy[of], maps[of], known[of], time[of])
+
+        fine = _side_by_side(descend, parts)
         hidden = torch.cat([outputs[-1] for outputs in fine])
         skips = []
         for stage, downsample in zip(
@@ -306,13 +327,15 @@ class SignerUNet(ModelMixin, ConfigMixin):
         coarse = reversed(self.up[self.num_fine :]), reversed(self.upsample[self.num_fine :])
         for stage, upsample in zip(*coarse, strict=True):
             hidden = stage(upsample(hidden) + skips.pop(), time, num_frames)
-        clean = [
-            noisy[of]
-            if done
-            else self._mix(self._ascend(hidden[of], outputs[:-1], time[of]), composite[of], picture[of])
-            for of, outputs, done in zip(parts, fine, is_done, strict=True)
-        ]
-        clean = torch.cat(clean).unflatten(0, (clips, num_frames)).transpose(1, 2)
+
+        def ascend(part: tuple[slice, list[Tensor], bool]) -> Tensor:
+            of, outputs, done = part
+            if done:
+                return noisy[of]
+            return self._mix(self._ascend(hidden[of], outputs[:-1], time[of]), composite[of], picture[of])
+
+        clean = torch.cat(_side_by_side(ascend, list(zip(parts, fine, is_done, strict=True))))
+        clean = clean.unflatten(0, (clips, num_frames)).transpose(1, 2)
         sigma = (timestep.float() / 1000)[:, None, :, None, None]
         velocity = (sample - clean) / sigma.clamp(min=1e-3)
         return SignerUNetOutput(sample=velocity, clean=clean)

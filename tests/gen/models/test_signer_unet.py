@@ -51,12 +51,22 @@ def test_frames_learn_of_each_other(unet):
     assert (unet(**given).clean[:, :, 0] != unet(**changed).clean[:, :, 0]).any()
 
 
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
 @pytest.mark.parametrize("clips", [1, 2])
-def test_a_few_frames_at_a_time_come_out_as_all_together(unet, clips):
+def test_a_few_frames_at_a_time_come_out_as_all_together(unet, clips, cores, threads):
     given = inputs(clips=clips)
     together = unet(**given).clean
+    threads(cores)
     with torch.no_grad():
         torch.testing.assert_close(unet(**given).clean, together, atol=1e-5, rtol=1e-4)
+    assert torch.get_num_threads() == cores
 
 
 def test_what_came_clean_is_given_back(unet):
