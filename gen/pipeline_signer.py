@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -113,6 +114,12 @@ def cut_windows(num_frames: int, window: int) -> list[slice]:
     return [slice(start, min(start + window, num_frames)) for start in starts]
 
 
+def cut_in_two(frames: slice) -> list[slice]:
+    """Both halves of some frames; of one frame the one that there is."""
+    middle = (frames.start + frames.stop + 1) // 2
+    return [slice(*half) for half in ((frames.start, middle), (middle, frames.stop)) if half[0] < half[1]]
+
+
 class SignerVideoPipeline(DiffusionPipeline):
     """Renders a signer from DWPose sequences of any length by flow matching in pixel space.
 
@@ -211,11 +218,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         # 3. Noise.
         noise = self.prepare_noise(height, width, generator)
 
-        def look(frames: slice, before: UInt8[np.ndarray, "known height width 12"]) -> tuple[np.ndarray, Conditions]:
-            """Maps of a window, of whose first frames they are known, and what the network is told."""
-            made = map_frames(picture, body, motion, poses, slice(frames.start + len(before), frames.stop))
-            maps = np.concatenate([before, made])
-            return maps, to_conditions(tensor(maps), keypoints[:, frames], reference, kept)
+        look = partial(map_frames, picture, body, motion, poses)
 
         def draw_hands(frames: slice) -> DrawnHands | None:
             return None if drawer is None else drawer.result().draw(motion, frames)
@@ -227,18 +230,19 @@ class SignerVideoPipeline(DiffusionPipeline):
         windows = cut_windows(len(poses), window)
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(2) as aside:
             drawer = aside.submit(HandDrawer, picture, body, held) if detail_scale else None
-            seen = aside.submit(look, windows[0], np.empty((0, height, width, MAP_CHANNELS), np.uint8))
-            drawn = aside.submit(draw_hands, windows[0])
-            for following in [*windows[1:], None]:
-                maps, conditions = seen.result()
+            maps = np.empty((0, height, width, MAP_CHANNELS), np.uint8)
+            seen, drawn = aside.map(look, cut_in_two(windows[0])), aside.submit(draw_hands, windows[0])
+            for current, following in zip(windows, [*windows[1:], None], strict=True):
+                maps = np.concatenate([maps[-1:], *seen])
+                conditions = to_conditions(tensor(maps), keypoints[:, current], reference, kept)
                 sample = denoise(
                     self.unet, self.scheduler, noise, known, conditions,
                     num_inference_steps=num_inference_steps, guidance_scale=scales,
                 )  # fmt: skip
                 hands = drawn.result()
                 if following is not None:
-                    seen = aside.submit(look, following, maps[-1:])
-                    drawn = aside.submit(draw_hands, slice(following.start + 1, following.stop))
+                    new = slice(following.start + 1, following.stop)
+                    seen, drawn = aside.map(look, cut_in_two(new)), aside.submit(draw_hands, new)
 
                 # 5. Pixels out, with detail laid over them; the network goes on from what it made itself.
                 known = sample[:, :, -1:]
