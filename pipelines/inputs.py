@@ -11,10 +11,11 @@ from gen.renderers.base import SignerPicture
 from gen.renderers.pictures import built_in_picture
 from gen.signers.appearance import BUILT_IN_SIGNERS
 from pipelines.progress import Stages
+from poses.bounds import check_frame_size
 from poses.estimators import Estimator, create_estimator, extract_poses
 from poses.keypoints import PARTS, index
 from poses.sequence import PoseSequence
-from poses.video import check_frame_size, read_frames, read_info, read_picture
+from poses.video import read_frames, read_info, read_picture
 
 CONSENTS = {
     "self": "I am",

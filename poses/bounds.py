@@ -1,5 +1,9 @@
 """Bounds of numbers that people set, refused in one wording."""
 
+MIN_SIZE_PX = 16
+MAX_SIZE_PX = 8192
+"""Smallest and largest width and height of a picture or a video's frame."""
+
 
 def check_at_least(least: float, **values: float) -> None:
     """Refuses numbers below a bound.
@@ -28,3 +32,15 @@ def check_shares(**values: float) -> None:
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise ValueError(f"`{name}` must be in [0, 1], got {value}.")
+
+
+def check_frame_size(height: int, width: int) -> None:
+    """Refuses frames that no picture or video here may have.
+
+    Raises:
+        ValueError: A side is not 16 to 8192 pixels.
+    """
+    if not (MIN_SIZE_PX <= width <= MAX_SIZE_PX and MIN_SIZE_PX <= height <= MAX_SIZE_PX):
+        raise ValueError(
+            f"`height` and `width` must be {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels, got {height} and {width}."
+        )

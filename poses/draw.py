@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from poses.bounds import check_frame_size
 from poses.draw_presets import PRESETS, Preset, Strokes
 from poses.keypoints import BODY, BODY_LIMBS, HAND, HAND_BONES, PARTS, index
 from poses.quiet import import_quietly
@@ -56,8 +57,7 @@ def draw_poses(
     """
     if preset not in PRESETS:
         raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}, got {preset!r}.")
-    if not (16 <= height <= 8192 and 16 <= width <= 8192):
-        raise ValueError(f"`height` and `width` must be 16 to 8192 pixels, got {height} and {width}.")
+    check_frame_size(height, width)
     if max(height, width) > MAX_ASPECT * min(height, width):  # the canvas would grow without bound
         raise ValueError(f"`height` and `width` must differ by at most {MAX_ASPECT} times, got {height} and {width}.")
     furthest = float(np.abs(poses.keypoints).max())

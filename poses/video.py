@@ -18,11 +18,8 @@ from imageio.core.request import InitializationError
 from jaxtyping import UInt8
 from PIL import Image
 
+from poses.bounds import MAX_SIZE_PX, MIN_SIZE_PX
 from poses.files import new_file
-
-MIN_SIZE_PX = 16
-MAX_SIZE_PX = 8192
-"""Smallest and largest width and height that is read or written; checked on the declared size, before decoding."""
 
 WRITABLE = (".mp4", ".gif")
 MAX_GIF_FPS = 100
@@ -337,19 +334,8 @@ def _orientation(path: Path, matrix: bytes | None) -> tuple[bool, int, int]:
     return (True, b, c) if b else (False, d, a)
 
 
-def check_frame_size(height: int, width: int) -> None:
-    """Refuses frames that no picture or video here may have.
-
-    Raises:
-        ValueError: A side is not 16 to 8192 pixels.
-    """
-    if not (MIN_SIZE_PX <= width <= MAX_SIZE_PX and MIN_SIZE_PX <= height <= MAX_SIZE_PX):
-        raise ValueError(
-            f"`height` and `width` must be {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels, got {height} and {width}."
-        )
-
-
 def _check_size(path: Path, width: int, height: int) -> None:
+    """Of the size that a file declares, before anything is decoded."""
     if not (MIN_SIZE_PX <= width <= MAX_SIZE_PX and MIN_SIZE_PX <= height <= MAX_SIZE_PX):
         raise ValueError(
             f"{path}: expected a width and height of {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels, found {width} x {height}."

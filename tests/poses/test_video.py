@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poses.video import MAX_SIZE_PX, VideoWriter, read_frames, read_info, read_picture, write_video
+from poses.bounds import MAX_SIZE_PX
+from poses.video import VideoWriter, read_frames, read_info, read_picture, write_video
 
 ONE = 1 << 16
 
