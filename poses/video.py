@@ -4,17 +4,19 @@ import gc
 import itertools
 import math
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import imageio.v3 as iio
 import numpy as np
 from imageio.core.request import InitializationError
+from imageio.plugins import pyav
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -25,6 +27,8 @@ WRITABLE = (".mp4", ".gif")
 MAX_GIF_FPS = 100
 """GIF counts hundredths of a second."""
 
+# imageio's overloads know none of the arguments that its plugins take.
+_imopen: Callable[..., Any] = iio.imopen
 # The first bytes choose the demuxer, never FFmpeg's own guess: a playlist that calls itself .mp4 can make FFmpeg open
 # other files and addresses.
 _DEMUXERS = ((4, b"ftyp", "mov"), (4, b"moov", "mov"), (4, b"mdat", "mov"), (4, b"free", "mov"), (4, b"wide", "mov"),
@@ -119,6 +123,21 @@ def read_frames(path: str | Path) -> Iterator[UInt8[np.ndarray, "height width 3"
     return decode()
 
 
+class _PyAV(pyav.PyAVPlugin):
+    """imageio's plugin, without the look for garbage by which it closes a video, and closes it again when it goes.
+
+    That joins the threads of a filter, which only GIFs have here. Among all that torch and diffusers have imported it
+    takes a third of a second.
+    """
+
+    def close(self) -> None:
+        vars(pyav)["gc"] = gc if self._video_filter else SimpleNamespace(collect=lambda: None)
+        try:
+            super().close()
+        finally:
+            vars(pyav)["gc"] = gc
+
+
 class VideoWriter:
     """Writes an mp4 (H.264, 4:2:0) or a GIF: `with VideoWriter(path, fps=25) as video: video.write(frame)`.
 
@@ -156,7 +175,7 @@ class VideoWriter:
         # "+faststart" puts the index first, so that a browser plays while it loads.
         options = {"movflags": "+faststart"} if container == "mp4" else {}
         self._file = self._stack.enter_context(
-            _open(temporary, "w", plugin="pyav", extension=f".{container}", container=container, options=options)
+            _imopen(temporary, "w", plugin=_PyAV, extension=f".{container}", container=container, options=options)
         )
         return self
 
@@ -222,7 +241,7 @@ def read_picture(path: str | Path) -> UInt8[np.ndarray, "height width 3"]:
     if _match(head, _PICTURES) is None:
         raise ValueError(f"{path}: expected a PNG, JPEG, WebP, BMP, TIFF or GIF picture, found {_describe(head)}.")
     try:
-        with _open(path, "r", plugin="pillow") as file:
+        with _imopen(path, "r", plugin="pillow") as file:
             height, width = file.properties(index=0).shape[:2]
             _check_size(path, width, height)
             metadata = file.metadata(index=0)
@@ -274,31 +293,11 @@ def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
     return VideoInfo(width, height, fps, declared or None, str(metadata.get("comment", ""))), demuxer, turn
 
 
-@contextmanager
-def _open(path: Path, mode: str, **options: Any) -> Iterator[Any]:
-    """A file that imageio has open.
-
-    When it closes a video it looks for garbage, and once more when the object goes: among all that was ever imported,
-    torch's and diffusers' too, that takes a third of a second. So what was there before the video is left out.
-    """
-    imopen: Any = iio.imopen  # whose overloads know none of the arguments that its plugins take
-    with ExitStack() as stack:
-        gc.freeze()
-        stack.callback(gc.unfreeze)
-        file = imopen(path, mode, **options)
-        stack.callback(setattr, file, "close", lambda: None)  # once it has been
-        yield stack.enter_context(file)
-
-
-@contextmanager
-def _open_video(path: Path, demuxer: str) -> Iterator[Any]:
-    with ExitStack() as stack:
-        try:
-            options = {"format": demuxer, "metadata_errors": "replace"}
-            file = stack.enter_context(_open(path, "r", plugin="pyav", **options))
-        except (OSError, IndexError):
-            raise ValueError(f"{path}: expected a video, found a damaged file or one without pictures in it.") from None
-        yield file
+def _open_video(path: Path, demuxer: str) -> Any:
+    try:
+        return _imopen(path, "r", plugin=_PyAV, format=demuxer, metadata_errors="replace")
+    except (OSError, IndexError):
+        raise ValueError(f"{path}: expected a video, found a damaged file or one without pictures in it.") from None
 
 
 def _check_complete(path: Path) -> None:
