@@ -482,7 +482,7 @@ class SignRecognizerConvStream(PreTrainedModel):
     """
 
     dropout = 0.5
-    """Ahead of the classifier, which has more to go by than that of `SignRecognizerStream`."""
+    """Ahead of the classifier."""
 
     config_class = SignRecognizerConfig
     base_model_prefix = "sign_recognizer"

@@ -184,11 +184,17 @@ def _side_by_side(function: Callable[[Item], Any], items: Sequence[Item]) -> lis
     workers = min(len(items), cores)
     if workers < 2:
         return [function(item) for item in items]
-    alone = torch.no_grad()(function)  # gradients are switched by thread
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores // workers,)) as pool:
-        done = list(pool.map(alone, items))
-    torch.set_num_threads(cores)  # what threads to come begin with
-    return done
+    precision, is_autocast = torch.get_autocast_dtype("cpu"), torch.is_autocast_enabled("cpu")
+
+    def alone(item: Item) -> Any:
+        with torch.no_grad(), torch.autocast("cpu", precision, enabled=is_autocast):  # both are switched by thread
+            return function(item)
+
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores // workers,)) as pool:
+            return list(pool.map(alone, items))
+    finally:
+        torch.set_num_threads(cores)  # what threads to come begin with
 
 
 class SignerUNet(ModelMixin, ConfigMixin):

@@ -69,6 +69,15 @@ def test_a_few_frames_at_a_time_come_out_as_all_together(unet, clips, cores, thr
     assert torch.get_num_threads() == cores
 
 
+def test_autocast_holds_for_every_core(unet, threads):
+    given = inputs()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        threads(1)
+        together = unet(**given).clean
+        threads(2)
+        assert torch.equal(unet(**given).clean, together)
+
+
 def test_what_came_clean_is_given_back(unet):
     given = inputs()
     given["timestep"][:, 0] = 0
