@@ -26,6 +26,9 @@ from gen.signers.hand_errors import correct_hands
 from poses import PoseSequence
 from poses.bounds import check_at_least, check_shares
 
+AROUND = 1 / 32
+"""Hair and clothes reach beyond the body: the network may change so much around it, as a share of the frame's width."""
+
 
 @dataclass
 class SignerVideoOutput(BaseOutput):
@@ -112,6 +115,35 @@ def cut_windows(num_frames: int, window: int) -> list[slice]:
     """The frames of each window; all but the first begin with the last frame of the one before."""
     starts = range(0, max(num_frames - 1, 1), window - 1)
     return [slice(start, min(start + window, num_frames)) for start in starts]
+
+
+Box = tuple[slice, slice]
+"""Rows and columns of a part of a frame."""
+
+
+def find_box(
+    maps: UInt8[np.ndarray, "frames h w 12"], image: UInt8[np.ndarray, "h w 3"], multiple: int, within: Box | None
+) -> Box:
+    """What is not simply the picture in some frames: the body, what comes along with it, and where it was.
+
+    Args:
+        maps: From `map_frames`.
+        image: The signer's picture, its sides multiples of `multiple`.
+        multiple: Where the box begins and ends, in pixels, are multiples of this.
+        within: A box to be held by this one.
+    """
+    around = round(AROUND * image.shape[1])
+    changed = ((maps[..., 8] > 0) | (maps[..., :3] != image).any(axis=-1)).any(axis=0)
+
+    def span(seen: Bool[np.ndarray, " size"], held: slice | None) -> slice:
+        size = len(seen)
+        first, last = np.flatnonzero(seen)[[0, -1]].tolist() if seen.any() else (0, size - 1)
+        start = max(first - around, 0) // multiple * multiple
+        stop = min((last + around) // multiple * multiple + multiple, size)
+        return slice(start, stop) if held is None else slice(min(start, held.start), max(stop, held.stop))
+
+    rows, columns = within or (None, None)
+    return span(changed.any(axis=1), rows), span(changed.any(axis=0), columns)
 
 
 def cut_in_two(frames: slice) -> list[slice]:
@@ -225,8 +257,12 @@ class SignerVideoPipeline(DiffusionPipeline):
 
         # 4. Denoise window by window; what the last one ended on is where the next begins. The network takes all cores,
         # so the next window is looked at while these frames are finished and written. NumPy's products are small, and
-        # threads of its own would only wait for the next one on the cores that others need.
-        known = torch.empty(1, 3, 0, height, width, device=self.device)
+        # threads of its own would only wait for the next one on the cores that others need. Around the signer the
+        # picture stays, unless guidance asks for more or less of it.
+        still = 2 * tensor(image).permute(0, 3, 1, 2)[:, :, None] / 255 - 1
+        known = still[:, :, :0]
+        stays = scales.get("reference", 1) == scales.get("background", 1) == 1
+        box = None if stays else (slice(0, height), slice(0, width))
         windows = cut_windows(len(poses), window)
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(2) as aside:
             drawer = aside.submit(HandDrawer, picture, body, held) if detail_scale else None
@@ -234,9 +270,15 @@ class SignerVideoPipeline(DiffusionPipeline):
             seen, drawn = aside.map(look, cut_in_two(windows[0])), aside.submit(draw_hands, windows[0])
             for current, following in zip(windows, [*windows[1:], None], strict=True):
                 maps = np.concatenate([maps[-1:], *seen])
-                conditions = to_conditions(tensor(maps), keypoints[:, current], reference, kept)
+                box = find_box(maps, image, self.unet.size_multiple, box)
+                conditions = to_conditions(
+                    tensor(maps[:, *box]),
+                    keypoints[:, current] - torch.tensor([box[1].start, box[0].start, 0], device=self.device),
+                    reference[:, *box],
+                    None if kept is None else kept[:, *box],
+                )
                 sample = denoise(
-                    self.unet, self.scheduler, noise, known, conditions,
+                    self.unet, self.scheduler, noise[..., *box], known[..., *box], conditions,
                     num_inference_steps=num_inference_steps, guidance_scale=scales,
                 )  # fmt: skip
                 hands = drawn.result()
@@ -245,8 +287,10 @@ class SignerVideoPipeline(DiffusionPipeline):
                     seen, drawn = aside.map(look, cut_in_two(new)), aside.submit(draw_hands, new)
 
                 # 5. Pixels out, with detail laid over them; the network goes on from what it made itself.
-                known = sample[:, :, -1:]
-                frames = to_pixels(sample)
+                known = still.clone()
+                known[..., *box] = sample[:, :, -1:]
+                frames = image[None].repeat(sample.shape[2], axis=0)
+                frames[:, *box] = to_pixels(sample)
                 if hands is not None:
                     frames = lay_over(frames, find_detail(maps[-len(frames) :], hands, keep), detail_scale)
                 yield from frames

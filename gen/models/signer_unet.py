@@ -259,6 +259,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
             Stage(channels, blocks, time_channels, frames)
             for channels, blocks, frames in zip(block_channels[:-1], num_blocks[:-1], temporal[:-1], strict=True)
         )
+        self.act_out = nn.SiLU()
         self.conv_out = nn.Conv2d(block_channels[0], 6 * patch, 3, padding=1)
         _start_at_zero(self.conv_out)
         self.patch_size = patch_size
@@ -379,7 +380,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
         fine = reversed(self.up[: self.num_fine]), reversed(self.upsample[: self.num_fine]), reversed(skips)
         for stage, upsample, skip in zip(*fine, strict=True):
             hidden = stage(upsample(hidden) + skip, time, len(time))
-        return self.conv_out(F.silu(hidden))
+        return self.conv_out(self.act_out(hidden))
 
     def _mix(
         self, made: Float[Tensor, "n made _ _"], composite: Float[Tensor, "n 3 h w"], picture: Float[Tensor, "n 3 h w"]

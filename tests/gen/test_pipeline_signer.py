@@ -7,9 +7,10 @@ import torch
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
 from gen import pipeline_signer
+from gen.conditioning import MAP_CHANNELS
 from gen.conditions import CONDITIONS
 from gen.drawn_hands import HandDrawer
-from gen.pipeline_signer import SignerVideoPipeline
+from gen.pipeline_signer import AROUND, SignerVideoPipeline, find_box
 from gen.reference import read_reference
 from gen.signers.fit import fit_body
 from poses.keypoints import HAND, PARTS
@@ -178,6 +179,47 @@ def test_what_is_kept_stays_whatever_comes_there(pipeline, driving, picture):
     expected = np.broadcast_to(picture.image[keep], (len(clip), keep.sum(), 3))
     np.testing.assert_array_equal(frames[:, keep], expected)
     assert (render(pipeline, clip, picture, **options)[:, keep] != expected).any()
+
+
+def test_a_box_holds_what_is_not_the_picture():
+    image = np.full((64, 96, 3), 50, np.uint8)
+    maps = np.zeros((2, 64, 96, MAP_CHANNELS), np.uint8)
+    maps[..., :3] = image
+    maps[0, 30, 60, 8] = 7  # the body is there, and looks as the picture does
+    maps[1, 40, 50, 1] = 51
+    assert AROUND * 96 == 3
+    assert find_box(maps, image, 4, None) == (slice(24, 44), slice(44, 64))
+    assert find_box(maps, image, 16, None) == (slice(16, 48), slice(32, 64))
+    assert find_box(maps, image, 4, (slice(28, 60), slice(0, 4))) == (slice(24, 60), slice(0, 64))
+    maps[1, 63, 0, 8] = 1
+    assert find_box(maps, image, 16, None) == (slice(16, 64), slice(0, 64))
+    maps[..., 8], maps[..., :3] = 0, image
+    assert find_box(maps, image, 16, None) == (slice(0, 64), slice(0, 96))
+
+
+def test_around_the_signer_the_picture_stays(pipeline, driving, picture, monkeypatch):
+    """A room to the left of the signer is none of the network's business; keypoints are told from its right end on."""
+    room = np.random.default_rng(0).integers(0, 256, picture.image.shape, np.uint8)
+    image = np.concatenate([room, picture.image], axis=1)
+    right = np.float32([0.5, 0])
+    seen, forward = [], pipeline.unet.forward
+
+    def beside(poses):
+        return replace(poses, keypoints=poses.keypoints / np.float32([2, 1]) + right, width=2 * poses.width)
+
+    def record(sample, timestep, **conditions):
+        seen.append((sample.shape[-1], conditions["keypoints"][0, -1, 0].tolist()))
+        return forward(sample, timestep, **conditions)
+
+    monkeypatch.setattr(pipeline.unet, "forward", record)
+    clip = beside(driving[:3])
+    frames = pipeline(clip, image, beside(picture.poses), generator=torch.Generator().manual_seed(0)).frames
+    ((width, nose),) = seen
+    hidden = image.shape[1] - width
+    assert 0 < hidden <= room.shape[1]
+    np.testing.assert_array_equal(frames[:, :, :hidden], np.broadcast_to(image[:, :hidden], (3, len(room), hidden, 3)))
+    assert (frames[:, :, hidden:] != image[:, hidden:]).any()
+    np.testing.assert_allclose(nose[:2] + np.array([hidden, 0]), clip.pixels()[-1, 0], atol=1e-3)
 
 
 def test_wrong_inputs_are_named(pipeline, driving, picture):

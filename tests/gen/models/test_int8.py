@@ -1,10 +1,11 @@
 import copy
 
+import cv2
 import pytest
 import torch
 import torch.nn.functional as F
 
-from gen.models.int8 import LARGEST, QuantizedResidualBlock, is_int8_faster, quantize, to_bytes
+from gen.models.int8 import LARGEST, QuantizedResidualBlock, SiluToBytes, is_int8_faster, quantize
 from gen.models.signer_unet import ResidualBlock
 from tests.gen.models.test_signer_unet import inputs
 
@@ -24,14 +25,17 @@ def hidden():
     return 3 * torch.randn(3, 16, 8, 12).to(memory_format=torch.channels_last)
 
 
+def to_byte(number: float) -> int:
+    return SiluToBytes()(torch.full((1, 1, 1, 1), float(number))).item()
+
+
 def test_bytes_hold_what_silu_can_give():
-    silu = F.silu(torch.linspace(-9, LARGEST, 2_000))[None, None, None]
-    found = to_bytes(silu)
+    numbers = torch.linspace(-9, LARGEST, 2_000).to(torch.bfloat16)[None, :, None, None]
+    found, silu = SiluToBytes()(numbers), F.silu(numbers.float())
     assert (found.min(), found.max()) == (0, 255)
     step = (silu.max() - silu.min()) / 255
-    zero = to_bytes(torch.zeros(1, 1, 1, 1)).item()
-    assert ((found.float() - zero) * step - silu).abs().max() < 0.51 * step
-    assert to_bytes(torch.full((1, 1, 1, 1), 2 * LARGEST)).item() == 255
+    assert ((found.float() - to_byte(0)) * step - silu).abs().max() < 0.51 * step
+    assert (to_byte(2 * LARGEST), to_byte(float("inf"))) == (255, 255)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -40,7 +44,7 @@ def test_a_block_adds_nearly_the_same(block, hidden, dtype):
     time = torch.randn(3, 8)
     time[2] = time[1]  # two frames of one noise level
     added = block(hidden, time) - hidden
-    quantized = QuantizedResidualBlock(block.to(dtype))(hidden.to(dtype), time.to(dtype))
+    quantized = QuantizedResidualBlock(block.to(dtype))(hidden.to(dtype, copy=True), time.to(dtype))
     assert quantized.dtype == dtype
     off = quantized.float() - hidden - added
     assert 0 < off.square().mean().sqrt() < 0.05 * added.std()
@@ -57,4 +61,9 @@ def test_a_network_makes_nearly_the_same_frames(unet):
 
 def test_other_cpus_are_told(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: False)
+    assert not is_int8_faster()
+
+
+def test_an_opencv_that_looks_up_8_bits_only_is_told(monkeypatch):
+    monkeypatch.setattr(cv2, "__version__", "4.12.0.88")
     assert not is_int8_faster()
