@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from poses.fingerspelling import letter_clips
+from recognizer import word_training
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
 from recognizer.reading import load_recognizer, read_glosses
@@ -22,6 +23,11 @@ def tiny() -> SignRecognizerConfig:
         block_channels=(8,),
         block_strides=(2,),
     )
+
+
+@pytest.fixture(autouse=True)
+def _few_batches_settle(monkeypatch):
+    monkeypatch.setattr(word_training, "SETTLING_BATCHES", 2)
 
 
 @pytest.fixture(scope="module")
