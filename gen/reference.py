@@ -14,6 +14,7 @@ from scipy.spatial import KDTree
 
 from gen.cut_out import cut_out, grow, shrink
 from gen.painting import LIGHT_RANGE
+from gen.signers.assemble import SIDES
 from gen.signers.body import PARTS, Body
 from gen.signers.fit import BodyMotion, pose_keypoints, pose_vertices
 from gen.signers.mesh import vertex_normals
@@ -26,6 +27,8 @@ _FROM_BONE = 0.85
 """How far from its bone an arm's surface is taken from, as a share of how far it is."""
 _STEPS_OF_ARM, _ENOUGH_OF_ARM = 20, 0.15
 """A forearm is looked at in so many steps along its bone, and must be seen so far to tell how it goes on."""
+_MOSTLY = 0.8
+"""A forearm that was fitted without its hand must show the signer in so much of it."""
 _CLEAR = -0.5
 """Of a normal that points at the camera as much, -1 being straight at it, the surface is not at the outline."""
 _AT_OUTLINE = 0.012
@@ -115,13 +118,20 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
     points = to_screen(pose_keypoints(body, motion, slice(0, 1))[0], height, width)
     places = screen[:, :2].copy()
     seen = (screen[:, 2] < _at(raster.depth, places, -np.inf) + 0.012) & (normals[:, 1] < -0.1)
-    for side in ("right", "left"):
-        _look_through_arm(body, side, points, part, places, seen)
-    shown = cut_out(image, (part > 0) | (core.face >= 0), part == HEAD)
+    # An arm whose hand is not seen was taken to hang. It may be elsewhere.
+    hanging = [side for side, arm_seen in zip(SIDES, motion.arm_seen[0], strict=True) if not arm_seen]
+    guesses = [_is_below_elbow(side)[part] for side in hanging]
+    shown = cut_out(image, (part > 0) | (core.face >= 0), part == HEAD, sum(guesses, np.zeros(part.shape, bool)))
+    shown_part = np.where(shown, part, 0)
+    for guess in guesses:
+        if shown[guess].sum() < _MOSTLY * guess.sum():
+            shown_part[guess] = 0
+    for side in SIDES:
+        _look_through_arm(body, side, points, shown_part, places, seen)
     plate, background, outline = _paint_over(image, part, core.face >= 0, shown)
     pixel_normals = interpolate(raster, body.faces, normals)
     face = _mark_face(points, part)
-    colours, light = _read_colours(image, part, pixel_normals, face)
+    colours, light = _read_colours(image, shown_part, pixel_normals, face)
     return Reference(
         image=image,
         plate=plate,
@@ -134,6 +144,19 @@ def read_reference(image: UInt8[np.ndarray, "h w 3"], body: Body, motion: BodyMo
         likeness=_liken(body, normals, _shade(part, pixel_normals, light), shown, places, seen),
         colours=colours,
         light=light,
+    )
+
+
+def _is_below_elbow(side: str) -> Bool[np.ndarray, " parts"]:
+    """For each value of the maps' part channel whether it is of a side's forearm or hand."""
+    return np.array(
+        [
+            False,
+            *(
+                name.startswith(side) and GROUPS[group] in ("hand", "forearm")
+                for name, group in zip(PARTS, GROUP_OF_PART, strict=True)
+            ),
+        ]
     )
 
 

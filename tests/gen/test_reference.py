@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from scipy.spatial import KDTree
 
+from gen.cut_out import grow
 from gen.reference import HEAD, IS_ARM, IS_HAND, IS_TRUNK, read_reference
 from gen.renderers.pictures import built_in_picture
 from gen.signers.body import PARTS, load_body
@@ -45,6 +46,19 @@ def test_a_forearm_that_leaves_the_picture_goes_on_as_it_was(read):
         assert read.vertex_seen[forearm].mean() > 0.9
         column, row = np.floor(read.vertex_xy[forearm[read.vertex_seen[forearm] > 0]]).astype(int).T
         assert IS_ARM[read.part[row, column]].all()
+
+
+def test_of_an_arm_that_is_elsewhere_nothing_comes_along(picture, read):
+    """Arms are taken to hang where their hands are not seen; here there is only the room."""
+    body = load_body()
+    forearm = PARTS.index("right_forearm")
+    around = grow(read.part == forearm + 1, 1)
+    image = np.where(around[..., None], read.background, picture.image)
+    without = read_reference(image, body, fit_body(picture.poses, body))
+    vertices = np.unique(body.faces[body.part == forearm])
+    assert without.vertex_seen[vertices].mean() < 0.05
+    assert read.vertex_seen[vertices].mean() > 0.9
+    np.testing.assert_allclose(without.colours[1], read.colours[1], atol=40)  # forearms, as the other one is
 
 
 def test_the_hidden_half_of_a_head_looks_like_the_other_half(picture):
