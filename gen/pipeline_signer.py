@@ -29,6 +29,9 @@ from poses.bounds import check_at_least, check_shares
 AROUND = 1 / 32
 """Hair and clothes reach beyond the body: the network may change so much around it, as a share of the frame's width."""
 
+Box = tuple[slice, slice]
+"""Rows and columns of a part of a frame."""
+
 
 @dataclass
 class SignerVideoOutput(BaseOutput):
@@ -117,12 +120,8 @@ def cut_windows(num_frames: int, window: int) -> list[slice]:
     return [slice(start, min(start + window, num_frames)) for start in starts]
 
 
-Box = tuple[slice, slice]
-"""Rows and columns of a part of a frame."""
-
-
 def find_box(
-    maps: UInt8[np.ndarray, "frames h w 12"], image: UInt8[np.ndarray, "h w 3"], multiple: int, within: Box | None
+    maps: UInt8[np.ndarray, "frames h w 12"], image: UInt8[np.ndarray, "h w 3"], multiple: int, held: Box | None
 ) -> Box:
     """What is not simply the picture in some frames: the body, what comes along with it, and where it was.
 
@@ -130,19 +129,19 @@ def find_box(
         maps: From `map_frames`.
         image: The signer's picture, its sides multiples of `multiple`.
         multiple: Where the box begins and ends, in pixels, are multiples of this.
-        within: A box to be held by this one.
+        held: A box that this one must hold.
     """
     around = round(AROUND * image.shape[1])
     changed = ((maps[..., 8] > 0) | (maps[..., :3] != image).any(axis=-1)).any(axis=0)
 
-    def span(seen: Bool[np.ndarray, " size"], held: slice | None) -> slice:
+    def span(seen: Bool[np.ndarray, " size"], least: slice | None) -> slice:
         size = len(seen)
         first, last = np.flatnonzero(seen)[[0, -1]].tolist() if seen.any() else (0, size - 1)
         start = max(first - around, 0) // multiple * multiple
         stop = min((last + around) // multiple * multiple + multiple, size)
-        return slice(start, stop) if held is None else slice(min(start, held.start), max(stop, held.stop))
+        return slice(start, stop) if least is None else slice(min(start, least.start), max(stop, least.stop))
 
-    rows, columns = within or (None, None)
+    rows, columns = held or (None, None)
     return span(changed.any(axis=1), rows), span(changed.any(axis=0), columns)
 
 
