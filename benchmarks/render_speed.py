@@ -75,7 +75,7 @@ def time_calls(renderer_name: str, repeats: int) -> dict:
 
 
 def time_parts() -> dict[str, float]:
-    """Milliseconds a frame of each part of `signer-small` alone, the network on whole frames; in a render all go together."""
+    """Milliseconds a frame of each part of `signer-small` alone, the network on whole frames; together they overlap."""
     import torch
 
     from gen.conditioning import map_frames
