@@ -14,7 +14,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from jaxtyping import Bool, Float, UInt8
 from threadpoolctl import threadpool_limits
 
-from gen.conditioning import MAP_CHANNELS, map_frames
+from gen.conditioning import MAP_CHANNELS, map_frames, to_reference
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
 from gen.detail import find_detail, lay_over
 from gen.drawn_hands import DrawnHands, HandDrawer
@@ -132,7 +132,9 @@ def find_box(
         held: A box that this one must hold.
     """
     around = round(AROUND * image.shape[1])
-    changed = ((maps[..., 8] > 0) | (maps[..., :3] != image).any(axis=-1)).any(axis=0)
+    changed = maps[..., 8] > 0
+    for colour in range(3):  # all at once would take nine times as long
+        changed |= maps[..., colour] != image[..., colour]
 
     def span(seen: Bool[np.ndarray, " size"], least: slice | None) -> slice:
         size = len(seen)
@@ -142,7 +144,7 @@ def find_box(
         return slice(start, stop) if least is None else slice(min(start, least.start), max(stop, least.stop))
 
     rows, columns = held or (None, None)
-    return span(changed.any(axis=1), rows), span(changed.any(axis=0), columns)
+    return span(np.any(changed, axis=(0, 2)), rows), span(np.any(changed, axis=(0, 1)), columns)
 
 
 def cut_in_two(frames: slice) -> list[slice]:
@@ -258,7 +260,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         # so the next window is looked at while these frames are finished and written. NumPy's products are small, and
         # threads of its own would only wait for the next one on the cores that others need. Around the signer the
         # picture stays, unless guidance asks for more or less of it.
-        still = 2 * tensor(image).permute(0, 3, 1, 2)[:, :, None] / 255 - 1
+        still = to_reference(reference)[:, :3, None]
         known = still[:, :, :0]
         stays = scales.get("reference", 1) == scales.get("background", 1) == 1
         box = None if stays else (slice(0, height), slice(0, width))

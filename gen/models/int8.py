@@ -5,6 +5,7 @@ Weights have a scale for each output channel, activations one scale for all (htt
 every layer, so nothing is calibrated. Between the two convolutions of a block nothing leaves 8 bits.
 """
 
+from functools import cache
 from itertools import pairwise
 
 import cv2
@@ -24,6 +25,7 @@ _STEP = (LARGEST - _LEAST_OF_SILU) / 255
 _ZERO = round(-_LEAST_OF_SILU / _STEP)
 
 
+@cache
 def _silu_table() -> UInt8[np.ndarray, "1 65536"]:
     """The byte of each number in bfloat16, in the order of their bits."""
     numbers = torch.arange(2**16, dtype=torch.int32).to(torch.uint16).view(torch.bfloat16)
@@ -66,21 +68,22 @@ class QuantizedConv2d(nn.Module):
 
     def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n out h w"]:
         output = 1.0, 0, torch.float32, "none", [], ""
-        return torch.ops.onednn.qconv2d_pointwise(*self._inputs(pixels, self.bias), *output)
+        return torch.ops.onednn.qconv2d_pointwise(*self._factors(pixels), self.bias, *self._around, *output)
 
     def silu(self, pixels: UInt8[Tensor, "n c h w"], bias: Float[Tensor, " out"]) -> UInt8[Tensor, "n out h w"]:
         """SiLU of the convolution with another bias, in 8 bits again."""
         output = _STEP, _ZERO, torch.uint8, "swish", [], ""
-        return torch.ops.onednn.qconv2d_pointwise(*self._inputs(pixels, bias), *output)
+        return torch.ops.onednn.qconv2d_pointwise(*self._factors(pixels), bias, *self._around, *output)
 
     def add_to(self, hidden_states: Float[Tensor, "n out h w"], pixels: UInt8[Tensor, "n c h w"]) -> None:
         """Adds the convolution to hidden states, in place."""
         output = 1.0, 0, hidden_states.dtype, 1.0, 0, "sum", 1.0, "none", [], ""
-        inputs = self._inputs(pixels, self.bias)
-        torch.ops.onednn.qconv2d_pointwise.binary(*inputs[:6], hidden_states, *inputs[6:], *output)
+        torch.ops.onednn.qconv2d_pointwise.binary(
+            *self._factors(pixels), hidden_states, self.bias, *self._around, *output
+        )
 
-    def _inputs(self, pixels: UInt8[Tensor, "n c h w"], bias: Float[Tensor, " out"]) -> tuple:
-        return pixels, _STEP, _ZERO, self._packed, self._scale, self._zeros, bias, *self._around
+    def _factors(self, pixels: UInt8[Tensor, "n c h w"]) -> tuple:
+        return pixels, _STEP, _ZERO, self._packed, self._scale, self._zeros
 
 
 class QuantizedResidualBlock(nn.Module):

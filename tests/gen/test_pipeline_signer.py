@@ -170,10 +170,11 @@ def test_guidance_by_the_frame_before_looks_without_it(pipeline, driving, pictur
     assert [(frames, "previous" in given) for frames, given in calls] == [(6, False), (5, True), (4, False)]
 
 
-def test_what_is_kept_stays_whatever_comes_there(pipeline, driving, picture):
+@pytest.mark.parametrize("guided", ["keep", "reference"])  # by the latter the network makes the whole frame
+def test_what_is_kept_stays_whatever_comes_there(pipeline, driving, picture, guided):
     keep = np.zeros(picture.image.shape[:2], bool)
     keep[20:50, 10:40] = True
-    options = {"window": 4, "num_inference_steps": 2, "guidance_scale": {"keep": 1.5}}
+    options = {"window": 4, "num_inference_steps": 2, "guidance_scale": {guided: 1.5}}
     clip = driving[:5]
     frames = render(pipeline, clip, picture, keep=keep, **options)
     expected = np.broadcast_to(picture.image[keep], (len(clip), keep.sum(), 3))
