@@ -57,6 +57,9 @@ SPLITS = ("validation", "test", "train")
 SIGNERS_PER_SPLIT = 1_000_000
 """Signer seeds set aside for each split."""
 
+HANDSHAPES = "handshapes.npz"
+"""Where in the folder of a data set the library of handshapes lies."""
+
 STRIDES = {1: 0.6, 2: 0.25, 3: 0.15}
 """Steps between a clip's frames at `FPS`, and how often each is chosen."""
 
@@ -195,14 +198,20 @@ def make_signers(config: MakeConfig, condition: Condition | None = None) -> None
         for unfinished in (output / split).glob(".*"):  # left by a killed run
             shutil.rmtree(unfinished)
         units += [unit for unit in _units(config, split) if any(not path.exists() for _, path in unit[2])]
-    if units and not (output / "handshapes.npz").exists():
-        clips = [clip for language in TRAINING_LANGUAGES for clip in letter_clips(language).values()]
-        save_handshapes(fit_handshapes(clips, load_body()), output / "handshapes.npz")
+    if units:
+        keep_handshapes(output / HANDSHAPES)
     total = sum(len(clips) for _, _, clips in units)
     with worker_pool(config.workers) as pool, tqdm(total=total, unit="clip", smoothing=0.05) as bar:
         jobs = [pool.submit(_make_unit, config, split, seed, clips, condition) for split, seed, clips in units]
         for job in as_completed(jobs):
             bar.update(job.result())
+
+
+def keep_handshapes(path: Path) -> None:
+    """Writes the library of handshapes of the training languages, unless it is there."""
+    if not path.exists():
+        clips = [clip for language in TRAINING_LANGUAGES for clip in letter_clips(language).values()]
+        save_handshapes(fit_handshapes(clips, load_body()), path)
 
 
 _Unit = tuple[str, int, list[tuple[int, Path]]]
@@ -284,7 +293,7 @@ def _make_unit(
 ) -> int:
     """Makes the missing clips of one signer; returns how many."""
     actor = prepare(sample_signer(seed))
-    shapes = load_handshapes(Path(config.output) / "handshapes.npz")
+    shapes = load_handshapes(Path(config.output) / HANDSHAPES)
     missing = [(number, path) for number, path in clips if not path.exists()]
     for number, path in missing:
         rng = np.random.default_rng([config.seed, SPLITS.index(split), number])

@@ -7,7 +7,7 @@ import pytest
 
 from gen.signers import make_hand_errors
 from gen.signers.hand_errors import ESTIMATOR, correct_hands, features_of, look_at_hands, predict
-from gen.signers.make_hand_errors import Hands, train
+from gen.signers.make_hand_errors import Hands, read_hands, train
 from poses.fingerspelling import letter_clips
 from poses.keypoints import NAMES, PARTS, index
 from poses.sequence import PoseSequence
@@ -69,3 +69,27 @@ def test_learns_what_it_is_shown(found, monkeypatch):
     assert all(tensor.dtype == np.float16 for tensor in weights.values())
     guess = predict(features, {name: tensor.astype(np.float32) for name, tensor in weights.items()})
     assert np.abs(guess - ways).mean() < 0.1
+
+
+def test_reads_how_far_each_point_was_off(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_hand_errors, "SIGNERS", {"train": 1})
+    poses = replace(found, width=make_hand_errors.SIZE, height=make_hand_errors.SIZE)
+    way = np.array([2.0, -1.0]) / make_hand_errors.SIZE
+    exact = poses.keypoints + way.astype(np.float32)
+    exact[0] += 0.5  # where the signer's picture has them
+    (tmp_path / "train").mkdir()
+    np.savez(
+        tmp_path / "train" / "000000.npz",
+        **{
+            "0-fps": poses.fps,
+            "0-exact-keypoints": exact,
+            "0-exact-confidence": np.ones_like(poses.confidence),
+            "0-found-keypoints": poses.keypoints[1:],
+            "0-found-confidence": poses.confidence[1:],
+        },
+    )
+    hands = read_hands(tmp_path, "train")
+    assert len(hands.ways) == 2 * (len(poses) - 1)
+    assert hands.counted.all()
+    off = np.linalg.norm(hands.ways, axis=-1) * hands.size_px[:, None]
+    np.testing.assert_allclose(off, np.hypot(2, 1), rtol=1e-3)
