@@ -229,9 +229,10 @@ def test_training_takes_its_configuration(monkeypatch, capfd):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_command_leaves_nothing(stop, clip, tmp_path):
     code = (
-        "import sys, time, pipelines.cli as cli\n"
+        "import signal, sys, time, pipelines.cli as cli\n"
         "from pathlib import Path\n"
         "from poses.files import new_file\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs have it ignored
         "def slow(output: Path):\n"
         "    with new_file(output) as aside:\n"
         "        aside.write_text('half'); print('started', file=sys.stderr, flush=True); time.sleep(60)\n"
