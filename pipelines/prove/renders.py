@@ -7,6 +7,7 @@ every render as `signloop augment` does, so that its gate can be applied afterwa
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +51,6 @@ class Shot:
 
     Attributes:
         clip: The folder that `look_at` made of the clip.
-        gloss: What is signed.
         group: One of `GROUPS`.
         signer: Who signs instead; None for the clip's own signer.
         variant: Tells several renders of one clip by one group apart.
@@ -117,21 +117,28 @@ def calmest_frame(poses: PoseSequence) -> int:
 
 
 def plan_shots(clips: Sequence[LabelledClip], looked: Path, rendering: Rendering, *, seed: int) -> dict[str, Shot]:
-    """Which renders there are, by name, those of a signer one after another."""
+    """Which renders there are, by name, those of a signer one after another.
+
+    As far as there are training clips, each synthetic signer signs every gloss once a variant: who signs tells nothing
+    of what is signed.
+    """
     test = [clip.name for clip in clips if clip.split == "test"]
     step = len(test) / min(rendering.test_renders or len(test), len(test))
     rendered = {test[int(place)] for place in np.arange(0, len(test), step)}
+    shifts = np.random.default_rng(item_seed(seed, "synthetic")).permutation(rendering.signers)[: rendering.variants]
+    places: Counter[str] = Counter()
     shots = {}
     for clip in clips:
         folder = looked / "parts" / clip.name
-        order = np.random.default_rng(item_seed(seed, clip.name)).permutation(rendering.signers)
         if clip.split == "train":
             shots[f"round-trip-{clip.name}"] = Shot(folder, "round-trip", None)
-            for variant, number in enumerate(order[: rendering.variants]):
-                signer = SignerName("synthetic", int(number))
+            for variant, shift in enumerate(shifts):
+                signer = SignerName("synthetic", int(places[clip.gloss] + shift) % rendering.signers)
                 shots[f"{signer}-{clip.name}"] = Shot(folder, "synthetic", signer, variant)
+            places[clip.gloss] += 1
         elif clip.name in rendered:
-            signer = SignerName("synthetic-test", int(order[0]))
+            number = np.random.default_rng(item_seed(seed, clip.name)).integers(rendering.signers)
+            signer = SignerName("synthetic-test", int(number))
             shots[f"{signer}-{clip.name}"] = Shot(folder, "synthetic-test", signer)
     return shots
 
