@@ -59,7 +59,7 @@ test-browser: $(VENV)/.installed
 	$(BIN)/pytest -m 'browser and not slow'
 
 test-all: test
-	$(BIN)/pytest -m 'slow and not gpu'
+	$(BIN)/pytest -n 2 -m 'slow and not gpu'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
