@@ -420,11 +420,12 @@ def evaluate(pairs: Path, *, output: Path, estimator: str = "mediapipe", workers
     found = run_evaluation(pairs, output, estimator=estimator, workers=workers, show=True)
     figures = {figure.name: figure for figure in (*found.summary.figures, *found.summary.back_translation)}
     shown = ("pck_0.2/hands", "recall/hands", "ndtwp", "movement_ratio", "frozen_share", "wer/driving", "wer/video")
-    troubled = sum(bool(clip.problems) for clip in found.clips)
+    troubled, total = sum(bool(clip.problems) for clip in found.clips), len(found.clips) + len(found.failed)
     lines = [_figure_line(figures[name]) for name in shown if name in figures]
     lines += [
-        f"{len(found.clips)} of {len(found.clips) + len(found.failed)} clips evaluated, "
-        f"{troubled} of them with something wrong in the input",
+        f"{len(found.clips)} of {total} clips evaluated, "
+        f"{troubled + len(found.failed)} of {total} with something wrong in the input",
+        *(f"{name}: {reason}" for name, reason in found.failed.items()),
         f"report  {output / 'index.html'}",
     ]
     facts = {name: asdict(figure) for name, figure in figures.items()}

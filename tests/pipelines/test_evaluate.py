@@ -139,11 +139,14 @@ def test_a_file_that_changed_is_measured_again(folder, tmp_path, signer, judged_
     assert run_evaluation(folder, tmp_path / "report").clips[0].figures["recall/face"] == 0
 
 
-def test_a_clip_that_cannot_be_read_is_counted_and_said(folder, tmp_path, signer, judged_by):
+def test_a_clip_that_cannot_be_read_is_counted_and_said(folder, tmp_path, signer, judged_by, capsys):
     write_clip(folder, "good", signer)
     (folder / "torn.mp4").write_bytes((folder / "good.mp4").read_bytes()[:1500])
     save_poses(signer, folder / "torn.npz")
     judged_by(signer)
+    assert main(["evaluate", str(folder), "--output", str(tmp_path / "report")]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 clips evaluated, 1 of 2 with something wrong in the input\ntorn: " in said
     found = run_evaluation(folder, tmp_path / "report")
     assert list(found.failed) == ["torn"]
     assert "truncated" in found.failed["torn"]
