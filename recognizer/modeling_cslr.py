@@ -125,7 +125,8 @@ class SignXForCSLR(PreTrainedModel):
         threshold: float = 1e-4,
     ) -> None:
         """Algorithm 2: stops reading latent dimensions that hardly vary; no shape changes, and it is saved."""
-        self.latent_mask.mul_(pruning_mask(latents, attention_mask.bool(), threshold=threshold))
+        kept = pruning_mask(latents, attention_mask.bool(), threshold=threshold)
+        self.latent_mask = self.latent_mask * kept.to(self.latent_mask.device)  # which a batch may not be on yet
 
     def _latent_steps(
         self,

@@ -107,6 +107,8 @@ def optimize(
 ) -> Network:
     """Trains a network, whose output has a `loss`, and gives the averaged weights, in evaluation mode.
 
+    Wherever it was trained, both it and `model` are on the CPU in the end, as what is read with them is.
+
     Writes `curve.jsonl` and `curve.png` to `config.output_dir`: the loss, and the output's `losses` where it has such.
     The same configuration gives the same weights and curve on the same machine, resumed or not. Under
     `accelerate launch`, each process trains on batches of its own.
@@ -167,7 +169,8 @@ def optimize(
                 torch.save({"step": first} | {part: parts[part].state_dict() for part in parts}, path)
     progress.close()
     accelerator.end_training()
-    return average.module.eval()
+    model.cpu()
+    return average.module.cpu().eval()
 
 
 def _accumulate(

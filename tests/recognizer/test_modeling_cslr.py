@@ -77,6 +77,11 @@ def test_saved_model_loads_equal_and_stays_pruned(model, tmp_path):
     torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, rtol=0, atol=0)
 
 
+def test_batches_prune_a_network_on_another_device(model):
+    model.to("meta").prune(clip(20)["latents"], torch.ones(1, 20, dtype=torch.long))
+    assert model.latent_mask.device.type == "meta"
+
+
 def test_latents_alone_are_read_where_there_are_no_features(model):
     inputs = clip(8)
     with torch.no_grad():

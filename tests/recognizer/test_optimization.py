@@ -49,6 +49,14 @@ def test_batches_are_prepared_for_their_step(config):
     assert steps == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+def test_networks_come_back_from_an_accelerator(config, monkeypatch):
+    came_back = []
+    monkeypatch.setattr(Scale, "cpu", lambda self: came_back.append(self) or self)
+    scale = Scale()
+    trained = optimize(scale, batches(1), config, name="there and back")
+    assert came_back == [scale, trained]
+
+
 def test_a_loss_that_is_no_number_is_named_with_its_step(config):
     def broken(batch, step):
         return {"values": batch["values"] * (float("nan") if step == 3 else 1)}
