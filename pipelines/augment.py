@@ -13,6 +13,7 @@ choosing the best of them does not choose the easiest movement. What is left is 
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from pipelines.clip_evaluation import Judges
 from pipelines.dataset import Provenance, check_format, write_dataset
 from pipelines.evaluate import load_judges
 from pipelines.gate import Figures, Gate, best_of
+from pipelines.inputs import check_frame_rate
 from pipelines.measures.reading import joined_glosses
 from pipelines.pairs import Pair
 from pipelines.pose_corpus import SourceClip, read_corpus
@@ -41,7 +43,7 @@ from pipelines.variation import Change, change_poses, draw_change, move_camera
 from pipelines.variation_limits import Variation
 from poses.bounds import check_at_least
 from poses.io import save_poses
-from poses.sequence import PoseSequence
+from poses.sequence import PoseFileError, PoseSequence
 
 VERSION = 1
 """Counted up when another clip would come of the same settings."""
@@ -123,7 +125,8 @@ def run_augmentation(
         on_progress: Hears of every rendered frame, on one process only; what it raises ends the job.
 
     Raises:
-        ValueError: An argument is wrong, or `output` belongs to something else.
+        ValueError: An argument is wrong, a clip is slower than 5 or faster than 120 frames a second, no clip could be
+            rendered, or `output` belongs to something else.
     """
     check_at_least(1, variants=variants, candidates=plan.candidates)
     check_format(format)
@@ -133,6 +136,9 @@ def run_augmentation(
             f"`candidates` must be 1 for {plan.renderer}, which draws without noise, got {plan.candidates}."
         )
     clips, castings = read_corpus(sources), read_castings(signers)
+    for clip in clips:
+        with suppress(PoseFileError):  # a damaged file costs its own clips alone
+            check_frame_rate(clip.video_id or clip.path, clip.fps())
     for casting in castings:
         load_casting(casting, plan.height, plan.width)  # says now what is wrong with a picture
     items = [Item(clip, casting, number) for clip in clips for casting in castings for number in range(variants)]
@@ -165,6 +171,10 @@ def run_augmentation(
         finish=partial(write_dataset, output, format=format, provenance=provenance),
         refusal=ValueError,  # which clips are refused with that nobody can be placed by
     )
+    if not result.parts:
+        raise ValueError(
+            f"{output}: no clip could be rendered, the first because: {next(iter(result.failed.values()))}"
+        )
     write_set_page(output, result)
     return result
 

@@ -502,7 +502,7 @@ def augment(
         "README.md there says why.",
         f"report  {output / 'index.html'}",
     ]
-    lines += [f"{item}: {reason} The same command tries it again." for item, reason in result.failed.items()]
+    lines += [f"{item}: {reason}" for item, reason in result.failed.items()]
     return {**facts, "failed": dict(result.failed)}, "\n".join(lines)
 
 

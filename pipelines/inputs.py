@@ -16,6 +16,7 @@ from poses.estimators import Estimator, create_estimator, extract_poses
 from poses.keypoints import PARTS, index
 from poses.sequence import PoseSequence
 from poses.video import read_frames, read_info, read_picture
+from recognizer.processing_sign_recognizer import FPS_RANGE
 
 CONSENTS = {
     "self": "I am",
@@ -41,6 +42,20 @@ def extract_from_video(path: Path, estimator: Estimator, stages: Stages) -> Pose
     info = read_info(path)
     with stages.stage("extract", info.num_frames) as track:
         return extract_poses(track(read_frames(path)), fps=info.fps, estimator=estimator, source=path.name)
+
+
+def check_frame_rate(clip: str | Path, fps: float) -> None:
+    """Refuses a clip that no recognizer reads, before any work is done on it.
+
+    Args:
+        clip: What errors call it.
+        fps: Its frames per second.
+
+    Raises:
+        ValueError: It is slower than 5 or faster than 120 frames a second.
+    """
+    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
+        raise ValueError(f"{clip}: expected {FPS_RANGE[0]} to {FPS_RANGE[1]} frames per second, found {fps:g}.")
 
 
 def load_signer(

@@ -51,6 +51,14 @@ class SourceClip:
             poses = replace(poses, glosses=(GlossSpan(self.glosses[0], 0, len(poses)),))
         return replace(poses, language=self.language or poses.language, source=self.video_id or self.path.name)
 
+    def fps(self) -> float:
+        """Frames per second.
+
+        Raises:
+            PoseFileError: The file is missing or damaged.
+        """
+        return self._stored().fps if self.video_id else load_poses(self.path).fps
+
     def captions(self, duration_s: float) -> list[dict[str, str | float]]:
         """Language, provenance, start_s, end_s and text of each caption; the table's lasts the whole clip."""
         held: list[dict[str, str | float]] = []

@@ -212,6 +212,18 @@ def test_wrong_arguments_are_refused(corpus, tmp_path, monkeypatch):
         read_castings(["alex", "alex"])
 
 
+def test_clips_that_nobody_reads_are_refused_before_any_render(signer, recognizer, tmp_path, monkeypatch):
+    put_on_stage(monkeypatch, signer, recognizer)
+    fast, torn = tmp_path / "fast.npz", tmp_path / "torn.npz"
+    save_poses(replace(signer, fps=240.0), fast)
+    torn.write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"fast.npz: expected 5 to 120 frames per second, found 240"):
+        run_augmentation([torn, fast], tmp_path / "set", PLAN, signers=["alex"])
+    assert not (tmp_path / "set").exists()
+    with pytest.raises(ValueError, match=r"set: no clip could be rendered, the first because: .*torn.npz: must be a"):
+        run_augmentation([torn], tmp_path / "set", PLAN, signers=["alex"])
+
+
 def test_labels_are_looked_for_among_the_likeliest():
     readout = Readout((), "", np.array([0.4, 0.1, 0.3, 0.2]), np.zeros((0, 0)))
     assert label_share(["C"], readout, "ABCD", top_k=1) == 0
