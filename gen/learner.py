@@ -75,9 +75,9 @@ class Learner:
             if self.accelerator.sync_gradients:
                 self.accelerator.clip_grad_norm_(self._learned, 1.0)
             self.optimizer.step()
-            self.schedule.step()
             self.optimizer.zero_grad()
             if self.accelerator.sync_gradients:
+                self.schedule.step()
                 self.ema.step(self._learned)
             if self.critic is not None:
                 self._teach(self.critic, prediction)
@@ -105,9 +105,12 @@ class Learner:
         return network.merge_and_unload() if self.config.lora_rank else network
 
     def save(self, output: Path, step: int):
-        """Keeps what resuming needs, and forgets all but the last two."""
+        """Keeps what resuming needs, and forgets all but the last two. Every process calls it, for its random state."""
         folder = output / f"checkpoint-{step:07d}"
         self.accelerator.save_state(str(folder))
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
         (folder / "done").write_text(str(step))
         for old in sorted(output.glob("checkpoint-*"))[:-KEPT_CHECKPOINTS]:
             for file in old.iterdir():

@@ -34,9 +34,12 @@ def train(config: RendererTrainConfig) -> Path:
     Raises:
         ValueError: `data` lacks clips to train on or to look at, `weights` holds no network, or the loss is not finite.
     """
-    accelerator = Accelerator(gradient_accumulation_steps=config.gradient_accumulation)
+    # The schedule counts steps of the run, however many processes share them.
+    accelerator = Accelerator(
+        gradient_accumulation_steps=config.gradient_accumulation, step_scheduler_with_optimizer=False
+    )
     set_seed(config.seed)
-    windows_a_step = config.batch_size * config.gradient_accumulation
+    windows_a_step = config.batch_size * config.gradient_accumulation * accelerator.num_processes
     dataset = WindowDataset(
         config.data / "train",
         num_windows=config.steps * windows_a_step,
@@ -51,8 +54,10 @@ def train(config: RendererTrainConfig) -> Path:
     remaining = Subset(dataset, range(step * windows_a_step, len(dataset)))
     loader = DataLoader(remaining, batch_size=config.batch_size, num_workers=config.workers, drop_last=True)
     losses = []
-    with tqdm(initial=step, total=config.steps, desc="train", unit="step") as progress:
-        for number, batch in enumerate(accelerator.prepare(loader), start=step * config.gradient_accumulation):
+    is_main = accelerator.is_main_process
+    with tqdm(initial=step, total=config.steps, desc="train", unit="step", disable=not is_main) as progress:
+        for turn, batch in enumerate(accelerator.prepare(loader), start=step * config.gradient_accumulation):
+            number = turn * accelerator.num_processes + accelerator.process_index  # of the batch among all of the run
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
             losses.append(learner.learn(batch, step, generator))
             if not accelerator.sync_gradients:
@@ -61,14 +66,15 @@ def train(config: RendererTrainConfig) -> Path:
             progress.update()
             is_checkpoint = step % config.checkpoint_every == 0 or step == config.steps
             if step % CURVE_EVERY == 0 or is_checkpoint:  # looked at now and then: a GPU is waited for
-                mean = torch.stack(losses).mean().item()
+                mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
                 losses.clear()
                 if not math.isfinite(mean):
                     raise ValueError(f"`learning_rate` must be lower: the loss is {mean} before step {step + 1}.")
                 progress.set_postfix(loss=f"{mean:.4f}")
                 point = {"step": step, "loss": mean, "lr": learner.schedule.get_last_lr()[0]}
-                with (config.output / "curve.jsonl").open("a") as curve:
-                    curve.write(json.dumps(point) + "\n")
+                if is_main:
+                    with (config.output / "curve.jsonl").open("a") as curve:
+                        curve.write(json.dumps(point) + "\n")
             if is_checkpoint:
                 _checkpoint(learner, step, validation)
     return config.output / "pipeline"
@@ -78,6 +84,8 @@ def _checkpoint(learner: Learner, step: int, validation: WindowDataset):
     """Saves what resuming needs, the pipeline with averaged weights, and a grid to look at."""
     config = learner.config
     learner.save(config.output, step)
+    if not learner.accelerator.is_main_process:
+        return
     model = learner.averaged()
     half = SignerVideoPipeline(model.half(), FlowMatchEulerDiscreteScheduler())
     half.save_pretrained(config.output / "pipeline")

@@ -219,6 +219,27 @@ def test_a_killed_run_goes_on_to_the_same_weights(killed_in, config, tmp_path):
     assert_same(weights(config), weights(parted))
 
 
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one_that_accumulates(config, tmp_path):
+    """As `configs/signer-large.yaml` says to start it, but on a CPU."""
+    config = replace(config, batch_size=1)
+    train(replace(config, gradient_accumulation=2))
+    shared = replace(config, output=tmp_path / "shared")
+    (tmp_path / "shared.yaml").write_text(json.dumps(asdict(shared), default=str))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    order = ["-m", "pipelines.cli", "train", "renderer", "--config", str(tmp_path / "shared.yaml")]
+    subprocess.run([*launch, *order], cwd=ROOT, env=os.environ | {"ACCELERATE_USE_CPU": "true"}, check=True)
+    apart, together = weights(config), weights(shared)
+    assert apart.keys() == together.keys()
+    for name, tensor in apart.items():
+        torch.testing.assert_close(together[name], tensor, rtol=0, atol=1e-4)
+    assert sorted(os.listdir(config.output)) == sorted(os.listdir(shared.output))
+    curves = [(run.output / "curve.jsonl").read_text().splitlines() for run in (config, shared)]
+    for points in zip(*curves, strict=True):
+        one, two = map(json.loads, points)
+        assert two == pytest.approx(one, rel=1e-4)
+
+
 def test_a_run_starts_from_the_weights_it_is_given(config, tmp_path, monkeypatch):
     monkeypatch.setattr(gen.train, "sample_grid", no_grid)
     train(replace(config, steps=1))
