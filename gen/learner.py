@@ -123,6 +123,7 @@ class Learner:
         if not found:
             return 0
         self.accelerator.load_state(str(found[-1].parent))
+        self.ema.to(self.accelerator.device)  # it is loaded to the CPU
         return int(found[-1].read_text())
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 import gen.learner
 import gen.train
 from gen.conditions import CONDITIONS
 from gen.data import WindowDataset
-from gen.learner import LORA_TARGETS, load_network
+from gen.learner import LORA_TARGETS, Learner, load_network
 from gen.models.patch_critic import PatchCritic
 from gen.objective import persuade, pixel_weights, predict, regression_loss
 from gen.reference import HEAD
@@ -255,6 +256,15 @@ def test_the_bundled_weights_go_by_their_name(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     unet = load_network(replace(config, weights=Path("signer-small")))
     assert unet.num_parameters() / 1e6 == pytest.approx(7.5, abs=0.05)
+
+
+def test_averages_go_on_where_the_network_is(config, monkeypatch):
+    """The meta device stands for an accelerator: a checkpoint's tensors do not come there by themselves."""
+    learner = Learner(config, Accelerator())
+    learner.save(config.output, 1)
+    monkeypatch.setattr(Accelerator, "device", torch.device("meta"))
+    assert learner.resume(config.output) == 1
+    assert {parameter.device.type for parameter in learner.ema.shadow_params} == {"meta"}
 
 
 def test_accumulated_batches_are_one_step(config, tmp_path, monkeypatch):
