@@ -162,8 +162,9 @@ def extract(
     from pipelines.estimators import create_estimator
     from pipelines.inputs import extract_from_video
     from pipelines.progress import Stages
-    from poses.io import save_poses
+    from poses.io import check_output, save_poses
 
+    check_output(output, overwrite=overwrite)
     poses = extract_from_video(video, create_estimator(estimator), Stages(show=True))
     save_poses(poses, output, overwrite=overwrite)
     return _written(output, poses, estimator=estimator)

@@ -27,11 +27,11 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Genera
         ValueError: `path` is taken, is a directory, or its folder is missing or cannot be written to.
     """
     path = Path(path)
-    _check_file(path, overwrite)
+    check_file(path, overwrite=overwrite)
     aside = _aside(path)
     try:
         yield aside
-        _check_file(path, overwrite)  # somebody else may have been faster
+        check_file(path, overwrite=overwrite)  # somebody else may have been faster
         os.replace(aside, path)
     except BaseException as error:
         aside.unlink(missing_ok=True)
@@ -65,6 +65,24 @@ def new_directory(path: str | os.PathLike[str]) -> Generator[Path]:
         raise
 
 
+def check_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuses what `new_file` refuses, for whoever begins to write late.
+
+    Args:
+        path: The final name.
+        overwrite: Whether a file that is already there may be replaced.
+
+    Raises:
+        ValueError: `path` is taken, is a directory, or its folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    _check_folder(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: must be a file, but something else of that name is there.")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path}: already there; choose another name, or allow overwriting (--overwrite).")
+
+
 def plain_name(text: str) -> str:
     """A name of letters, digits, _ and single - inside, as tar keys and folders can have it; -- may part two such."""
     return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9_-]", "_", text)).strip("-")[:80]
@@ -73,14 +91,6 @@ def plain_name(text: str) -> str:
 def _aside(path: Path) -> Path:
     # Short, so that a name at the file system's limit still has room, and hidden, since it outlives a SIGKILL.
     return path.absolute().parent / f".{secrets.token_hex(8)}{path.suffix}"
-
-
-def _check_file(path: Path, overwrite: bool) -> None:
-    _check_folder(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: must be a file, but something else of that name is there.")
-    if path.exists() and not overwrite:
-        raise ValueError(f"{path}: already there; choose another name, or allow overwriting.")
 
 
 def _check_directory(path: Path) -> None:

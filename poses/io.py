@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from poses.files import check_file
 from poses.formats.array_files import Given
 from poses.formats.coco_wholebody import read_coco_wholebody, write_coco_wholebody
 from poses.formats.mediapipe import read_holistic, write_holistic
@@ -119,6 +120,24 @@ def save_poses(poses: PoseSequence, path: StrPath, *, format: str | None = None,
     Raises:
         ValueError: The format is unknown, the suffix is another, `path` is taken, or the format cannot hold the clip.
     """
+    FORMATS[_format_name(path, format)].write(poses, path, overwrite=overwrite)
+
+
+def check_output(path: StrPath, *, overwrite: bool = False) -> None:
+    """Refuses a file that `save_poses` would refuse to write, before the poses for it are found.
+
+    Args:
+        path: A file of a format that its suffix names.
+        overwrite: Whether a file that is already there may be replaced.
+
+    Raises:
+        ValueError: The suffix is another, or `path` is taken.
+    """
+    _format_name(path, None)
+    check_file(path, overwrite=overwrite)
+
+
+def _format_name(path: StrPath, format: str | None) -> str:
     suffix = Path(path).suffix.lower()
     if format is None:
         format = {".npz": "signverse", ".pose": "pose"}.get(suffix)
@@ -132,7 +151,7 @@ def save_poses(poses: PoseSequence, path: StrPath, *, format: str | None = None,
     if suffix != FORMATS[format].suffix:
         expected = f"end in {FORMATS[format].suffix}" if FORMATS[format].suffix else "be a folder, without a suffix,"
         raise ValueError(f"{path}: must {expected} for {FORMATS[format].title}, got {suffix or 'no suffix'!r}.")
-    FORMATS[format].write(poses, path, overwrite=overwrite)
+    return format
 
 
 def sniff(path: StrPath) -> str:

@@ -206,6 +206,20 @@ def test_output_that_is_taken(signer, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("there.npz", "there.npz: already there; choose another name, or allow overwriting (--overwrite)."),
+        ("nowhere/out.npz", "nowhere/out.npz: its folder does not exist."),
+        ("out.txt", "out.txt: must end in .npz"),
+    ],
+)
+@pytest.mark.parametrize("command", ["extract", "tracks"])
+def test_output_is_refused_before_the_video_is_opened(command, output, said, tmp_path, capfd):
+    (tmp_path / "there.npz").write_text("mine")
+    refuse([command, str(tmp_path / "no.mp4"), str(tmp_path / output)], said, tmp_path, capfd)
+
+
+@pytest.mark.parametrize(
     ("args", "said"),
     [
         (["spell", "A", "out.npz", "--language", "xxx"], "`language` must be one of"),
