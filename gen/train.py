@@ -20,7 +20,9 @@ from gen.learner import Learner
 from gen.models.signer_unet import SignerUNet
 from gen.pipeline_signer import SignerVideoPipeline, denoise, to_pixels
 from gen.train_config import RendererTrainConfig
+from poses.files import new_file
 
+CURVE = "curve.jsonl"
 CURVE_EVERY = 20
 """Steps to a point of the curve."""
 
@@ -51,10 +53,12 @@ def train(config: RendererTrainConfig) -> Path:
     learner = Learner(config, accelerator)
     config.output.mkdir(parents=True, exist_ok=True)
     step = learner.resume(config.output)
+    is_main = accelerator.is_main_process
+    if is_main:
+        cut_curve(config.output / CURVE, step)
     remaining = Subset(dataset, range(step * windows_a_step, len(dataset)))
     loader = DataLoader(remaining, batch_size=config.batch_size, num_workers=config.workers, drop_last=True)
     losses = []
-    is_main = accelerator.is_main_process
     with tqdm(initial=step, total=config.steps, desc="train", unit="step", disable=not is_main) as progress:
         for turn, batch in enumerate(accelerator.prepare(loader), start=step * config.gradient_accumulation):
             number = turn * accelerator.num_processes + accelerator.process_index  # of the batch among all of the run
@@ -73,23 +77,33 @@ def train(config: RendererTrainConfig) -> Path:
                 progress.set_postfix(loss=f"{mean:.4f}")
                 point = {"step": step, "loss": mean, "lr": learner.schedule.get_last_lr()[0]}
                 if is_main:
-                    with (config.output / "curve.jsonl").open("a") as curve:
+                    with (config.output / CURVE).open("a") as curve:
                         curve.write(json.dumps(point) + "\n")
             if is_checkpoint:
                 _checkpoint(learner, step, validation)
     return config.output / "pipeline"
 
 
+def cut_curve(path: Path, step: int) -> None:
+    """Forgets the points of steps that are taken anew."""
+    if path.exists():
+        kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
+        with new_file(path, overwrite=True) as aside:
+            aside.write_text("".join(kept))
+
+
 def _checkpoint(learner: Learner, step: int, validation: WindowDataset):
-    """Saves what resuming needs, the pipeline with averaged weights, and a grid to look at."""
+    """Saves the pipeline with averaged weights, a grid to look at, and what resuming needs.
+
+    The last of these last: a run that is killed meanwhile goes on before this step, and writes all of them anew.
+    """
     config = learner.config
+    if learner.accelerator.is_main_process:
+        model = learner.averaged()
+        half = SignerVideoPipeline(model.half(), FlowMatchEulerDiscreteScheduler())
+        half.save_pretrained(config.output / "pipeline")
+        iio.imwrite(config.output / f"samples-{step:07d}.png", sample_grid(model.float(), validation))
     learner.save(config.output, step)
-    if not learner.accelerator.is_main_process:
-        return
-    model = learner.averaged()
-    half = SignerVideoPipeline(model.half(), FlowMatchEulerDiscreteScheduler())
-    half.save_pretrained(config.output / "pipeline")
-    iio.imwrite(config.output / f"samples-{step:07d}.png", sample_grid(model.float(), validation))
 
 
 def validation_windows(config: RendererTrainConfig) -> WindowDataset:

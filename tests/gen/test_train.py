@@ -21,6 +21,7 @@ from gen.data import WindowDataset
 from gen.learner import LORA_TARGETS, Learner, load_network
 from gen.models.patch_critic import PatchCritic
 from gen.objective import persuade, pixel_weights, predict, regression_loss
+from gen.pipeline_signer import SignerVideoPipeline
 from gen.reference import HEAD
 from gen.signers.body import PARTS
 from gen.train import sample_grid, train, validation_windows
@@ -190,6 +191,27 @@ def test_a_stopped_run_goes_on_to_the_same_weights(options, config, tmp_path, mo
     train(parted)
     assert step == batches
     assert_same(weights(config), weights(parted))
+
+
+def test_a_run_stopped_while_it_wrote_its_last_pipeline_writes_it_anew(config, tmp_path, monkeypatch):
+    """And its curve tells of each step once."""
+    monkeypatch.setattr(gen.train, "sample_grid", no_grid)
+    train(config)
+    parted = replace(config, output=tmp_path / "parted")
+    save = SignerVideoPipeline.save_pretrained
+
+    def interrupted(pipeline, folder):
+        if (folder / "unet").exists():
+            raise KeyboardInterrupt
+        save(pipeline, folder)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(SignerVideoPipeline, "save_pretrained", interrupted)
+        train(parted)
+    train(parted)
+    assert_same(weights(config), weights(parted))
+    curves = [(run.output / "curve.jsonl").read_text() for run in (config, parted)]
+    assert curves[0] == curves[1]
 
 
 @pytest.mark.slow
