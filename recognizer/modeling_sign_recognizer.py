@@ -35,7 +35,8 @@ class SignRecognizerOutput(ModelOutput):
 
     Attributes:
         loss: Only with `labels`.
-        logits: Scores of every label, before softmax: one step for `config.conv_stride` frames, or one a clip.
+        logits: Scores of every label, before softmax: one step for `config.conv_stride` frames, or one a clip. In
+            single precision, whatever the weights are in.
     """
 
     loss: Float[torch.Tensor, ""] | None = None
@@ -266,12 +267,12 @@ def stream_features(
     confidence: Float[torch.Tensor, "batch frames points"],
     attention_mask: Int[torch.Tensor, "batch frames"] | None,
 ) -> tuple[Float[torch.Tensor, "batch frames features"], Bool[torch.Tensor, "batch frames"]]:
-    """What a stream sees of clips, and which frames are no padding."""
+    """What a stream sees of clips, in single precision whatever theirs, and which frames are no padding."""
     if attention_mask is None:
         attention_mask = torch.ones(keypoints.shape[:2], dtype=torch.long, device=keypoints.device)
     mask = attention_mask.bool()
-    keypoints = torch.where(mask[..., None, None], keypoints, 0)
-    confidence = torch.where(mask[..., None], confidence, 0)
+    keypoints = torch.where(mask[..., None, None], keypoints.float(), 0)
+    confidence = torch.where(mask[..., None], confidence.float(), 0)
     return _FEATURES[stream](keypoints, confidence, mask), mask
 
 
@@ -351,7 +352,7 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
     ) -> tuple[Float[torch.Tensor, "batch steps hidden"], Bool[torch.Tensor, "batch steps"]]:
         """Hidden states, one step for `config.conv_stride` frames, and which of them are no padding."""
         features, mask = stream_features(self.stream, keypoints, confidence, attention_mask)
-        features = self.feature_dropout(features)
+        features = self.feature_dropout(features.to(self.dtype))
         # Frames are taken together by `conv_stride`; a clip's last ones may pair with padding, which is zeros.
         surplus = -features.shape[1] % self.config.conv_stride
         features, mask = F.pad(features, (0, 0, 0, surplus)), F.pad(mask, (0, surplus))[:, :: self.config.conv_stride]
@@ -364,7 +365,7 @@ class SignRecognizerPreTrainedModel(PreTrainedModel):
 def pool(
     hidden_states: Float[torch.Tensor, "batch steps hidden"], mask: Bool[torch.Tensor, "batch steps"]
 ) -> Float[torch.Tensor, "batch hidden"]:
-    """The mean over the steps that are no padding."""
+    """The mean over the steps that are no padding, in single precision."""
     return (hidden_states * (mask[..., None] / mask.sum(dim=1)[:, None, None])).sum(dim=1)
 
 
@@ -397,7 +398,7 @@ class SignRecognizerForCTC(SignRecognizerPreTrainedModel):
             frame_labels: The label of each step, -100 where it is open.
         """
         hidden_states, mask = self.encode(keypoints, confidence, attention_mask)
-        logits = self.classifier(hidden_states)
+        logits = self.classifier(hidden_states).float()
         loss = None if labels is None else self._loss(logits, mask, labels, frame_labels)
         return SignRecognizerOutput(loss=loss, logits=logits)
 
@@ -408,7 +409,8 @@ class SignRecognizerForCTC(SignRecognizerPreTrainedModel):
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
     ) -> Float[torch.Tensor, "batch labels"]:
         """Logits of every label for clips of one sign each; the blank is none. See `forward` for what is given."""
-        return self.isolated_classifier(pool(*self.encode(keypoints, confidence, attention_mask)))
+        pooled = pool(*self.encode(keypoints, confidence, attention_mask))
+        return self.isolated_classifier(pooled.to(self.dtype)).float()
 
     def _loss(
         self,
@@ -417,7 +419,7 @@ class SignRecognizerForCTC(SignRecognizerPreTrainedModel):
         labels: Int[torch.Tensor, "batch glosses"],
         frame_labels: Int[torch.Tensor, "batch steps"] | None,
     ) -> Float[torch.Tensor, ""]:
-        log_probs = logits.float().log_softmax(dim=-1)
+        log_probs = logits.log_softmax(dim=-1)
         given = (labels != self.config.pad_token_id) & (labels >= 0)
         loss = F.ctc_loss(
             log_probs.transpose(0, 1),
@@ -448,7 +450,8 @@ class SignRecognizerStream(SignRecognizerPreTrainedModel):
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
     ) -> Float[torch.Tensor, "batch labels"]:
         """Logits; see `pose_features` for what is given."""
-        return self.classifier(self.classifier_dropout(pool(*self.encode(keypoints, confidence, attention_mask))))
+        pooled = self.classifier_dropout(pool(*self.encode(keypoints, confidence, attention_mask)))
+        return self.classifier(pooled.to(self.dtype)).float()
 
 
 class SignRecognizerConvBlock(nn.Module):
@@ -512,11 +515,13 @@ class SignRecognizerConvStream(PreTrainedModel):
     ) -> Float[torch.Tensor, "batch labels"]:
         """Logits; see `pose_features` for what is given."""
         features, mask = stream_features(self.stream, keypoints, confidence, attention_mask)
-        hidden_states = F.relu(self.norm(self.feature_conv(self.feature_norm(features.transpose(1, 2)))))
+        features = features.transpose(1, 2).to(self.dtype)
+        hidden_states = F.relu(self.norm(self.feature_conv(self.feature_norm(features))))
         for block, stride in zip(self.blocks, self.config.block_strides, strict=True):
             hidden_states = block(hidden_states * mask[:, None])
             mask = mask[:, ::stride]
-        return self.classifier(self.classifier_dropout(pool(hidden_states.transpose(1, 2), mask)))
+        pooled = self.classifier_dropout(pool(hidden_states.transpose(1, 2), mask))
+        return self.classifier(pooled.to(self.dtype)).float()
 
 
 class SignRecognizerForSequenceClassification(PreTrainedModel):
@@ -555,9 +560,7 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
             framings.append(framed(keypoints, confidence, torch.full((len(keypoints),), edge, device=keypoints.device)))
         shown, sure = (torch.cat(of) for of in zip(*framings, strict=True))
         mask = None if attention_mask is None else attention_mask.repeat(len(framings), 1)
-        scores = [
-            logits.float() for stream in self.streams for logits in stream(shown, sure, mask).chunk(len(framings))
-        ]
+        scores = [logits for stream in self.streams for logits in stream(shown, sure, mask).chunk(len(framings))]
         loss = None
         if labels is not None:  # each learns by itself
             smoothing = self.config.label_smoothing

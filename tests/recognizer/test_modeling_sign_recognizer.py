@@ -121,6 +121,22 @@ def test_saved_classifier_loads_equal(classifier, tmp_path):
     torch.testing.assert_close(loaded(*clip(5)).logits, classifier(*clip(5)).logits, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_precision_read_nearly_the_same(classifier, dtype):
+    signs = SignRecognizerForCTC(tiny(isolated=True)).eval()
+    for net, read in (
+        (signs, lambda inputs: signs(*inputs).logits),
+        (signs, lambda inputs: signs.classify(*inputs)),
+        (classifier, lambda inputs: classifier(*inputs).logits),
+    ):
+        inputs = clip(9, batch=2)
+        whole = read(inputs)
+        net.to(dtype)
+        for given in (inputs, tuple(values.to(dtype) for values in inputs)):
+            torch.testing.assert_close(read(given), whole, rtol=0.05, atol=0.05)
+        net.float()
+
+
 def test_both_readers_have_one_encoder(model, classifier):
     nets = (model, classifier.streams[1])
     encoders = [{name for name, _ in net.named_parameters() if "classifier" not in name} for net in nets]
