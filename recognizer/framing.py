@@ -40,7 +40,8 @@ def stretch(
 ) -> tuple[Float[torch.Tensor, "batch samples points 2"], Float[torch.Tensor, "batch samples points"]]:
     """Clips from the first to the last frame in which a hand signs, in `num_frames`."""
     start, last = (of[:, None] for of in signing_span(keypoints, confidence))
-    return sample_frames(keypoints, confidence, start + (last - start) * torch.linspace(0, 1, num_frames))
+    times = torch.linspace(0, 1, num_frames, device=keypoints.device)
+    return sample_frames(keypoints, confidence, start + (last - start) * times)
 
 
 def sample_frames(
@@ -55,7 +56,7 @@ def sample_frames(
     weight = (times - before).to(keypoints.dtype)[..., None]
 
     def seen(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = torch.arange(len(frames))[:, None]
+        rows = torch.arange(len(frames), device=frames.device)[:, None]
         return keypoints[rows, frames], confidence[rows, frames]
 
     (old_points, old), (new_points, new) = seen(before), seen(after)

@@ -34,7 +34,7 @@ def dwpose_features(
         keypoints: In shoulder widths from between the shoulders, y down.
         confidence: 0 where not seen.
     """
-    placed = keypoints / SQUARE + torch.tensor(SHOULDERS_AT)
+    placed = keypoints / SQUARE + keypoints.new_tensor(SHOULDERS_AT)
     seen = (confidence > 0) & (placed >= 0).all(dim=-1) & (placed <= 1).all(dim=-1)
     points = keypoints.new_zeros(*keypoints.shape[:2], len(NAMES), 2)
     points[:, :, _POINTS] = torch.where(seen[..., None], placed, 0)

@@ -239,13 +239,13 @@ def label_log_probs(poses: PoseSequence, recognizer: Recognizer) -> np.ndarray:
 
 @torch.no_grad()
 def _label_log_probs(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[np.ndarray]:
-    batch = recognizer.processor(clips)
+    batch = recognizer.processor(clips).to(recognizer.model.device)
     stride = recognizer.model.config.conv_stride
     pieces = []
     for first, start, stop, last in windows(batch["attention_mask"].shape[1], stride):
         logits = recognizer.model(**{name: values[:, first:last] for name, values in batch.items()}).logits
         pieces.append(logits[:, (start - first) // stride : -(-(stop - first) // stride)])
-    log_probs = torch.cat(pieces, dim=1).float().log_softmax(dim=-1).numpy()
+    log_probs = torch.cat(pieces, dim=1).log_softmax(dim=-1).cpu().numpy()
     steps = -(-batch["attention_mask"].sum(dim=1) // stride)
     return [of_clip[:length] for of_clip, length in zip(log_probs, steps.tolist(), strict=True)]
 
@@ -291,8 +291,9 @@ def sign_logits(clips: Sequence[PoseSequence], recognizer: Recognizer) -> Float[
     """Logits of clips of one sign each, before temperature; label 0 is no sign."""
     model, processor = recognizer.model, recognizer.processor
     if isinstance(model, SignRecognizerForCTC):
-        return model.classify(**collate([normalize_letter(clip, processor) for clip in clips])).numpy()
-    return model(**processor(clips)).logits.numpy()
+        letters = collate([normalize_letter(clip, processor) for clip in clips])
+        return model.classify(**letters.to(model.device)).cpu().numpy()
+    return model(**processor(clips).to(model.device)).logits.cpu().numpy()
 
 
 def _sign_reading(logits: np.ndarray, poses: PoseSequence, recognizer: Recognizer) -> Reading:

@@ -52,3 +52,8 @@ def test_points_outside_the_square_are_not_seen():
         features[0, 0, TRACKS["dwpose"]][[2 * shoulder, 2 * shoulder + 1, 36 + shoulder]],
         torch.tensor([0.5, 0.35, 1.0]),
     )
+
+
+def test_features_are_where_the_keypoints_are():
+    keypoints = torch.zeros(1, 3, 49, 2, device="meta")
+    assert dwpose_features(keypoints, keypoints[..., 0]).device == keypoints.device

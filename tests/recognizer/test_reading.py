@@ -8,7 +8,7 @@ from poses.fingerspelling import spell
 from poses.keypoints import PARTS, index
 from recognizer import reading as reading_module
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
-from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
+from recognizer.modeling_sign_recognizer import SignRecognizerForCTC, SignRecognizerForSequenceClassification
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.reading import (
     VOCABULARIES,
@@ -246,6 +246,29 @@ def test_clips_read_together_are_read_as_alone(word):
         alone = read_glosses(clip, recognizer)
         assert [item.gloss for item in together.candidates] == [item.gloss for item in alone.candidates]
         assert together.candidates[0].confidence == pytest.approx(alone.candidates[0].confidence, abs=1e-5)
+
+
+def of_letters(*, isolated: bool) -> Recognizer:
+    config = SignRecognizerConfig(
+        hidden_size=8, num_attention_heads=2, intermediate_size=8, num_hidden_layers=1, isolated=isolated
+    )
+    return Recognizer(SignRecognizerForCTC(config).eval(), SignRecognizerProcessor(), isolated=isolated)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: of_letters(isolated=False),
+        lambda: of_letters(isolated=True),
+        lambda: of_words([0.0, 1.0, 3.0, 2.0], streams=("pose", "word", "place"), edges=(1.0,)),
+    ],
+    ids=["continuous", "letters", "words"],
+)
+def test_clips_are_read_where_the_network_is(word, make):
+    recognizer = make()
+    recognizer.model.to("meta")
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):  # all read but for the numbers
+        read_glosses(word, recognizer)
 
 
 def test_the_package_knows_words_of_two_languages():
