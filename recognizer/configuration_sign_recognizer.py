@@ -64,13 +64,15 @@ class SignRecognizerConfig(GlossConfig):
         Width of each block of convolutions in the `word` network.
     block_strides (`list[int]`, *optional*, defaults to `(1, 2, 1, 2)`):
         Steps that become one in each of them.
+    block_classifier_dropout (`float`, *optional*, defaults to 0.5):
+        Dropout ahead of the `word` network's classifier.
     edges (`tuple[float, ...]`, *optional*, defaults to `()`):
         Lower edges, in shoulder widths below the shoulders, of the pictures by which a whole clip is read besides as it
         is: signers sit nearer to some cameras than to others.
     isolated (`bool`, *optional*, defaults to `False`):
         Whether a network of continuous signing also has a head for clips of one sign.
     classifier_dropout (`float`, *optional*, defaults to 0.2):
-        Dropout ahead of the classifier of whole clips.
+        Dropout ahead of the classifier of whole clips in the other networks.
     label_smoothing (`float`, *optional*, defaults to 0.1):
         Of the classifier's loss.
     temperature (`float`, *optional*, defaults to 1.0):
@@ -95,6 +97,7 @@ class SignRecognizerConfig(GlossConfig):
     streams: list[str] | tuple[str, ...] = ("pose",)
     block_channels: list[int] | tuple[int, ...] = (192, 192, 192, 256)
     block_strides: list[int] | tuple[int, ...] = (1, 2, 1, 2)
+    block_classifier_dropout: float | int = 0.5
     edges: list[float] | tuple[float, ...] = ()
     isolated: bool = False
     classifier_dropout: float | int = 0.2

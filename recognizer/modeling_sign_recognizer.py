@@ -484,9 +484,6 @@ class SignRecognizerConvStream(PreTrainedModel):
     averaged (`recognizer.word_training.settle_norms`).
     """
 
-    dropout = 0.5
-    """Ahead of the classifier."""
-
     config_class = SignRecognizerConfig
     base_model_prefix = "sign_recognizer"
     main_input_name = "keypoints"
@@ -503,7 +500,7 @@ class SignRecognizerConvStream(PreTrainedModel):
             SignRecognizerConvBlock(before, after, stride, config.hidden_dropout)
             for (before, after), stride in zip(pairs, config.block_strides, strict=True)
         )
-        self.classifier_dropout = nn.Dropout(self.dropout)
+        self.classifier_dropout = nn.Dropout(config.block_classifier_dropout)
         self.classifier = nn.Linear(config.block_channels[-1], len(config.glosses))
         self.post_init()
 

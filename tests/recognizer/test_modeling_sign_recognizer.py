@@ -137,6 +137,12 @@ def test_weights_of_half_precision_read_nearly_the_same(classifier, dtype):
         net.float()
 
 
+def test_every_stream_has_the_dropout_that_the_configuration_gives_it():
+    config = tiny(streams=("word", "place"), block_classifier_dropout=0.3, classifier_dropout=0)
+    streams = SignRecognizerForSequenceClassification(config).streams
+    assert [stream.classifier_dropout.p for stream in streams] == [0.3, 0]
+
+
 def test_both_readers_have_one_encoder(model, classifier):
     nets = (model, classifier.streams[1])
     encoders = [{name for name, _ in net.named_parameters() if "classifier" not in name} for net in nets]
