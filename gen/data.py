@@ -17,6 +17,7 @@ from gen.conditions import to_keypoints
 from gen.reference import IS_HAND, read_reference
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body
+from gen.signers.hand_errors import correct_hands
 from gen.signers.make import worker_pool
 from poses import PoseSequence
 from poses.bounds import check_at_least
@@ -65,14 +66,16 @@ def condition_clip(
 
     Args:
         frames: True frames.
-        poses: Exact keypoints of all of them, the picture's included.
+        poses: Keypoints of all of them, the picture's included: exact, or as an estimator found them.
         rng: Decides how uncertain the keypoints become.
 
     Returns:
         `maps` and `driving` keypoints of all frames but the first, and the `reference` maps.
     """
     body = load_body()
-    noisy = disturb(poses, rng)
+    # As the renderer does, and each by itself: the picture is of another moment.
+    corrected = [correct_hands(part).keypoints for part in (poses[:1], poses[1:])]
+    noisy = disturb(replace(poses, keypoints=np.concatenate(corrected)), rng)
     reference = read_reference(frames[0], body, fit_body(noisy[:1], body))
     driving = noisy[1:]
     maps = map_frames(reference, body, fit_body(driving, body), driving, slice(0, len(driving)))
@@ -112,9 +115,11 @@ def _is_prepared(folder: Path) -> bool:
 
 def _prepare(folder: Path) -> None:
     frames, keypoints, confidence = (np.load(folder / f"{name}.npy") for name in ("frames", "keypoints", "confidence"))
-    fps = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["fps"]
+    about = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
     seen = np.where(confidence[..., None] > 0, keypoints, np.float32(0))
-    poses = PoseSequence(seen, confidence, fps, frames.shape[2], frames.shape[1], folder.name)
+    height, width = frames.shape[1:3]
+    estimator = about.get("estimator", "")  # only films need one
+    poses = PoseSequence(seen, confidence, about["fps"], width, height, folder.name, estimator=estimator)
     rng = np.random.default_rng(list(f"{folder.parent.name}/{folder.name}".encode()))
     made = condition_clip(frames, poses, rng)
     for name in ("driving", "reference", "maps"):  # maps last, by which a clip is known to be whole

@@ -5,7 +5,7 @@
         keypoints.npy             float32 [1 + num_frames, 128, 2], as they were found
         confidence.npy            float32 [1 + num_frames, 128]
         maps.npy, reference.npy   what the renderer is told: `gen.data.condition_clip`
-        clip.json                 the film, the numbers of its frames, and who consented
+        clip.json                 the film, the numbers of its frames, who found the keypoints, and who consented
 
 Frames are cut to a square around the signer. Everything follows from the films and the seed.
 """
@@ -125,6 +125,7 @@ def film_signer(config: FilmConfig, *, show: bool = True) -> dict[str, int]:
                 picture = pictures[rng.integers(len(pictures))]
                 numbers = [picture, *range(start, start + config.num_frames)]
                 about = {"film": path.name, "frames": numbers, "fps": poses.fps, "consent": config.consent}
+                about["estimator"] = poses.estimator
                 clip = replace(poses, keypoints=poses.keypoints[numbers], confidence=poses.confidence[numbers])
                 folder = config.output / split / f"{number:06d}"
                 if not folder.exists():

@@ -7,8 +7,10 @@ import torch
 
 import gen.data
 from gen.conditioning import MAP_CHANNELS, REFERENCE_MAP_CHANNELS
+from gen.conditions import to_keypoints
 from gen.data import LEAST_DOUBTFUL, PrepareConfig, WindowDataset, condition_clip, disturb, open_clip, prepare_clips
 from gen.reference import IS_HAND
+from gen.signers.hand_errors import ESTIMATOR, correct_hands
 from poses.keypoints import PARTS
 
 
@@ -122,6 +124,16 @@ def test_a_clips_maps_leave_its_picture_out(driving, picture):
     assert all(np.array_equal(made[name], again[name]) for name in made)
 
 
+def test_hands_are_corrected_as_before_rendering(driving, picture, monkeypatch):
+    """In the picture by themselves: it is of another moment."""
+    monkeypatch.setattr(gen.data, "disturb", lambda poses, rng: poses)
+    found = replace(driving[:4], estimator=ESTIMATOR)
+    frames = np.repeat(picture.image[None], 4, axis=0)
+    made = condition_clip(frames, found, np.random.default_rng(0))
+    np.testing.assert_array_equal(made["driving"], to_keypoints(correct_hands(found[1:])))
+    assert (made["driving"] != to_keypoints(found[1:])).any()
+
+
 def test_some_hands_are_doubtful(driving):
     """And those are off more, as confidence says."""
     doubtful = [disturb(driving, np.random.default_rng(seed), jitter_px=1.0) for seed in range(100)]
@@ -144,9 +156,12 @@ def test_clips_are_prepared_where_something_is_missing(driving, picture, tmp_pat
         arrays |= {} if name == "lacking" else {"maps": np.zeros(1), "driving": np.zeros(1)}
         for array in arrays:
             np.save(folder / f"{array}.npy", arrays[array])
-        (folder / "clip.json").write_text('{"fps": 25.0}')
+        (folder / "clip.json").write_text('{"fps": 25.0, "estimator": "mediapipe"}')
+    estimators = []
+    monkeypatch.setattr(gen.data, "correct_hands", lambda poses: estimators.append(poses.estimator) or poses)
     assert prepare_clips(PrepareConfig(tmp_path, workers=1)) == 1
     clip = open_clip(tmp_path / "train" / "lacking")
     assert [len(array) for array in (clip.frames, clip.maps, clip.driving)] == [2, 2, 2]
+    assert set(estimators) == {"mediapipe"}
     assert prepare_clips(PrepareConfig(tmp_path, workers=1)) == 0
     assert len(np.load(tmp_path / "train" / "whole" / "maps.npy")) == 1

@@ -21,7 +21,7 @@ def poses():
     keypoints = clip.keypoints[np.arange(20) % len(clip)]
     keypoints[keypoints == 0] = 0.5  # such as the face, which the clip does not show
     seen = np.ones(keypoints.shape[:2], np.float32)
-    return replace(clip, keypoints=keypoints, confidence=seen, width=128, height=96, glosses=())
+    return replace(clip, keypoints=keypoints, confidence=seen, width=128, height=96, glosses=(), estimator="mediapipe")
 
 
 def unseen(poses, frames, points):
@@ -72,6 +72,7 @@ def test_a_film_becomes_clips_that_the_renderer_trains_on(poses, tmp_path, monke
     about = json.loads((folder / "clip.json").read_text())
     assert about | {"frames": about["frames"][1:]} == {
         "film": "film.mp4", "frames": [6, 7, 8, 9, 10, 11], "fps": poses.fps, "consent": "synthetic",
+        "estimator": "mediapipe",
     }  # fmt: skip
     frames = np.load(folder / "frames.npy")
     np.testing.assert_allclose(frames.mean(axis=(1, 2, 3)), np.array(about["frames"]) * 10, atol=4)
