@@ -321,9 +321,8 @@ def recognize(
         estimator: Who finds the poses in a video.
     """
     from pipelines.estimators import create_estimator
-    from pipelines.inputs import extract_from_video
     from pipelines.progress import Stages
-    from pipelines.recognize import run_recognition
+    from pipelines.recognize import find_poses, run_recognition
     from poses.io import is_video, load_poses
     from recognizer.reading import load_recognizer, read_glosses
 
@@ -333,7 +332,7 @@ def recognize(
         report = run_recognition(input, output, recognizer=judge, estimator=finder, stages=stages)
         reading, num_frames, fps = report.reading, report.input.num_frames, report.input.fps
     else:
-        poses = extract_from_video(input, finder, stages) if finder else load_poses(input)
+        poses = find_poses(input, finder, stages) if finder else load_poses(input)
         reading, num_frames, fps = read_glosses(poses, judge), len(poses), poses.fps
     lines = [f"{read.gloss}  {read.confidence:.2f}  frames {read.start} to {read.stop - 1}" for read in reading.glosses]
     lines = lines or [f"Nothing was read: {reading.reason}."]
@@ -823,11 +822,12 @@ class _Parser(ArgumentParser):
 
 def _underscored(arg: str) -> str:
     """Lets options of several words be typed with dashes."""
-    return re.sub(r"^--[a-z-]+(?==|$)", lambda option: "--" + option[0][2:].replace("-", "_"), arg)
+    return re.sub(r"^--[a-z.-]+(?==|$)", lambda option: "--" + option[0][2:].replace("-", "_"), arg)
 
 
 def _resolve_presets(args: list[str]) -> list[str]:
-    """Puts the file in place of a bundled preset's name after `--config`."""
+    """Puts the file in place of a bundled preset's name after `--config` or `--config=`."""
+    args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--config=") else [arg])]
     names = {path.stem: str(path) for path in PRESETS.glob("*.yaml")}
     return [
         names.get(arg, arg) if before == "--config" else arg for before, arg in zip(["", *args], args, strict=False)

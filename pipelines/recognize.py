@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipelines.environment import fingerprint, package_versions
-from pipelines.inputs import extract_from_video
+from pipelines.inputs import check_frame_rate, extract_from_video
 from pipelines.measures.reading import error_rate
 from pipelines.output import ClipFacts, Model, RecognitionReport, to_json
 from pipelines.progress import Stages
@@ -19,7 +19,7 @@ from poses.estimators import Estimator
 from poses.files import new_directory
 from poses.io import is_video, load_poses, save_poses
 from poses.sequence import PoseSequence
-from poses.video import read_frames, write_video
+from poses.video import read_frames, read_info, write_video
 from recognizer.reading import Recognizer, read_glosses
 
 PRESET = "videox-fun"
@@ -42,12 +42,11 @@ def run_recognition(
         stages: Times the work.
 
     Raises:
-        ValueError: The file is neither, or nobody is in it.
+        ValueError: The file is neither, nobody is in it, or it is slower than 5 or faster than 120 frames a second.
     """
     stages = stages or Stages()
     with new_directory(output) as directory:
-        from_video = is_video(clip)
-        poses = extract_from_video(clip, estimator, stages) if from_video else load_poses(clip)
+        from_video, poses = is_video(clip), find_poses(clip, estimator, stages)
         with stages.stage("recognize"):
             reading = read_glosses(poses, recognizer)
         with stages.stage("draw", len(poses)) as track:
@@ -72,6 +71,18 @@ def run_recognition(
         (directory / "reading.json").write_text(to_json(report) + "\n", encoding="utf-8")
         write_reading_page(report, overlay_size(poses), directory / "index.html")
     return report
+
+
+def find_poses(clip: Path, estimator: Estimator, stages: Stages) -> PoseSequence:
+    """The poses of a pose file, or of a video, which is refused first where none of them could be read.
+
+    Raises:
+        ValueError: See `run_recognition`, or the video is slower than 5 or faster than 120 frames a second.
+    """
+    if not is_video(clip):
+        return load_poses(clip)
+    check_frame_rate(clip, read_info(clip).fps)
+    return extract_from_video(clip, estimator, stages)
 
 
 def overlay_size(poses: PoseSequence) -> tuple[int, int]:

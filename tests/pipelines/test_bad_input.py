@@ -157,6 +157,14 @@ def test_wrong_videos(command, kind, tmp_path, capfd):
     refuse([command, str(tmp_path / name), *output[command]], name, tmp_path, capfd)
 
 
+@pytest.mark.parametrize("output", [[], ["--output", "out"]])
+def test_a_video_that_nobody_reads_is_refused_before_its_poses_are_found(output, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    write_video("slow.mp4", np.zeros((2, 64, 64, 3), np.uint8), fps=1)
+    said = refuse(["recognize", "slow.mp4", *output], "", tmp_path, capfd)  # and not that nobody is in it
+    assert said == "signloop: slow.mp4: expected 5 to 120 frames per second, found 1."
+
+
 @pytest.mark.parametrize("kind", PICTURES)
 def test_wrong_pictures(kind, signer, tmp_path, capfd):
     save_poses(signer, tmp_path / "clip.npz")
