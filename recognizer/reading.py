@@ -312,5 +312,5 @@ def _sign_reading(logits: np.ndarray, poses: PoseSequence, recognizer: Recognize
     if probabilities[0] >= candidates[0].confidence:
         reason = "no sign was recognised"
     elif candidates[0].confidence < config.unknown_threshold:
-        reason = "the sign is none that the recognizer knows"
+        reason = f"not sure enough ({candidates[0].confidence:.2f}, asked {config.unknown_threshold:.2f})"
     return Reading(() if reason else candidates[:1], reason, recognizer.vocabulary, candidates)

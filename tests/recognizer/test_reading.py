@@ -100,7 +100,7 @@ def test_one_frame_is_read(recognizer, word):
 
 
 def test_wrong_frame_rate_is_refused(recognizer, word):
-    with pytest.raises(ValueError, match=r"`poses.fps` must be between 5 and 120, got 3"):
+    with pytest.raises(ValueError, match=r"`poses` must have 5 to 120 frames per second, got 3"):
         read_glosses(replace(word, fps=3.0), recognizer)
 
 
@@ -162,7 +162,7 @@ def test_memory_of_a_long_clip_is_bounded(recognizer, word, monkeypatch):
 
 @pytest.mark.parametrize("fps", [4.9, 121.0])
 def test_frame_rates_beyond_what_was_learned_are_refused(recognizer, word, fps):
-    with pytest.raises(ValueError, match=r"`poses.fps` must be between 5 and 120, got"):
+    with pytest.raises(ValueError, match=r"`poses` must have 5 to 120 frames per second, got"):
         read_glosses(replace(word, fps=fps), recognizer)
 
 
@@ -212,7 +212,7 @@ def test_temperature_makes_confidence_and_changes_no_gloss(word):
 @pytest.mark.parametrize(
     ("logits", "reason"),
     [
-        ([0.0, 1.0, 1.1, 1.0], "the sign is none that the recognizer knows"),
+        ([0.0, 1.0, 1.1, 1.0], "not sure enough (0.32, asked 0.50)"),
         ([3.0, 1.0, 1.0, 1.0], "no sign was recognised"),
     ],
 )
