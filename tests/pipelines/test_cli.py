@@ -218,12 +218,21 @@ def test_every_preset_is_found_by_name_and_belongs_to_a_command(preset, capsys):
     assert not done.value.code, capsys.readouterr().err
 
 
-def test_training_takes_its_configuration(monkeypatch, capfd):
+@pytest.mark.parametrize("config", [["--config", "recognizer-quick"], ["--config=recognizer-quick"]])
+def test_training_takes_its_configuration(monkeypatch, capfd, config):
     taken = []
     monkeypatch.setattr("recognizer.training.train", taken.append)
-    assert main(["train", "recognizer", "--config", "recognizer-quick", "--num_steps", "3", "--json"]) == 0
+    assert main(["train", "recognizer", *config, "--num-steps", "3", "--json"]) == 0
     assert (taken[0].num_steps, taken[0].num_words) == (3, 1500)
     assert json.loads(capfd.readouterr().out) == {"output": "runs/recognizer-quick"}
+
+
+def test_options_within_options_may_be_typed_with_dashes(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["augment", "poses", "output", "--gate.hand-pck", "0.3", "--keep-rejected", "--print_config"])
+    said = capsys.readouterr().out
+    assert "keep_rejected: true" in said
+    assert "  hand_pck: 0.3" in said
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
