@@ -122,7 +122,8 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
         """Keypoints and confidence at `frame_rate` or, for a recognizer of whole clips, at the clip's own."""
         if not FPS_RANGE[0] <= poses.fps <= FPS_RANGE[1]:
             raise ValueError(
-                f"`poses` must have {FPS_RANGE[0]} to {FPS_RANGE[1]} frames per second, got {poses.fps:g} ({poses.source})."
+                f"`poses` must have {FPS_RANGE[0]} to {FPS_RANGE[1]} frames per second, "
+                f"got {poses.fps:g} ({poses.source})."
             )
         shoulder_width = poses.shoulder_width_px()
         if not shoulder_width > 0:

@@ -61,7 +61,7 @@ def test_frame_rates_become_one(word, fps):
 
 @pytest.mark.parametrize("fps", [4.9, 121])
 def test_frame_rate_out_of_range_is_refused(word, fps):
-    with pytest.raises(ValueError, match=r"`poses` must have 5 to 120 frames per second, got .* \(fingerspelling ase A-B\)"):
+    with pytest.raises(ValueError, match=r"have 5 to 120 frames per second, got .* \(fingerspelling ase A-B\)"):
         SignRecognizerProcessor()(replace(word, fps=fps))
 
 
