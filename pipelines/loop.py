@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gen.renderers.base import Renderer, SignerPicture
 from pipelines.environment import fingerprint, machine, package_versions, peak_memory_mib
-from pipelines.inputs import extract_from_video
+from pipelines.inputs import check_frame_rate
 from pipelines.measures.pose import measure_fidelity
 from pipelines.measures.reading import error_rate
 from pipelines.output import ClipFacts, LoopReport, Model, SignerFacts, to_json
 from pipelines.progress import Stages
+from pipelines.recognize import find_poses
 from pipelines.render import describe_render, render_video
 from pipelines.report import write_page
 from poses.draw import draw_poses
@@ -53,7 +54,7 @@ def run_loop(
     `reextracted.npz`, `report.json` and the page `index.html`.
 
     Args:
-        driving: What is signed: poses, or a video to find them in.
+        driving: What is signed: poses, a file of them, or a video to find them in.
         output: The directory; it appears when everything is in it.
         renderer: Who draws.
         recognizer: Who reads, both the driving pose and the re-extracted one.
@@ -66,12 +67,14 @@ def run_loop(
         stages: Times the work; give one that has already timed the loading to have it in the report.
 
     Raises:
-        ValueError: A wrong argument, a video without a person in it, or `output` holds something.
+        ValueError: A wrong argument, a clip slower than 5 or faster than 120 frames a second, a video without a person
+            in it, or `output` holds something.
     """
     stages = stages or Stages()
     with new_directory(output) as directory:
         if not isinstance(driving, PoseSequence):
-            driving = extract_from_video(Path(driving), estimator, stages)
+            driving = find_poses(Path(driving), estimator, stages)
+        check_frame_rate(driving.source, driving.fps)
         placement = render_video(
             driving,
             directory / "render.mp4",

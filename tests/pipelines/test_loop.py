@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,14 @@ def test_one_frame_is_enough(signer, renderer, recognizer, knowing_estimator, tm
     assert report.input.num_frames == 1
     assert report.fidelity.movement_ratio is None
     assert report.driving_wer is None
+
+
+def test_a_clip_that_nobody_reads_is_refused_before_it_is_rendered(
+    signer, renderer, recognizer, knowing_estimator, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(renderer, "render", lambda *_, **__: pytest.fail("rendered"))
+    with pytest.raises(ValueError, match="a test clip: expected 5 to 120 frames per second, found 4"):
+        run(replace(signer, fps=4.0), tmp_path / "out", renderer, recognizer, knowing_estimator)
 
 
 def test_a_directory_that_holds_something_is_left_alone(signer, renderer, recognizer, knowing_estimator, tmp_path):
