@@ -419,7 +419,8 @@ def evaluate(pairs: Path, *, output: Path, estimator: str = "mediapipe", workers
 
     found = run_evaluation(pairs, output, estimator=estimator, workers=workers, show=True)
     figures = {figure.name: figure for figure in (*found.summary.figures, *found.summary.back_translation)}
-    shown = ("pck_0.2/hands", "recall/hands", "ndtwp", "movement_ratio", "frozen_share", "wer/driving", "wer/video")
+    shown = ("pck_0.2/hands", "recall/hands", "ndtwp", "movement_ratio", "frozen_share")
+    shown += ("wer/driving", "wer/video", "wer/video_against_driving")
     troubled, total = sum(bool(clip.problems) for clip in found.clips), len(found.clips) + len(found.failed)
     lines = [_figure_line(figures[name]) for name in shown if name in figures]
     lines += [

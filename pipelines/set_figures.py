@@ -220,6 +220,25 @@ def kappa_figure(of: ClipSet) -> Figure:
     )
 
 
+def reading_figure(of: ClipSet) -> Figure:
+    """Word error rate of what is read from the videos, where what is read from their driving poses is right."""
+    known = np.array([bool(clip.read["driving"].glosses) for clip in of.clips], bool)
+    asked, shown = ([clip.read[source].glosses for clip in pick(of.clips, known)] for source in ("driving", "video"))
+    errors = np.array([sum(_errors(*pair)) for pair in zip(asked, shown, strict=True)], float)
+    lengths = np.array([len(glosses) for glosses in asked], float)
+    return of.figure(
+        "wer/video_against_driving",
+        "Word error rate against the driving reading",
+        "Recognizer agreement",
+        "lower",
+        lambda weights: float(errors @ weights / (lengths @ weights)),
+        known,
+        signature=signature(
+            "wer/video_against_driving", 1, **of.facts, judge=of.judges["recognizer"], average="corpus"
+        ),
+    )
+
+
 def back_translation_figures(of: ClipSet) -> list[Figure]:
     """Word error rate of what the judge reads, over the corpus: on real poses, on the videos, and the drop."""
     known = np.array([bool(clip.glosses) for clip in of.clips], bool)

@@ -16,6 +16,7 @@ from pipelines.set_figures import (
     figures_of_clips,
     frechet_figures,
     kappa_figure,
+    reading_figure,
 )
 from recognizer.metrics import word_error_rate
 
@@ -100,7 +101,7 @@ def summarise(of: ClipSet) -> Summary:
     clips = of.clips
     shown_by = Counter(gloss for clip in clips for gloss in set(clip.glosses))
     return Summary(
-        figures=(*figures_of_clips(of), *frechet_figures(of), kappa_figure(of)),
+        figures=(*figures_of_clips(of), *frechet_figures(of), reading_figure(of), kappa_figure(of)),
         back_translation=tuple(back_translation_figures(of)),
         by_gloss=_groups(clips, lambda clip: sorted(set(clip.glosses))),
         by_language=_groups(clips, lambda clip: [clip.language] if clip.language else []),

@@ -110,7 +110,13 @@ def _of_reading() -> list[Measure]:
     group = "Recognizer agreement"
     distribution = {"distribution": "sum-of-posteriors-without-blank"}
     return [
-        Measure("top1_agreement", "Same likeliest gloss as from the driving pose", "higher", distribution, group),
+        Measure(
+            "top1_agreement",
+            "Same likeliest gloss of the clip as from the driving pose",
+            "higher",
+            distribution,
+            group,
+        ),
         Measure("js_divergence", "Divergence of posteriors (bits)", "lower", {**distribution, "log": 2}, group),
         Measure(
             "faithfulness",

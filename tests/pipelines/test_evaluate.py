@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import evaluate, set_figures
+from pipelines import clip_evaluation, evaluate, set_figures
 from pipelines.cli import main
 from pipelines.clip_evaluation import Judges
 from pipelines.evaluate import run_evaluation
 from pipelines.measures.features import OrientedFilters
+from pipelines.measures.reading import Readout
 from pipelines.pairs import Pair, read_pairs
 from pipelines.report import evaluation as page
 from poses.clean import resample
@@ -190,6 +191,22 @@ def test_the_page_names_labels_of_one_clip_and_rates_that_differ(folder, tmp_pat
     assert "Shown by one clip only, so nothing can be said in general: B." in page
     assert "1 (one only)" in page
     assert f"<b>two</b>: {said}." in page
+
+
+def test_without_glosses_the_page_speaks_of_what_is_read_from_the_pose(
+    folder, tmp_path, signer, judged_by, monkeypatch
+):
+    unlabelled = replace(signer, glosses=())
+    write_clip(folder, "lost", unlabelled)
+    judged_by(nobody(unlabelled))
+    read = Readout(("A", "B"), "", np.array([0.5, 0.5]), np.zeros((4, 2)))
+    unread = Readout((), "no hand is seen", np.zeros(0), np.zeros((0, 0)))
+    monkeypatch.setattr(clip_evaluation, "read_out", lambda poses, _: read if poses.confidence.any() else unread)
+    run_evaluation(folder, tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "<dt>Word error rate against what is read from the poses</dt><dd>1.000" in page
+    assert '<th scope="col">Read from the pose</th><th class="words" scope="col">Read from the video</th>' in page
+    assert '<th scope="col">Signed' not in page
 
 
 def test_the_reference_gives_the_floor_and_the_likeness_of_pictures(folder, tmp_path, signer, judged_by):

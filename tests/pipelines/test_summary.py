@@ -74,6 +74,14 @@ def test_word_error_rates_are_those_of_jiwer():
     assert "judge:Judge 0a1b" in change.signature
 
 
+def test_videos_of_several_letters_are_compared_with_all_that_is_read_from_their_poses():
+    driving, video = ["A B C D", "A B", "C"], ["A X C", "A B E F", ""]
+    clips = [clip(str(at), driving=driving[at], video=video[at]) for at in range(3)]
+    against = figure(summary_of(*clips, clip("unread", video="A")), "wer/video_against_driving")
+    assert against.value == pytest.approx(jiwer.wer(driving, video))
+    assert (against.clips, against.missing) == (3, 1)
+
+
 def test_what_was_not_measured_is_counted_and_in_no_average():
     problems = []
     wrong = checked({"recall/face": float("nan"), "dtwp": float("inf"), "ndtwp": 2.0}, problems)
