@@ -107,8 +107,11 @@ def cohens_kappa(
         weights: How often each clip counts.
 
     Returns:
-        1 for full agreement, 0 for what chance gives; None where both say one and the same label throughout.
+        1 for full agreement, 0 for what chance gives; None where the first says one label throughout, as of a single
+        clip: whatever the second says then, they agree as often as by chance.
     """
+    if len(set(first)) < 2:
+        return None
     weights = np.ones(len(first)) if weights is None else weights
     weights = weights / weights.sum()
     agreed = float(sum(w for a, b, w in zip(first, second, weights, strict=True) if a == b))

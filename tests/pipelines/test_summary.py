@@ -119,6 +119,8 @@ def test_signers_are_resampled_where_several_are_named():
 def test_agreement_beyond_chance_is_unknown_where_all_say_the_same():
     same = figure(summary_of(clip("1", driving="A", video="A"), clip("2", driving="A", video="A")), "cohens_kappa")
     assert (same.value, same.clips, same.missing) == (None, 0, 2)
+    one = figure(summary_of(clip("1", driving="A", video="B")), "cohens_kappa")
+    assert (one.value, one.clips, one.missing) == (None, 0, 1)
     differ = summary_of(*(clip(str(at), driving="AB"[at % 2], video="AB"[at % 2]) for at in range(4)))
     assert figure(differ, "cohens_kappa").value == pytest.approx(1)
 

@@ -60,6 +60,9 @@ def test_kappa_by_hand():
     assert cohens_kappa(first, second) == pytest.approx(0.4)
     assert cohens_kappa(first, second, np.full(50, 3.0)) == pytest.approx(0.4)
     assert cohens_kappa(["yes"] * 3, ["yes"] * 3) is None
+    assert cohens_kappa(["yes"] * 3, ["yes", "no", "yes"]) is None
+    assert cohens_kappa(["yes"], ["no"]) is None
+    assert cohens_kappa(["yes", "no"], ["no"] * 2) == 0
 
 
 def test_confusions_by_hand():
