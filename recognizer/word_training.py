@@ -1,5 +1,6 @@
 """Training the recognizer of isolated words, calibrated on signers whom it was not trained on."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -126,7 +127,8 @@ def calibrate(clips: NormalizedClips, config: WordTrainConfig, network: SignReco
     """The temperature and the threshold for unknown that fit signers whom a network was not trained on.
 
     The signers are parted into folds. Each fold is read by a network trained on the others; of its clips those count
-    whose gloss others sign too.
+    whose gloss others sign too. A fold whose training was cut short is gone on with where clips and configuration are
+    the same.
 
     Raises:
         ValueError: There are fewer signers than folds, or no two signers sign one gloss.
@@ -139,7 +141,8 @@ def calibrate(clips: NormalizedClips, config: WordTrainConfig, network: SignReco
         held_out = clips[(folds == fold) & np.isin(clips.labels.numpy(), known.labels.numpy())]
         if not held_out.signers:
             continue
-        run = replace(config, output_dir=config.output_dir / f"fold-{fold}")
+        # A fold of that number may have been begun on signers who are now held out: another one has another name.
+        run = replace(config, output_dir=config.output_dir / f"fold-{fold}-{_digest(known, config, network)}")
         run = replace(run, resume=run.checkpoint.exists())
         model = fit_words(known, run, network, name=f"fold {fold + 1} of {config.num_folds}")
         logits.append(classify(held_out, model))
@@ -147,6 +150,15 @@ def calibrate(clips: NormalizedClips, config: WordTrainConfig, network: SignReco
     if not labels:
         raise ValueError("`num_folds` must be 0 where no two signers sign one gloss.")
     return calibration(np.concatenate(logits), np.concatenate(labels))
+
+
+def _digest(clips: NormalizedClips, config: WordTrainConfig, network: SignRecognizerConfig) -> str:
+    """Differs where the clips, the network or how it is trained do."""
+    digest = hashlib.sha256(network.to_json_string(use_diff=False).encode())
+    digest.update(repr(replace(config, data=(), output_dir=Path(), resume=False, trackio="")).encode())
+    for array in (clips.keypoints, clips.confidence, clips.labels):
+        digest.update(array.numpy().tobytes())
+    return digest.hexdigest()[:8]
 
 
 def calibration(logits: Float[np.ndarray, "clips labels"], labels: Int[np.ndarray, " clips"]) -> tuple[float, float]:

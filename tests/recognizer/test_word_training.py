@@ -7,9 +7,10 @@ from poses.fingerspelling import letter_clips
 from recognizer import word_training
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.modeling_sign_recognizer import SignRecognizerForSequenceClassification
+from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.reading import load_recognizer, read_glosses
-from recognizer.word_clips import NO_GLOSS, WordClip
-from recognizer.word_training import STREAMS, WordTrainConfig, train_words
+from recognizer.word_clips import NO_GLOSS, WordClip, normalize_clips
+from recognizer.word_training import STREAMS, WordTrainConfig, calibrate, train_words
 
 
 def tiny() -> SignRecognizerConfig:
@@ -68,6 +69,28 @@ def test_trained_recognizer_is_saved_and_reads(config, clips):
 
 def test_resumed_training_gives_the_same_weights(config, clips, train_twice):
     train_twice(lambda config: train_words(config, clips, tiny()), replace(config, checkpoint_every=2))
+
+
+def test_folds_are_gone_on_with_only_where_clips_and_configuration_are_the_same(config, clips, monkeypatch):
+    resumed = []
+
+    def begin(known, run, network, *, name):
+        resumed[-1].append(run.resume)
+        run.output_dir.mkdir(parents=True, exist_ok=True)
+        run.checkpoint.touch()
+        return SignRecognizerForSequenceClassification(network).eval()
+
+    monkeypatch.setattr(word_training, "fit_words", begin)
+    monkeypatch.setattr(word_training, "calibration", lambda logits, labels: (1.0, 0.5))
+    network = tiny()
+    network.id2label = {0: NO_GLOSS, 1: "ase:A", 2: "ase:B"}
+    for num_folds, kept in ((2, clips), (2, clips), (3, clips), (2, clips[:-1]), (2, clips)):
+        resumed.append([])
+        normalized = normalize_clips(kept, network.glosses, SignRecognizerProcessor(num_frames=8))
+        calibrate(normalized, replace(config, num_folds=num_folds), network)
+    assert resumed[:3] == [[False, False], [True, True], [False, False, False]]
+    assert False in resumed[3]
+    assert resumed[4] == [True, True]
 
 
 @pytest.mark.parametrize(
