@@ -24,6 +24,9 @@ TITLES = {
 }
 """What figures of the gate say, for a person; of all others the name stands."""
 
+SHARES = ("pck_0.2/hands", "label_share")
+"""Figures that are said of every kept clip: where its hands are, and whether what it signs is read."""
+
 
 def write_set_page(output: Path, result: BulkResult) -> None:
     """Writes `index.html` beside `parts/` and `dataset/`, whose files it shows.
@@ -87,7 +90,7 @@ def _renders(output: Path, item: str) -> list[dict[str, Any]]:
                 "video": video.relative_to(output).as_posix() if video.exists() else "",
                 "change": in_words(known["change"]) if known else "",
                 "seconds": known["num_frames"] / known["fps"] if known else 0.0,
-                "in_place": tried["figures"].get("pck_0.2/hands"),
+                "shares": {TITLES[name]: tried["figures"][name] for name in SHARES if name in tried["figures"]},
                 "reasons": [reason_in_words(reason) for reason in tried["reasons"]],
             }
         )

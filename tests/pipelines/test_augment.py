@@ -132,6 +132,11 @@ def test_a_page_shows_the_kept_and_the_rejected_with_reasons(made):
     videos = [re.findall(r'<video src="([^"]+)"', part) for part in (kept, rejected)]
     assert [len(found) for found in videos] == [result.num_out, len(result.rejects)]
     assert all((output / video).is_file() for found in videos for video in found)
+    assert kept.count("Hands&#39; points in place: ") == result.num_out
+    labelled = [
+        row for row in rows(output / "dataset" / "candidates.jsonl") if row["kept"] and "label_share" in row["figures"]
+    ]
+    assert kept.count("Glosses among the likeliest read: ") == len(labelled) > 0
     assert kept.count('class="reason"') == 0 < rejected.count('class="reason"')
 
 
