@@ -24,6 +24,7 @@ from recognizer.modeling_signx_decoders import teacher_forcing_ratio
 from recognizer.optimization import Batch, Batches, LoopConfig, optimize
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import dwpose_features, signer_track
+from recognizer.text_metrics import bleu, chrf, rouge_l
 from recognizer.track_clips import FASTEST, TrackClip, drop_tracks, read_track_clips, track_batches
 from recognizer.tracks import collate_tracks, join_tracks, track_statistics
 
@@ -171,9 +172,17 @@ def train(config: Pose2GlossTrainConfig) -> tuple[SignXForPose2Gloss, WordErrors
 def write_validation(
     clips: Sequence[TrackClip], readings: Sequence[Sequence[str]], output_dir: Path, **others: Any
 ) -> WordErrors:
-    """Counts the errors in readings of clips, and writes them, with other figures, to `validation.json`."""
-    errors = word_error_rate([clip.glosses for clip in clips], readings)
-    facts = {"wer": errors.rate, **asdict(errors), "clips": len(clips), **others}
+    """Counts the errors in readings of clips, and writes them, with other figures, to `validation.json`.
+
+    Beside the word error rate it holds what SignX and works on translation give: BLEU-1 and -4 and chrF, 0 to 100, each
+    with sacrebleu's signature, and ROUGE-L, 0 to 1.
+    """
+    glosses = [clip.glosses for clip in clips]
+    errors = word_error_rate(glosses, readings)
+    texts = {"bleu_1": bleu(glosses, readings, max_order=1), "bleu_4": bleu(glosses, readings)}
+    texts["chrf"] = chrf(glosses, readings)
+    facts = {"wer": errors.rate, **asdict(errors), "clips": len(clips), "rouge_l": rouge_l(glosses, readings)}
+    facts |= {name: asdict(score) for name, score in texts.items()} | others
     with new_file(output_dir / "validation.json", overwrite=True) as path:
         path.write_text(json.dumps(facts), encoding="utf-8")
     return errors

@@ -12,7 +12,15 @@ from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.track_clips import TrackClip, save_track_clips
 from recognizer.tracks import NUM_FEATURES, TRACKS
 from recognizer.training import TRAINING_LANGUAGES
-from recognizer.training_signx import Pose2GlossTrainConfig, read_clips, spelled_clips, train, train_on, word_source
+from recognizer.training_signx import (
+    Pose2GlossTrainConfig,
+    read_clips,
+    spelled_clips,
+    train,
+    train_on,
+    word_source,
+    write_validation,
+)
 
 TINY = {
     "latent_size": 16,
@@ -75,6 +83,18 @@ def test_glosses_of_clips_are_learned(config):
     loaded = SignXForPose2Gloss.from_pretrained(config.output_dir / "model")
     features = [clip.features for clip in make_clips(3)]
     assert read_clips(loaded, features) == read_clips(model, features) == [("NO",), ("YES",), ("NO",)]
+
+
+def test_validation_holds_the_figures_of_papers(tmp_path):
+    clip = TrackClip("spelled", np.zeros((1, NUM_FEATURES), np.float32), tuple("ABCD"), "validation")
+    write_validation([clip], [tuple("ABC")], tmp_path, pose2gloss_wer=0.5)
+    found = json.loads((tmp_path / "validation.json").read_text())
+    assert (found["wer"], found["deletions"], found["clips"], found["pose2gloss_wer"]) == (0.25, 1, 1, 0.5)
+    shorter = np.exp(1 - 4 / 3)  # BLEU's brevity penalty
+    assert found["bleu_1"]["value"] == pytest.approx(100 * shorter)
+    assert found["bleu_4"]["value"] < found["bleu_1"]["value"]
+    assert found["rouge_l"] == pytest.approx((1 + 1.2**2) * 0.75 / (0.75 + 1.2**2))
+    assert all("version:" in found[name]["signature"] for name in ("bleu_1", "bleu_4", "chrf"))
 
 
 def test_resumed_training_gives_the_same_weights_and_curve(config, train_twice):
