@@ -93,6 +93,10 @@ def _load_signer(image: str | None, consent: str | None, height: int, width: int
             raise ValueError(f"`consent` must be left out where `image` is no picture of your own, got {consent!r}.")
         return None if image is None else built_in_picture(image, height, width)
     path = Path(image)
+    if not path.exists():
+        raise ValueError(
+            f"{path}: expected a picture or a built-in signer, {', '.join(BUILT_IN_SIGNERS)}, found neither."
+        )
     picture = read_picture(path)
     if consent not in CONSENTS:
         found = "none" if consent is None else repr(consent)

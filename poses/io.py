@@ -78,6 +78,8 @@ _MAGIC = {
     b"%PDF": "a PDF document",
 }
 
+_UNKNOWN = "something else"
+
 
 def load_poses(
     path: StrPath, *, fps: float | None = None, width: int | None = None, height: int | None = None
@@ -97,6 +99,7 @@ def load_poses(
     kind = sniff(path)
     if kind not in _TITLES:
         hint = "; extract its poses first" if "video" in kind or kind == "a GIF" else ""
+        hint = "; nor is it a video" if kind == _UNKNOWN else hint
         raise PoseFileError(f"{path}: must be a pose file ({', '.join(_TITLES)}), found {kind}{hint}.")
     try:
         poses = _TITLES[kind].read(path, Given(fps, width, height))
@@ -179,7 +182,7 @@ def sniff(path: StrPath) -> str:
         return "an MP4 video"
     if head.startswith(b"RIFF"):
         return "a WebP picture" if head[8:12] == b"WEBP" else "an AVI video"
-    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "something else")
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), _UNKNOWN)
 
 
 def is_video(path: StrPath) -> bool:

@@ -243,6 +243,7 @@ def test_output_is_refused_before_the_video_is_opened(command, output, said, tmp
         ),
         (["render", "clip.npz", "out.mp4", "--renderer", "avatar", "--steps", "4"], "`num_inference_steps` must be"),
         (["render", "clip.npz", "out.txt", "--renderer", "avatar"], "out.txt"),
+        (["render", "clip.npz", "out.mp4", "--image", "me"], "me: expected a picture or a built-in signer, alex, "),
         (["loop", "clip.npz", "--output", "out", "--estimator", "x"], "`estimator` must be one of"),
     ],
 )

@@ -86,8 +86,8 @@ def test_existing_files_are_kept_unless_told(poses, tmp_path):
         (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP picture"),
         (b"\x93NUMPY\x01\0", "a bare numpy array"),
         (b"\x80\x04\x95\0\0\0\0", "a Python pickle"),
-        (b"\0" * 64, "something else"),
-        (b"P", "something else"),
+        (b"\0" * 64, "something else; nor is it a video"),
+        (b"P", "something else; nor is it a video"),
     ],
 )
 def test_other_files_are_named(tmp_path, head, found):
