@@ -17,6 +17,9 @@ class SignXCSLRConfig(GlossConfig):
         Width of the latents that Pose2Gloss or Video2Pose gives.
     whitening (`float`, *optional*, defaults to 0.1):
         How much of what a latent shares with the one before is taken away: algorithm 1's gamma.
+    covariance (`bool`, *optional*, defaults to `False`):
+        Whether that is told by a matrix, the mean over training of the products of neighbours' numbers, rather than by
+        the product of both, number by number.
     frame_drop (`float`, *optional*, defaults to 0.1):
         How often a latent is dropped in training: algorithm 1's rho.
     temporal_size (`int`, *optional*, defaults to 1024):
@@ -58,6 +61,7 @@ class SignXCSLRConfig(GlossConfig):
     feature_size: int = 512
     latent_size: int = 2048
     whitening: float | int = 0.1
+    covariance: bool = False
     frame_drop: float | int = 0.1
     temporal_size: int = 1024
     num_recurrent_layers: int = 2

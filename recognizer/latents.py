@@ -15,9 +15,9 @@ class CompiledLatents:
     """What algorithm 1 gives.
 
     Attributes:
-        latents: Normalised, decorrelated from the frame before, zero where dropped.
+        latents: Normalised, decorrelated from the frame before.
         alignment: The gloss of each frame, or as many as there are glosses for a blank; -100 for padding.
-        mask: False for padding and for dropped frames.
+        mask: False for padding.
     """
 
     latents: Float[torch.Tensor, "batch frames latent"]
@@ -33,10 +33,8 @@ def compile_latents(
     *,
     whitening: float = 0.1,
     covariance: Float[torch.Tensor, "latent latent"] | None = None,
-    frame_drop: float = 0.0,
-    generator: torch.Generator | None = None,
 ) -> CompiledLatents:
-    """Algorithm 1: makes latents ready for continuous recognition.
+    """Algorithm 1 but its third line, the dropping of frames, which is for training: `SignXForCSLR` does it.
 
     Args:
         latents: Of Pose2Gloss or Video2Pose.
@@ -45,11 +43,8 @@ def compile_latents(
         log_probs: Of every gloss and, last, the blank, for `forced_alignment`; without them frames are shared evenly.
         whitening: The paper's gamma, how much of what a frame shares with the one before is taken away.
         covariance: What `cross_covariance` found; without it, the product of both frames stands for it.
-        frame_drop: The paper's rho, the probability that a frame is dropped; 0 outside training.
-        generator: For dropping.
     """
     whitened = whiten_latents(latents, mask, whitening=whitening, covariance=covariance)
-    dropped = torch.rand(mask.shape, generator=generator).to(mask.device) < frame_drop
     if log_probs is None:
         alignment = [
             even_alignment(int(frames), row[row >= 0]) for frames, row in zip(mask.sum(1), labels, strict=True)
@@ -61,8 +56,7 @@ def compile_latents(
     padded = torch.full(mask.shape, -100, device=mask.device)
     for row, found in enumerate(alignment):
         padded[row, : len(found)] = found
-    kept = mask & ~dropped
-    return CompiledLatents(whitened * kept[..., None], padded, kept)
+    return CompiledLatents(whitened, padded, mask)
 
 
 def whiten_latents(

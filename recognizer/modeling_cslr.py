@@ -16,7 +16,14 @@ from transformers.utils.generic import ModelOutput
 
 from recognizer.beam_search import GlossSequences
 from recognizer.configuration_cslr import SignXCSLRConfig
-from recognizer.latents import CompiledLatents, compile_latents, distillation_loss, pruning_mask, whiten_latents
+from recognizer.latents import (
+    CompiledLatents,
+    compile_latents,
+    cross_covariance,
+    distillation_loss,
+    pruning_mask,
+    whiten_latents,
+)
 from recognizer.modeling_signx_decoders import (
     AutoregressiveDecoder,
     DecoderLayer,
@@ -27,6 +34,9 @@ from recognizer.modeling_signx_decoders import (
 )
 
 FRAMES_PER_STEP = 4
+
+COVARIANCE_SHARE = 0.01
+"""What a training batch's covariance counts in the mean."""
 
 
 @dataclass
@@ -99,6 +109,8 @@ class SignXForCSLR(PreTrainedModel):
         num_glosses, size = len(config.glosses), config.temporal_size
         layer = (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout)
         self.register_buffer("latent_mask", torch.ones(config.latent_size))
+        square = torch.zeros(config.latent_size, config.latent_size) if config.covariance else None
+        self.register_buffer("covariance", square)
         self.latent_projection = nn.Linear(config.latent_size, config.feature_size)
         self.mix = nn.Parameter(torch.zeros(1))
         self.conv = TemporalConv(config.feature_size, size)
@@ -139,7 +151,11 @@ class SignXForCSLR(PreTrainedModel):
         Bool[torch.Tensor, "batch steps"],
     ]:
         """The temporal convolution's and the recurrent layers' outputs, and which of their steps are of the clip."""
-        whitened = whiten_latents(latents, mask, whitening=self.config.whitening) * self.latent_mask
+        if self.training and self.covariance is not None:
+            found = cross_covariance(latents.detach(), mask)
+            self.covariance.lerp_(found.to(self.covariance.dtype), COVARIANCE_SHARE)
+        whitened = whiten_latents(latents, mask, whitening=self.config.whitening, covariance=self.covariance)
+        whitened = whitened * self.latent_mask
         if self.training:
             kept = torch.rand(mask.shape, device=mask.device) >= self.config.frame_drop
             whitened = whitened * kept[..., None]
@@ -207,7 +223,9 @@ class SignXForCSLR(PreTrainedModel):
         mask = frame_mask(latents, attention_mask)
         log_probs = self(latents, attention_mask).logits.log_softmax(dim=-1)
         per_frame = log_probs.repeat_interleave(FRAMES_PER_STEP, dim=1)[:, : mask.shape[1]]
-        return compile_latents(latents, mask, labels, per_frame, whitening=self.config.whitening)
+        return compile_latents(
+            latents, mask, labels, per_frame, whitening=self.config.whitening, covariance=self.covariance
+        )
 
     def glosses(self, sequences: GlossSequences) -> list[tuple[str, ...]]:
         """The names of what `generate` found."""

@@ -46,18 +46,6 @@ def test_matrix_whitening_makes_neighbours_uncorrelated():
     assert shared.abs().max() < 0.25
 
 
-def test_frames_drop_as_often_as_asked_and_are_masked():
-    values, mask = torch.randn(1, 2000, 3), torch.ones(1, 2000, dtype=torch.bool)
-    labels = torch.zeros(1, 1, dtype=torch.long)
-    dropped = [
-        compile_latents(values, mask, labels, frame_drop=0.1, generator=torch.Generator().manual_seed(1)) for _ in "ab"
-    ]
-    assert 150 < (~dropped[0].mask).sum() < 250
-    assert not dropped[0].latents[~dropped[0].mask].any()
-    assert dropped[0].mask.equal(dropped[1].mask)
-    assert (dropped[0].alignment == 0).all()
-
-
 def collapse(path, blank):
     return [label for number, label in enumerate(path) if label != blank and (number == 0 or path[number - 1] != label)]
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from recognizer.configuration_cslr import SignXCSLRConfig
+from recognizer.latents import cross_covariance, whiten_latents
 from recognizer.modeling_cslr import NormLinear, SignXForCSLR, TemporalConv, out_length
 
 TINY = {
@@ -80,6 +81,37 @@ def test_saved_model_loads_equal_and_stays_pruned(model, tmp_path):
 def test_batches_prune_a_network_on_another_device(model):
     model.to("meta").prune(clip(20)["latents"], torch.ones(1, 20, dtype=torch.long))
     assert model.latent_mask.device.type == "meta"
+
+
+def test_frames_drop_in_training_as_often_as_asked():
+    model = SignXForCSLR(SignXCSLRConfig(**TINY | {"frame_drop": 0.1}))
+    seen = []
+    model.latent_projection.register_forward_pre_hook(lambda _, given: seen.append(given[0].any(dim=-1)))
+    torch.manual_seed(0)
+    latents = clip(2000)["latents"]
+    model.train()(latents)
+    model.eval()(latents)
+    assert 150 < (~seen[0]).sum() < 250
+    assert seen[1].all()
+
+
+def test_what_neighbours_share_is_learned_where_it_is_told_by_a_matrix(tmp_path, monkeypatch):
+    monkeypatch.setattr("recognizer.modeling_cslr.COVARIANCE_SHARE", 0.5)
+    model = SignXForCSLR(SignXCSLRConfig(**TINY | {"covariance": True, "frame_drop": 0.0}))
+    latents = clip(9)["latents"].repeat_interleave(4, dim=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        model.train()(latents)
+    mask = torch.ones(latents.shape[:2], dtype=torch.bool)
+    torch.testing.assert_close(model.covariance, cross_covariance(latents, mask) / 2, rtol=0.05, atol=0.05)
+    learned = model.covariance.clone()
+    model.eval()
+    compiled = model.align(latents, torch.tensor([[0, 1]]))
+    expected = whiten_latents(latents, mask, whitening=model.config.whitening, covariance=learned)
+    torch.testing.assert_close(compiled.latents, expected)
+    model.save_pretrained(tmp_path)
+    loaded = SignXForCSLR.from_pretrained(tmp_path)
+    torch.testing.assert_close(loaded.covariance, learned, rtol=0, atol=0)
+    torch.testing.assert_close(loaded(latents).logits, model(latents).logits, rtol=0, atol=0)
 
 
 def test_latents_alone_are_read_where_there_are_no_features(model):
