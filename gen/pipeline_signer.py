@@ -212,7 +212,8 @@ class SignerVideoPipeline(DiffusionPipeline):
 
     def prepare_noise(self, height: int, width: int, generator: torch.Generator | None) -> torch.Tensor:
         """One frame of noise, which every frame of the video starts from: grain that doesn't flicker."""
-        return randn_tensor((1, 3, 1, height, width), generator=generator, device=self.device, dtype=torch.float32)
+        shape = (1, 3, 1, height, width)
+        return randn_tensor(shape, generator=generator, device=self._execution_device, dtype=torch.float32)
 
     @torch.no_grad()
     def stream(
@@ -233,11 +234,12 @@ class SignerVideoPipeline(DiffusionPipeline):
         scales = guidance_scale if isinstance(guidance_scale, Mapping) else dict.fromkeys(CONDITIONS, guidance_scale)
         self.check_inputs(poses, image, image_poses, keep, num_inference_steps, scales, detail_scale, window)
         height, width = image.shape[:2]
+        device = self._execution_device
         if 0 in (scales.get("geometry", 1), scales.get("reference", 1)):
             detail_scale = 0.0  # both say what the detail would bring back
 
         def tensor(array: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(array)[None].to(self.device)
+            return torch.from_numpy(array)[None].to(device)
 
         # 2. Fit the body to the driving pose and to the picture.
         body = load_body()
@@ -274,7 +276,7 @@ class SignerVideoPipeline(DiffusionPipeline):
                 box = find_box(maps, image, self.unet.size_multiple, box)
                 conditions = to_conditions(
                     tensor(maps[:, *box]),
-                    keypoints[:, current] - torch.tensor([box[1].start, box[0].start, 0], device=self.device),
+                    keypoints[:, current] - torch.tensor([box[1].start, box[0].start, 0], device=device),
                     reference[:, *box],
                     None if kept is None else kept[:, *box],
                 )
@@ -295,6 +297,7 @@ class SignerVideoPipeline(DiffusionPipeline):
                 if hands is not None:
                     frames = lay_over(frames, find_detail(maps[-len(frames) :], hands, keep), detail_scale)
                 yield from frames
+        self.maybe_free_model_hooks()
 
     def __call__(
         self,

@@ -38,13 +38,28 @@ class SignerUNetOutput(BaseOutput):
     """
 
     sample: Float[Tensor, "b 3 f h w"]
-    clean: Float[Tensor, "b 3 f h w"]
+    # pyrefly: ignore[bad-assignment] - always given, but accelerate's hooks make outputs anew from a dict of fields
+    clean: Float[Tensor, "b 3 f h w"] = None
 
 
 def _start_at_zero(layer: nn.Conv2d | nn.Linear):
     """Lets a layer add nothing at first, so that training starts from what the others pass on."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
+
+
+class PatchConv(nn.Conv2d):
+    """A 3x3 convolution of patches laid out as channels (`pixel_unshuffle`), but its kernel is laid out instead."""
+
+    def __init__(self, in_channels: int, out_channels: int, patch_size: int):
+        super().__init__(in_channels * patch_size**2, out_channels, 3, padding=1)
+        self.patch_size = patch_size
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features _ _"]:
+        patch, (out_channels, in_channels, size, _) = self.patch_size, self.weight.shape
+        kernel = self.weight.reshape(out_channels, in_channels // patch**2, patch, patch, size, size)
+        kernel = kernel.permute(0, 1, 4, 2, 5, 3).reshape(out_channels, -1, size * patch, size * patch)
+        return F.conv2d(input, kernel, self.bias, stride=patch, padding=patch * (size // 2))
 
 
 class ResidualBlock(nn.Module):
@@ -97,7 +112,7 @@ class TemporalAttention(nn.Module):
         distance = (frame[:, None] - frame).clamp(-self.max_distance, self.max_distance) + self.max_distance
         # Written out: over so few frames `scaled_dot_product_attention` takes a CPU twice as long.
         scores = torch.matmul(query, key.transpose(-1, -2)).mul(query.shape[-1] ** -0.5) + self.bias[:, distance]
-        attended = torch.matmul(scores.softmax(dim=-1), value).permute(0, 3, 1, 2, 4)
+        attended = torch.matmul(scores.softmax(dim=-1).to(value.dtype), value).permute(0, 3, 1, 2, 4)
         attended = self.out(attended.reshape(batch_frames, height, width, channels))
         return attended.permute(0, 3, 1, 2).add_(hidden_states)
 
@@ -130,7 +145,8 @@ class KeypointAttention(nn.Module):
         across, down = (stride * (torch.arange(size, device=keypoints.device) + 0.5) for size in (width, height))
         here = self._angles(torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).reshape(1, -1, 2))
         there = self._angles(keypoints[..., :2])
-        tokens = self.name.weight + self.confidence(keypoints[..., 2:].to(self.name.weight.dtype))
+        names = self.name(torch.arange(keypoints.shape[1], device=keypoints.device))
+        tokens = names + self.confidence(keypoints[..., 2:].to(names.dtype))
         query = self._heads(self.query(self.norm(hidden_states.permute(0, 2, 3, 1).flatten(1, 2))))
         key, value = (self._heads(of) for of in self.key_value(tokens).chunk(2, dim=-1))
         key, value = (F.pad(_turn(of, there), (0, 0, 0, 1)) for of in (key, value))
@@ -238,14 +254,13 @@ class SignerUNet(ModelMixin, ConfigMixin):
                 f"`num_blocks` must have one entry for each of `block_channels`, got {len(num_blocks)} "
                 f"for {len(block_channels)}."
             )
-        patch = patch_size**2
         depth = len(block_channels)
         self.time_proj = Timesteps(time_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = nn.Sequential(nn.Linear(time_channels, time_channels), nn.SiLU())
         self.missing_embedding = nn.Linear(num_conditions, time_channels, bias=False)
         _start_at_zero(self.missing_embedding)
-        self.conv_in = nn.Conv2d((3 + pose_channels) * patch, block_channels[0], 3, padding=1)
-        self.reference_in = nn.Conv2d((reference_channels + 1) * patch, block_channels[0], 3, padding=1)
+        self.conv_in = PatchConv(3 + pose_channels, block_channels[0], patch_size)
+        self.reference_in = PatchConv(reference_channels + 1, block_channels[0], patch_size)
         temporal = [stage >= depth - temporal_stages for stage in range(depth)]
         self.down = nn.ModuleList(
             Stage(channels, blocks, time_channels, frames)
@@ -260,7 +275,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
             for channels, blocks, frames in zip(block_channels[:-1], num_blocks[:-1], temporal[:-1], strict=True)
         )
         self.act_out = nn.SiLU()
-        self.conv_out = nn.Conv2d(block_channels[0], 6 * patch, 3, padding=1)
+        self.conv_out = nn.Conv2d(block_channels[0], 6 * patch_size**2, 3, padding=1)
         _start_at_zero(self.conv_out)
         self.patch_size = patch_size
         self.num_fine = temporal[:-1].count(False)
@@ -306,14 +321,16 @@ class SignerUNet(ModelMixin, ConfigMixin):
         noisy, maps = (video.transpose(1, 2).flatten(0, 1) for video in (sample, pose_maps))
         composite, picture = maps[:, :3], each_frame(reference[:, :3])
         known = self._laid_out(torch.cat([reference, keep[:, None]], dim=1))
-        known = each_frame(self._patches(self.reference_in, known))
+        known = each_frame(self.reference_in(known))
         time = self.time_embedding(self.time_proj(timestep.flatten()).to(self.dtype))
         time = time + self.missing_embedding((1 - given).to(self.dtype)).repeat_interleave(num_frames, dim=0)
 
         # Where frames do not meet, a CPU takes two at a time: its cache holds what they need. One that came clean has
-        # been seen by the others then, and goes no farther.
+        # been seen by the others then, and goes no farther. Hooks, which put a forward of their own in place of a
+        # layer's and bring its weights along, serve one at a time.
         parts, is_done = [slice(None)], [False]
-        if sample.device.type == "cpu" and not torch.is_grad_enabled():
+        is_hooked = "forward" in vars(self.conv_in)
+        if sample.device.type == "cpu" and not torch.is_grad_enabled() and not is_hooked:
             parts = [slice(max(stop - 2, 0), stop) for stop in range(2 - len(time) % 2, len(time) + 1, 2)]
             is_done = [not timestep.flatten()[of].any() for of in parts]
 
@@ -347,13 +364,6 @@ class SignerUNet(ModelMixin, ConfigMixin):
         velocity = (sample - clean) / sigma.clamp(min=1e-3)
         return SignerUNetOutput(sample=velocity, clean=clean)
 
-    def _patches(self, conv: nn.Conv2d, pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features _ _"]:
-        """`conv` of patches laid out as channels (`pixel_unshuffle`), but its kernel is laid out instead."""
-        patch, (out_channels, in_channels, size, _) = self.patch_size, conv.weight.shape
-        kernel = conv.weight.reshape(out_channels, in_channels // patch**2, patch, patch, size, size)
-        kernel = kernel.permute(0, 1, 4, 2, 5, 3).reshape(out_channels, -1, size * patch, size * patch)
-        return F.conv2d(pictures, kernel, conv.bias, stride=patch, padding=patch * (size // 2))
-
     def _laid_out(self, pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         return pictures.to(self.dtype, memory_format=torch.channels_last)
 
@@ -366,7 +376,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
     ) -> list[Tensor]:
         """What comes out of each resolution at which frames do not meet, and at last what goes on to the next one."""
         inputs = torch.cat([self._laid_out(noisy), self._laid_out(maps)], dim=1)
-        hidden = self._patches(self.conv_in, inputs).add_(known)
+        hidden = self.conv_in(inputs).add_(known)
         outputs = []
         for stage, downsample in zip(self.down[: self.num_fine], self.downsample[: self.num_fine], strict=True):
             outputs.append(stage(hidden, time, len(time)))

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,12 @@ def unet():
     for parameter in unet.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     return unet.eval()
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """As outside of tests: annotations are not checked."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

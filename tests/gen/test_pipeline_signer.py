@@ -1,9 +1,11 @@
+import copy
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from accelerate import cpu_offload
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
 from gen import pipeline_signer
@@ -141,6 +143,20 @@ def test_guidance_goes_farther_where_a_condition_leads(pipeline, driving, pictur
     calls.clear()
     assert (render(pipeline, clip, picture, guidance_scale=1.5) != given).any()
     assert len(calls) == 1 + 5  # all that are given
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_the_network_may_be_elsewhere_until_it_is_needed(pipeline, driving, picture, monkeypatch):
+    """And goes there again."""
+    hooked = SignerVideoPipeline(copy.deepcopy(pipeline.unet), pipeline.scheduler)
+    cpu_offload(hooked.unet, execution_device=torch.device("cpu"))
+    assert hooked.device.type == "meta"
+    freed = []
+    monkeypatch.setattr(hooked, "maybe_free_model_hooks", lambda: freed.append(True))
+    expected = render(pipeline, driving[:2], picture, detail_scale=0.0)
+    found = render(hooked, driving[:2], picture, detail_scale=0.0)
+    assert np.abs(found.astype(int) - expected).max() <= 1  # to the rounding of pixels
+    assert freed == [True]
 
 
 def test_clothes_get_the_pictures_detail_and_the_head_stays(pipeline, driving, picture):

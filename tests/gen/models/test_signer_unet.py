@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from accelerate import cpu_offload
 
 from gen.models.signer_unet import KeypointAttention, SignerUNet
 
@@ -76,6 +77,28 @@ def test_autocast_holds_for_every_core(unet, threads):
         together = unet(**given).clean
         threads(2)
         assert torch.equal(unet(**given).clean, together)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_weights_may_be_elsewhere_until_they_are_needed(unet, threads):
+    """As by `enable_sequential_cpu_offload`."""
+    threads(2)
+    with torch.no_grad():
+        expected = unet(**inputs())
+        hooked = cpu_offload(copy.deepcopy(unet), execution_device=torch.device("cpu"))
+        assert {parameter.device.type for parameter in hooked.parameters()} == {"meta"}
+        found = hooked(**inputs())
+    torch.testing.assert_close(found.clean, expected.clean, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.sample, expected.sample, atol=1e-5, rtol=1e-4)
+
+
+def test_weights_may_be_smaller_until_they_are_needed(unet, threads):
+    threads(2)
+    hooked = copy.deepcopy(unet)
+    hooked.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+    with torch.no_grad():
+        off = hooked(**inputs()).clean - unet(**inputs()).clean
+    assert 0 < off.square().mean().sqrt() < 1 / 64
 
 
 def test_what_came_clean_is_given_back(unet):
