@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 
 from poses import tables
-from poses.files import new_directory, new_file
+from poses.files import new_file
 from poses.formats.npz import open_npz, read_array
 from poses.sequence import PoseFileError
 from recognizer.tracks import TRACKS, collate_tracks, join_tracks, split_tracks
@@ -38,20 +38,6 @@ class TrackClip:
     features: Float32[np.ndarray, "frames 1959"]
     glosses: tuple[str, ...]
     split: str = "train"
-
-
-def save_track_clips(clips: Iterable[TrackClip], folder: Path) -> None:
-    """Writes a folder that `read_track_clips` reads.
-
-    Raises:
-        ValueError: `folder` holds something.
-    """
-    with new_directory(folder) as aside:
-        rows = []
-        for clip in clips:
-            save_tracks(clip.features, aside / f"{clip.name}.npz")
-            rows.append((clip.name, clip.glosses, clip.split))
-        write_table(rows, aside / TABLE)
 
 
 def save_tracks(features: Float32[np.ndarray, "frames 1959"], path: Path) -> None:

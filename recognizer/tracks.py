@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Float, Float32, Int
 
 from poses.formats.npz import open_npz, read_array
 from poses.sequence import PoseFileError
@@ -82,11 +82,6 @@ def join_tracks(tracks: Mapping[str, Float32[np.ndarray, "frames features"]]) ->
             raise ValueError(f"`{name}` must be finite or all NaN in every frame, got both in frame {broken.argmax()}.")
         features[:, TRACKS[name]] = values
     return features
-
-
-def track_mask(features: Float32[np.ndarray, "frames 1959"]) -> Bool[np.ndarray, "frames 5"]:
-    """Which tracks are there, frame by frame, in the order of `TRACKS`."""
-    return ~np.isnan(features[:, [where.start for where in TRACKS.values()]])
 
 
 def split_tracks(features: Float32[np.ndarray, "frames 1959"]) -> dict[str, Float32[np.ndarray, "frames features"]]:

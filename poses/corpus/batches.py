@@ -5,6 +5,8 @@ A `StoreDataset` is what `torch.utils.data.DataLoader` takes for a dataset, and 
     spans = caption_spans(store, languages={"en"}, provenances={"human"})
     batches = bucketed_batches([len(span) for span in spans], max_frames=4096, seed=epoch)
     loader = DataLoader(StoreDataset(store, spans), batch_sampler=batches, collate_fn=pad_batch, num_workers=2)
+
+What needs no captions learns from `usable_spans(store)` instead.
 """
 
 from collections.abc import Collection, Sequence

@@ -8,7 +8,7 @@ from gen.signers.fit import BodyMotion, Camera
 from pipelines.synthetic_tracks import FPS, SyntheticTracksConfig, five_tracks, make_tracks
 from poses.keypoints import index
 from recognizer.track_clips import read_track_clips
-from recognizer.tracks import TRACKS, track_mask, track_size
+from recognizer.tracks import TRACKS, track_size
 
 
 def at_rest(turn=None):
@@ -63,7 +63,7 @@ def test_made_clips_are_read_and_go_on(tmp_path, capfd):
     np.testing.assert_array_equal(clips[0].features, first[0].features)
     for clip in clips:
         assert len(clip.glosses) == 1
-        assert track_mask(clip.features).all()
+        assert np.isfinite(clip.features).all()
         assert FPS / 4 < len(clip.features) < 8 * FPS
     assert json.loads((tmp_path / "tracks" / "job.json").read_text())["settings"] == {"max_letters": 1}
 

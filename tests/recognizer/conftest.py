@@ -1,13 +1,15 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from recognizer import data, optimization
+from recognizer.track_clips import TABLE, TrackClip, save_tracks, write_table
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +18,21 @@ def depths_found_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "hand_depths", cache(data.hand_depths))
         yield
+
+
+@pytest.fixture
+def save_clips(tmp_path) -> Callable[[Collection[TrackClip], str], Path]:
+    """Writes a folder of clips of pose tracks, of this name."""
+
+    def save(clips: Collection[TrackClip], name: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for clip in clips:
+            save_tracks(clip.features, folder / f"{clip.name}.npz")
+        write_table([(clip.name, clip.glosses, clip.split) for clip in clips], folder / TABLE)
+        return folder
+
+    return save
 
 
 @pytest.fixture

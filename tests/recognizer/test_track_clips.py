@@ -10,10 +10,9 @@ from recognizer.track_clips import (
     drop_tracks,
     gloss_labels,
     read_track_clips,
-    save_track_clips,
     track_batches,
 )
-from recognizer.tracks import NUM_FEATURES, TRACKS, track_mask
+from recognizer.tracks import NUM_FEATURES, TRACKS, split_tracks
 
 
 def make_clip(name, frames=3, tracks=("dwpose", "smplerx")):
@@ -23,13 +22,12 @@ def make_clip(name, frames=3, tracks=("dwpose", "smplerx")):
     return TrackClip(name, features, ("A", "B"))
 
 
-def test_saved_clips_are_read_again(tmp_path):
+def test_saved_clips_are_read_again(save_clips):
     clips = [
         make_clip("one"),
         TrackClip("two", make_clip("two", tracks=("mediapipe_pose",)).features, ("C",), "validation"),
     ]
-    save_track_clips(clips, tmp_path / "data")
-    read = read_track_clips(tmp_path / "data")
+    read = read_track_clips(save_clips(clips, "data"))
     for found, clip in zip(read, clips, strict=True):
         assert (found.name, found.glosses, found.split) == (clip.name, clip.glosses, clip.split)
         np.testing.assert_array_equal(found.features, clip.features)
@@ -52,11 +50,11 @@ def test_saved_clips_are_read_again(tmp_path):
         ("clip,glosses,split\none,A\n", "found 'one', 'A', ''"),
     ],
 )
-def test_wrong_tables_are_refused(tmp_path, table, message):
-    save_track_clips([make_clip("one")], tmp_path / "data")
-    (tmp_path / "data" / "glosses.csv").write_text(table)
+def test_wrong_tables_are_refused(save_clips, table, message):
+    folder = save_clips([make_clip("one")], "data")
+    (folder / "glosses.csv").write_text(table)
     with pytest.raises(ValueError, match=message):
-        read_track_clips(tmp_path / "data")
+        read_track_clips(folder)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +67,11 @@ def test_wrong_tables_are_refused(tmp_path, table, message):
         ({"dwpose": np.full((1, 384), np.inf)}, "`dwpose` must be finite or all NaN in every frame"),
     ],
 )
-def test_wrong_clips_are_refused(tmp_path, arrays, message):
-    save_track_clips([make_clip("one")], tmp_path / "data")
-    np.savez(tmp_path / "data" / "one.npz", **arrays)
+def test_wrong_clips_are_refused(save_clips, arrays, message):
+    folder = save_clips([make_clip("one")], "data")
+    np.savez(folder / "one.npz", **arrays)
     with pytest.raises(PoseFileError, match=message):
-        read_track_clips(tmp_path / "data")
+        read_track_clips(folder)
 
 
 def test_missing_folders_are_refused(tmp_path):
@@ -87,8 +85,8 @@ def test_batches_keep_glosses_and_missing_tracks_and_follow_the_seed():
     first, second = (list(islice(track_batches(clips, ("A", "B"), std, batch_size=2, seed=3), 2)) for _ in range(2))
     torch.testing.assert_close(first[1]["features"], second[1]["features"], rtol=0, atol=0, equal_nan=True)
     assert first[0]["labels"].tolist() == [[0, 1], [0, 1]]
-    there = sorted(track_mask(clip.numpy())[0].tolist() for clip in first[0]["features"])
-    assert there == [[False] * 4 + [True], [True] + [False] * 3 + [True]]
+    there = sorted(list(split_tracks(clip.numpy())) for clip in first[0]["features"])
+    assert there == [["dwpose", "smplerx"], ["smplerx"]]
     lengths = {
         int(n)
         for batch in islice(track_batches(clips, ("A", "B"), std, batch_size=2, seed=0), 20)

@@ -8,7 +8,7 @@ import torch
 from recognizer.configuration_signx import SignXConfig
 from recognizer.modeling_cslr import SignXForCSLR
 from recognizer.modeling_signx import SignXForPose2Gloss
-from recognizer.track_clips import TrackClip, save_track_clips
+from recognizer.track_clips import TrackClip
 from recognizer.tracks import NUM_FEATURES, TRACKS
 from recognizer.training import TRAINING_LANGUAGES
 from recognizer.training_cslr import CSLRTrainConfig, read_latents, train
@@ -42,8 +42,7 @@ def make_clips(number, *, split="train"):
 
 
 @pytest.fixture
-def config(tmp_path):
-    save_track_clips([*make_clips(4), *make_clips(2, split="validation")], tmp_path / "data")
+def config(tmp_path, save_clips):
     torch.manual_seed(0)
     names = {0: "NO", 1: "YES"}
     SignXForPose2Gloss(SignXConfig(decoder_type="ctc", num_decoder_layers=1, id2label=names, **READER)).save_pretrained(
@@ -51,7 +50,7 @@ def config(tmp_path):
     )
     return CSLRTrainConfig(
         output_dir=tmp_path / "run",
-        data=tmp_path / "data",
+        data=save_clips([*make_clips(4), *make_clips(2, split="validation")], "data"),
         pose2gloss=tmp_path / "reader",
         network=TINY,
         num_steps=4,
@@ -107,11 +106,10 @@ def test_words_too_short_for_ctc_are_left_out(config, monkeypatch):
         word_source(words)
 
 
-def test_wrong_data_are_refused(config, tmp_path):
+def test_wrong_data_are_refused(config, tmp_path, save_clips):
     clips = [replace(clip, features=clip.features[:5]) for clip in make_clips(1)]
-    save_track_clips(clips, tmp_path / "short")
     with pytest.raises(ValueError, match="short: train-0 must have more frames for its 2 glosses, found 5"):
-        train(replace(config, data=tmp_path / "short"))
+        train(replace(config, data=save_clips(clips, "short")))
     with pytest.raises(ValueError, match=r"`pose2gloss` must be a trained Pose2Gloss's folder, got '.*nothing'"):
         train(replace(config, pose2gloss=tmp_path / "nothing"))
     with pytest.raises(ValueError, match="`prune_every` must be at least 0, got -1"):

@@ -9,7 +9,7 @@ from PIL import Image
 from poses.fingerspelling import HELD_OUT_LANGUAGES
 from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.modeling_signx import SignXForPose2Gloss
-from recognizer.track_clips import TrackClip, save_track_clips
+from recognizer.track_clips import TrackClip
 from recognizer.tracks import NUM_FEATURES, TRACKS
 from recognizer.training import TRAINING_LANGUAGES
 from recognizer.training_signx import (
@@ -52,11 +52,10 @@ def make_clips(number, *, split="train", seed=0):
 
 
 @pytest.fixture
-def config(tmp_path):
-    save_track_clips([*make_clips(4), *make_clips(4, split="validation", seed=1)], tmp_path / "data")
+def config(tmp_path, save_clips):
     return Pose2GlossTrainConfig(
         output_dir=tmp_path / "run",
-        data=tmp_path / "data",
+        data=save_clips([*make_clips(4), *make_clips(4, split="validation", seed=1)], "data"),
         network=TINY,
         num_steps=4,
         batch_size=4,
@@ -164,7 +163,7 @@ def test_languages_without_these_letters_are_refused():
         spelled_clips(["jos"])
 
 
-def test_data_without_training_clips_is_refused(config, tmp_path):
-    save_track_clips(make_clips(2, split="validation"), tmp_path / "unseen")
+def test_data_without_training_clips_is_refused(config, save_clips):
+    unseen = save_clips(make_clips(2, split="validation"), "unseen")
     with pytest.raises(ValueError, match="unseen: must hold clips of the split train, found none"):
-        train(replace(config, data=tmp_path / "unseen"))
+        train(replace(config, data=unseen))
