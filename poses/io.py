@@ -1,6 +1,7 @@
 """Reads and writes pose files, whatever their format."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,11 +162,11 @@ def sniff(path: StrPath) -> str:
     """Says what a file or folder is by what is in it: the title of one of `FORMATS`, or in words what else.
 
     Raises:
-        PoseFileError: It does not exist, cannot be read, is empty, or is a damaged zip file.
+        PoseFileError: It does not exist, cannot be read, is empty, is a damaged zip file, or a folder of several clips.
     """
     try:
         if os.path.isdir(path):
-            return "OpenPose JSON" if is_openpose_folder(Path(path)) else "SignVerse-2M"
+            return "OpenPose JSON" if is_openpose_folder(Path(path)) else _sniff_folder(Path(path))
         with open(path, "rb") as stream:
             head = stream.read(64)
     except FileNotFoundError:
@@ -193,6 +194,15 @@ def is_video(path: StrPath) -> bool:
     """
     kind = sniff(path)
     return "video" in kind or kind == "a GIF"
+
+
+def _sniff_folder(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    clips = [name for name in names if name.endswith((".npz", ".pose"))]
+    if clips and not any(re.fullmatch(r"npz|poses\.npz|[0-9]{8}\.npz", name) for name in names):
+        count = "1 pose file" if len(clips) == 1 else f"{len(clips)} pose files"
+        raise PoseFileError(f"{folder}: expected one clip, found a folder of {count}; name one, such as {clips[0]}.")
+    return "SignVerse-2M"
 
 
 def _sniff_zip(path: StrPath) -> str:

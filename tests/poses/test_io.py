@@ -107,8 +107,18 @@ def test_missing_empty_and_unreadable_files(tmp_path):
         load_poses(tmp_path / "clip.npz" / "inside")
     with pytest.raises(PoseFileError, match=r"cannot be read \(File name too long\)"):
         load_poses(tmp_path / ("x" * 300))
+    (tmp_path / "clip.npz").unlink()
     with pytest.raises(PoseFileError, match=r"must hold poses\.npz"):
         load_poses(tmp_path)
+
+
+def test_a_folder_of_clips_is_no_clip(poses, tmp_path):
+    save_poses(poses, tmp_path / "a.pose")
+    save_poses(poses, tmp_path / "b.npz")
+    with pytest.raises(PoseFileError, match=r"found a folder of 2 pose files; name one, such as a\.pose\.$"):
+        load_poses(tmp_path)
+    save_poses(poses, tmp_path / "poses.npz")  # as SignVerse-2M calls its own
+    assert len(load_poses(tmp_path)) == len(poses)
 
 
 def test_a_zip_of_something_else_is_named(tmp_path):
@@ -126,4 +136,5 @@ def test_sniff(poses, tmp_path):
     for format in ("coco-wholebody", "holistic", "multi-vsl", "signx"):
         save_poses(poses, tmp_path / "b.npz", format=format, overwrite=True)
         assert sniff(tmp_path / "b.npz") == FORMATS[format].title
-    assert sniff(tmp_path) == "SignVerse-2M"
+    (tmp_path / "video" / "npz").mkdir(parents=True)
+    assert sniff(tmp_path / "video") == "SignVerse-2M"
