@@ -82,6 +82,9 @@ class QuantizedConv2d(nn.Module):
             *self._factors(pixels), hidden_states, self.bias, *self._around, *output
         )
 
+    def _save_to_state_dict(self, *_) -> None:
+        raise ValueError("The network must be saved as it was before `quantize`: 8-bit convolutions cannot be loaded.")
+
     def _factors(self, pixels: UInt8[Tensor, "n c h w"]) -> tuple:
         return pixels, _STEP, _ZERO, self._packed, self._scale, self._zeros
 

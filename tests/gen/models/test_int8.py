@@ -59,6 +59,14 @@ def test_a_network_makes_nearly_the_same_frames(unet):
     assert 0 < off.square().mean().sqrt() < 1 / 255
 
 
+def test_what_could_not_be_loaded_is_not_saved(unet, tmp_path):
+    quantized = copy.deepcopy(unet)
+    quantize(quantized)
+    with pytest.raises(ValueError, match="network must be saved as it was before `quantize`: 8-bit convolutions can"):
+        quantized.save_pretrained(tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_other_cpus_are_told(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: False)
     assert not is_int8_faster()
