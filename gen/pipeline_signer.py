@@ -186,8 +186,8 @@ class SignerVideoPipeline(DiffusionPipeline):
         """Refuses what cannot be rendered.
 
         Raises:
-            ValueError: A size is not a multiple of the network's, sizes disagree, a count is out of range, or there is
-                no condition of a name.
+            ValueError: A size is not a multiple of the network's, sizes disagree, a count is out of range, `keep` does
+                not say true or false, or there is no condition of a name.
         """
         height, width = image.shape[:2]
         multiple = self.unet.size_multiple
@@ -199,6 +199,10 @@ class SignerVideoPipeline(DiffusionPipeline):
                     f"`{name}` must be placed in the image's frame of {width} x {height}, "
                     f"got {value.width} x {value.height}."
                 )
+        if len(image_poses) != 1:
+            raise ValueError(f"`image_poses` must be one frame, got {len(image_poses)}.")
+        if keep is not None and keep.dtype != bool:
+            raise ValueError(f"`keep` must be true or false, got {keep.dtype}.")
         if keep is not None and keep.shape != (height, width):
             raise ValueError(
                 f"`keep` must be as large as the image, {width} x {height}, got {keep.shape[1]} x {keep.shape[0]}."

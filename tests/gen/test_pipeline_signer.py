@@ -240,7 +240,12 @@ def test_around_the_signer_the_picture_stays(pipeline, driving, picture, monkeyp
     np.testing.assert_allclose(nose[:2] + np.array([hidden, 0]), clip.pixels()[-1, 0], atol=1e-3)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_inputs_are_named(pipeline, driving, picture):
+    with pytest.raises(ValueError, match="`image_poses` must be one frame, got 10"):
+        pipeline(driving, picture.image, driving)
+    with pytest.raises(ValueError, match="`keep` must be true or false, got uint8"):
+        pipeline(driving, picture.image, picture.poses, keep=np.zeros((64, 64), np.uint8))
     with pytest.raises(ValueError, match="`image` must have sides in multiples of 16 pixels, got 64 x 60"):
         pipeline(driving, picture.image[:60], picture.poses)
     with pytest.raises(ValueError, match="`poses` must be placed in the image's frame of 64 x 64, got 640 x 64"):
