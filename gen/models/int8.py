@@ -7,6 +7,7 @@ every layer, so nothing is calibrated. Between the two convolutions of a block n
 
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -82,7 +83,7 @@ class QuantizedConv2d(nn.Module):
             *self._factors(pixels), hidden_states, self.bias, *self._around, *output
         )
 
-    def _save_to_state_dict(self, *_) -> None:
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         raise ValueError("The network must be saved as it was before `quantize`: 8-bit convolutions cannot be loaded.")
 
     def _factors(self, pixels: UInt8[Tensor, "n c h w"]) -> tuple:
