@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from gen.renderers import RENDERERS
 from gen.renderers.base import Renderer, SignerPicture
+from gen.renderers.pictures import DEFAULT_SIGNER
 from pipelines.environment import fingerprint, machine, package_versions, peak_memory_mib
 from pipelines.inputs import check_frame_rate
 from pipelines.measures.pose import measure_fidelity
@@ -112,7 +114,7 @@ def run_loop(
             input=ClipFacts(
                 Path(driving.source).name, driving.language, len(driving), driving.fps, driving.width, driving.height
             ),
-            signer=SignerFacts(signer.name, signer.consent) if signer else SignerFacts("", "built-in"),
+            signer=_facts_of(signer, renderer),
             placement=placement,
             known_glosses=recognizer.model.config.glosses[1:],  # the first is the blank
             reference_glosses=driving.glosses,
@@ -177,3 +179,10 @@ def _label(text: str, width: int) -> UInt8[np.ndarray, "height width 3"]:
     font = ImageFont.load_default(size=13)
     ImageDraw.Draw(strip).text((width / 2, LABEL_HEIGHT_PX / 2), text, fill=(232, 234, 240), font=font, anchor="mm")
     return np.asarray(strip)
+
+
+def _facts_of(signer: SignerPicture | None, renderer: Renderer) -> SignerFacts:
+    """Who signs: of renderers that are not ours, what they draw without a picture has no name."""
+    if signer is not None:
+        return SignerFacts(signer.name, signer.consent)
+    return SignerFacts(DEFAULT_SIGNER if renderer.name in RENDERERS else "", "built-in")

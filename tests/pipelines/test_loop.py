@@ -1,4 +1,5 @@
 import json
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,14 @@ def test_poses_are_kept_in_the_rendered_frame(signer, renderer, recognizer, know
     assert (driving.width, driving.height, driving.fps) == (200, 100, 24)
     # 200 x 200 at half its size, in the middle of a frame twice as wide.
     np.testing.assert_allclose(driving.pixels()[0, 0], [0.5 * 100 + 50, 0.25 * 100], atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("avatar", "alex"), ("skeleton", "")])
+def test_the_report_names_the_default_signer(signer, renderer, recognizer, knowing_estimator, tmp_path, name, shown):
+    named = copy(renderer)
+    named.name = name
+    report = run(signer[:1], tmp_path / "out", named, recognizer, knowing_estimator)
+    assert (report.signer.name, report.signer.consent) == (shown, "built-in")
 
 
 def test_a_render_in_which_nobody_is_found_is_a_finding(signer, renderer, recognizer, blind_estimator, tmp_path):
