@@ -337,7 +337,7 @@ def recognize(
     lines = [f"{read.gloss}  {read.confidence:.2f}  frames {read.start} to {read.stop - 1}" for read in reading.glosses]
     lines = lines or [f"Nothing was read: {reading.reason}."]
     others = [f"{read.gloss} {read.confidence:.2f}" for read in reading.candidates[len(reading.glosses) :]]
-    lines += [f"less likely: {', '.join(others)}"] if others else []
+    lines += [f"{'less likely' if reading.glosses else 'likeliest'}: {', '.join(others)}"] if others else []
     lines += [f"report  {output / 'index.html'}"] if output else []
     return {**asdict(reading), "num_frames": num_frames, "fps": fps}, "\n".join(lines)
 
@@ -427,6 +427,7 @@ def evaluate(pairs: Path, *, output: Path, estimator: str = "mediapipe", workers
         f"{len(found.clips)} of {total} clips evaluated, "
         f"{troubled + len(found.failed)} of {total} with something wrong in the input",
         *(f"{name}: {reason}" for name, reason in found.failed.items()),
+        *(f"{clip.name}: {problem}." for clip in found.clips for problem in clip.problems),
         f"report  {output / 'index.html'}",
     ]
     facts = {name: asdict(figure) for name, figure in figures.items()}

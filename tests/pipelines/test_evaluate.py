@@ -194,7 +194,7 @@ def test_the_page_names_labels_of_one_clip_and_rates_that_differ(folder, tmp_pat
 
 
 def test_without_glosses_the_page_speaks_of_what_is_read_from_the_pose(
-    folder, tmp_path, signer, judged_by, monkeypatch
+    folder, tmp_path, signer, judged_by, monkeypatch, capsys
 ):
     unlabelled = replace(signer, glosses=())
     write_clip(folder, "lost", unlabelled)
@@ -202,7 +202,9 @@ def test_without_glosses_the_page_speaks_of_what_is_read_from_the_pose(
     read = Readout(("A", "B"), "", np.array([0.5, 0.5]), np.zeros((4, 2)))
     unread = Readout((), "no hand is seen", np.zeros(0), np.zeros((0, 0)))
     monkeypatch.setattr(clip_evaluation, "read_out", lambda poses, _: read if poses.confidence.any() else unread)
-    run_evaluation(folder, tmp_path / "report")
+    assert main(["evaluate", str(folder), "--output", str(tmp_path / "report")]) == 0
+    said = "1 of 1 with something wrong in the input\nlost: nobody was found in any of the 12 frames of the video.\n"
+    assert said in capsys.readouterr().out
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "<dt>Word error rate against what is read from the poses</dt><dd>1.000" in page
     assert '<th scope="col">Read from the pose</th><th class="words" scope="col">Read from the video</th>' in page
