@@ -12,7 +12,7 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from jaxtyping import Bool, Float, UInt8
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from gen.conditioning import MAP_CHANNELS, map_frames, to_reference
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
@@ -271,35 +271,37 @@ class SignerVideoPipeline(DiffusionPipeline):
         stays = scales.get("reference", 1) == scales.get("background", 1) == 1
         box = None if stays else (slice(0, height), slice(0, width))
         windows = cut_windows(len(poses), window)
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(2) as aside:
+        blas = ThreadpoolController()
+        with ThreadPoolExecutor(2) as aside:
             drawer = aside.submit(HandDrawer, picture, body, held) if detail_scale else None
             maps = np.empty((0, height, width, MAP_CHANNELS), np.uint8)
             seen, drawn = aside.map(look, cut_in_two(windows[0])), aside.submit(draw_hands, windows[0])
             for current, following in zip(windows, [*windows[1:], None], strict=True):
-                maps = np.concatenate([maps[-1:], *seen])
-                box = find_box(maps, image, self.unet.size_multiple, box)
-                conditions = to_conditions(
-                    tensor(maps[:, *box]),
-                    keypoints[:, current] - torch.tensor([box[1].start, box[0].start, 0], device=device),
-                    reference[:, *box],
-                    None if kept is None else kept[:, *box],
-                )
-                sample = denoise(
-                    self.unet, self.scheduler, noise[..., *box], known[..., *box], conditions,
-                    num_inference_steps=num_inference_steps, guidance_scale=scales,
-                )  # fmt: skip
-                hands = drawn.result()
-                if following is not None:
-                    new = slice(following.start + 1, following.stop)
-                    seen, drawn = aside.map(look, cut_in_two(new)), aside.submit(draw_hands, new)
+                with blas.limit(limits=1, user_api="blas"):  # not while whoever takes the frames is at work
+                    maps = np.concatenate([maps[-1:], *seen])
+                    box = find_box(maps, image, self.unet.size_multiple, box)
+                    conditions = to_conditions(
+                        tensor(maps[:, *box]),
+                        keypoints[:, current] - torch.tensor([box[1].start, box[0].start, 0], device=device),
+                        reference[:, *box],
+                        None if kept is None else kept[:, *box],
+                    )
+                    sample = denoise(
+                        self.unet, self.scheduler, noise[..., *box], known[..., *box], conditions,
+                        num_inference_steps=num_inference_steps, guidance_scale=scales,
+                    )  # fmt: skip
+                    hands = drawn.result()
+                    if following is not None:
+                        new = slice(following.start + 1, following.stop)
+                        seen, drawn = aside.map(look, cut_in_two(new)), aside.submit(draw_hands, new)
 
-                # 5. Pixels out, with detail laid over them; the network goes on from what it made itself.
-                known = still.clone()
-                known[..., *box] = sample[:, :, -1:]
-                frames = image[None].repeat(sample.shape[2], axis=0)
-                frames[:, *box] = to_pixels(sample)
-                if hands is not None:
-                    frames = lay_over(frames, find_detail(maps[-len(frames) :], hands, keep), detail_scale)
+                    # 5. Pixels out, with detail laid over them; the network goes on from what it made itself.
+                    known = still.clone()
+                    known[..., *box] = sample[:, :, -1:]
+                    frames = image[None].repeat(sample.shape[2], axis=0)
+                    frames[:, *box] = to_pixels(sample)
+                    if hands is not None:
+                        frames = lay_over(frames, find_detail(maps[-len(frames) :], hands, keep), detail_scale)
                 yield from frames
         self.maybe_free_model_hooks()
 
