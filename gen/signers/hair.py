@@ -94,11 +94,6 @@ def grow_hair(body: Body, appearance: Appearance) -> list[Mesh]:
     return meshes
 
 
-def _azimuth_gap(azimuth: np.ndarray, centre: float, width: float) -> np.ndarray:
-    """1 at an azimuth's centre on both sides, falling to 0 over the width."""
-    return np.clip(1 - np.abs(np.abs(azimuth) - centre) / width, 0, 1)
-
-
 def _hairline(skull: _Skull, hair: Hair, azimuth: np.ndarray) -> np.ndarray:
     """Lowest height of the hair for each azimuth (0 is the front), relative to the eyes; metres."""
     side = np.abs(np.degrees(azimuth))
