@@ -172,6 +172,8 @@ class WindowDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
         clip = open_clip(self.clips[rng.integers(len(self.clips))])
+        if self.num_frames > len(clip.frames):
+            raise ValueError(f"`num_frames` must be at most the clips' {len(clip.frames)}, got {self.num_frames}.")
         start = rng.integers(len(clip.frames) - self.num_frames + 1)
         frames = slice(start, start + self.num_frames)
         top, left = self._place_crop(clip.maps[start, ..., 8], rng)

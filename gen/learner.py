@@ -31,12 +31,14 @@ class Learner:
         accelerator: Where.
 
     Raises:
-        ValueError: `config.weights` holds no network.
+        ValueError: `config.weights` holds no network, or the network takes no crops of `config.crop_size`.
     """
 
     def __init__(self, config: RendererTrainConfig, accelerator: Accelerator):
         self.config, self.accelerator = config, accelerator
         unet = load_network(config)
+        if config.crop_size % unet.size_multiple:
+            raise ValueError(f"`crop_size` must be a multiple of {unet.size_multiple}, got {config.crop_size}.")
         self._last_layer = unet.conv_out.weight
         if config.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
@@ -141,7 +143,7 @@ def load_network(config: RendererTrainConfig) -> SignerUNet:
             f"`weights` must be {BUNDLED_WEIGHTS.name} or a saved pipeline's folder, "
             f"found no unet/config.json in {folder}."
         )
-    return SignerUNet.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32, local_files_only=True)
+    return SignerUNet.from_pretrained(folder, subfolder="unet", dtype=torch.float32, local_files_only=True)
 
 
 def with_updates(unet: SignerUNet, rank: int) -> Any:

@@ -48,6 +48,14 @@ def _start_at_zero(layer: nn.Conv2d | nn.Linear):
         nn.init.zeros_(parameter)
 
 
+def _count_heads(channels: int, head_channels: int) -> int:
+    if channels < 1 or channels % head_channels:
+        raise ValueError(
+            f"`block_channels` must be multiples of {head_channels} where there is attention, got {channels}."
+        )
+    return channels // head_channels
+
+
 class PatchConv(nn.Conv2d):
     """A 3x3 convolution of patches laid out as channels (`pixel_unshuffle`), but its kernel is laid out instead."""
 
@@ -92,7 +100,7 @@ class TemporalAttention(nn.Module):
 
     def __init__(self, channels: int, head_channels: int = 64):
         super().__init__()
-        self.num_heads = channels // head_channels
+        self.num_heads = _count_heads(channels, head_channels)
         self.norm = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
@@ -128,7 +136,7 @@ class KeypointAttention(nn.Module):
 
     def __init__(self, channels: int, num_keypoints: int, head_channels: int = 64):
         super().__init__()
-        self.num_heads = channels // head_channels
+        self.num_heads = _count_heads(channels, head_channels)
         self.norm = nn.LayerNorm(channels)
         self.name = nn.Embedding(num_keypoints, channels)
         self.confidence = nn.Linear(1, channels, bias=False)

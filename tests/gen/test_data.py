@@ -83,6 +83,8 @@ def test_wrong_data_is_named(clips, tmp_path):
         WindowDataset(tmp_path / "nothing", crop_size=16, **options)
     with pytest.raises(ValueError, match="`crop_size` must be at most the frames' 48 x 48, got 64"):
         WindowDataset(clips / "train", crop_size=64, **options)[0]
+    with pytest.raises(ValueError, match="`num_frames` must be at most the clips' 4, got 5"):
+        WindowDataset(clips / "train", crop_size=16, **options | {"num_frames": 5})[0]
 
 
 def test_keypoints_are_disturbed_a_little_and_only_where_they_are_seen(driving):

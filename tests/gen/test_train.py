@@ -381,6 +381,12 @@ def test_a_loss_that_is_no_number_ends_training(config, monkeypatch):
     assert not list(config.output.iterdir())
 
 
+def test_crops_that_the_network_does_not_take_are_refused(config):
+    with pytest.raises(ValueError, match="`crop_size` must be a multiple of 8, got 20"):
+        train(replace(config, crop_size=20))
+    assert not config.output.exists()
+
+
 def test_data_without_clips_is_refused(config, tmp_path):
     with pytest.raises(ValueError, match="`data` must hold clips with maps, found none in"):
         train(replace(config, data=tmp_path))

@@ -176,6 +176,12 @@ def test_a_size_that_is_no_multiple_is_refused(unet):
         unet(**given)
 
 
+@pytest.mark.parametrize("channels", [48, 96])
+def test_channels_that_make_no_whole_heads_are_refused(channels):
+    with pytest.raises(ValueError, match=f"`block_channels` must be multiples of 64 where .*, got {channels}"):
+        SignerUNet(block_channels=(8, 8, channels, 64), num_blocks=(1, 1, 1, 1))
+
+
 def test_blocks_without_a_count_are_refused():
     with pytest.raises(ValueError, match="`num_blocks` must have one entry for each of `block_channels`, got 1 for 2"):
         SignerUNet(block_channels=(8, 16), num_blocks=(1,))
