@@ -82,7 +82,7 @@ def time_parts() -> dict[str, float]:
     from gen.conditions import to_conditions, to_keypoints
     from gen.detail import find_detail, lay_over
     from gen.drawn_hands import DrawnHands, HandDrawer
-    from gen.pipeline_signer import cut_windows, denoise
+    from gen.pipeline_signer import OVERLAP, WINDOW, cut_windows, denoise
     from gen.reference import read_reference
     from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture
     from gen.renderers.signer_small import SignerSmallRenderer, load_pipeline
@@ -92,8 +92,9 @@ def time_parts() -> dict[str, float]:
 
     renderer, picture = SignerSmallRenderer(), built_in_picture(DEFAULT_SIGNER, SIZE, SIZE)
     poses = renderer.place(spelled_clip(), None, height=SIZE, width=SIZE)(spelled_clip())
-    pipeline, body, windows = load_pipeline(renderer.weights), load_body(), cut_windows(len(poses), 9)
-    fresh = [slice(frames.start + bool(frames.start), frames.stop) for frames in windows]  # but for those known before
+    pipeline, body, windows = load_pipeline(renderer.weights), load_body(), cut_windows(len(poses), WINDOW, OVERLAP)
+    # But for those that were seen with the window before.
+    fresh = [slice(frames.start + OVERLAP * bool(frames.start), frames.stop) for frames in windows]
     motion = fit_body(poses, body)
     held = fit_body(picture.poses, body)
     reference = read_reference(picture.image, body, held)
@@ -105,14 +106,14 @@ def time_parts() -> dict[str, float]:
         return [map_frames(reference, body, motion, poses, frames) for frames in fresh]
 
     def run_network() -> None:
-        known, of_all = noise[:, :, :0], np.concatenate(maps)
+        of_all = np.concatenate(maps)
         with torch.no_grad():
             for frames in windows:
                 conditions = to_conditions(torch.from_numpy(of_all[frames])[None], keypoints[:, frames], shown)
-                known = denoise(
-                    pipeline.unet, pipeline.scheduler, noise, known, conditions,
+                denoise(
+                    pipeline.unet, pipeline.scheduler, noise, noise[:, :, :0], conditions,
                     num_inference_steps=renderer.default_num_inference_steps,
-                )[:, :, -1:]  # fmt: skip
+                )  # fmt: skip
 
     def draw_hands() -> list[DrawnHands]:
         return [drawer.draw(motion, frames) for frames in fresh]

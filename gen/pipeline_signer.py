@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
+from math import ceil
 
 import numpy as np
 import torch
@@ -28,6 +30,9 @@ from poses.bounds import check_at_least, check_shares
 
 AROUND = 1 / 32
 """Hair and clothes reach beyond the body: the network may change so much around it, as a share of the frame's width."""
+
+WINDOW, OVERLAP = 18, 2
+"""Frames that are made at once, and how many of them two windows have in common."""
 
 Box = tuple[slice, slice]
 """Rows and columns of a part of a frame."""
@@ -114,10 +119,12 @@ def to_pixels(sample: Float[torch.Tensor, "1 3 frames height width"]) -> UInt8[n
     return frames.permute(1, 2, 3, 0).cpu().numpy()
 
 
-def cut_windows(num_frames: int, window: int) -> list[slice]:
-    """The frames of each window; all but the first begin with the last frame of the one before."""
-    starts = range(0, max(num_frames - 1, 1), window - 1)
-    return [slice(start, min(start + window, num_frames)) for start in starts]
+def cut_windows(num_frames: int, window: int, overlap: int) -> list[slice]:
+    """Windows as equally long as can be; all but the first begin with the last `overlap` frames of the one before."""
+    alone = max(num_frames - overlap, 1)
+    count = ceil(alone / (window - overlap))
+    starts = [number * alone // count for number in range(count + 1)]
+    return [slice(start, min(stop + overlap, num_frames)) for start, stop in pairwise(starts)]
 
 
 def find_box(
@@ -156,8 +163,8 @@ def cut_in_two(frames: slice) -> list[slice]:
 class SignerVideoPipeline(DiffusionPipeline):
     """Renders a signer from DWPose sequences of any length by flow matching in pixel space.
 
-    A window of frames is denoised at a time. The last frame of a window enters the next one clean, with noise level 0,
-    as it did in training: nothing is decoded, blended or encoded again, and memory doesn't grow with length.
+    A window of frames is denoised at a time, so memory doesn't grow with length. Windows have some frames in common,
+    over which the one fades into the other; as neither depends on what was made before, errors don't add up.
 
     Args:
         unet: Predicts the velocity.
@@ -212,7 +219,7 @@ class SignerVideoPipeline(DiffusionPipeline):
                 raise ValueError(f"`guidance_scale` must be of {', '.join(CONDITIONS)}, got one of {name!r}.")
         check_shares(detail_scale=detail_scale)
         check_at_least(1, num_inference_steps=num_inference_steps)
-        check_at_least(2, window=window)
+        check_at_least(OVERLAP + 1, window=window)
 
     def prepare_noise(self, height: int, width: int, generator: torch.Generator | None) -> torch.Tensor:
         """One frame of noise, which every frame of the video starts from: grain that doesn't flicker."""
@@ -231,11 +238,13 @@ class SignerVideoPipeline(DiffusionPipeline):
         guidance_scale: Mapping[str, float] | float = 1.0,
         detail_scale: float = 1.0,
         generator: torch.Generator | None = None,
-        window: int = 9,
+        window: int = WINDOW,
     ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         """Renders frame by frame, holding one window in memory; arguments as those of `__call__`."""
         # 1. Check, before anything is computed.
-        scales = guidance_scale if isinstance(guidance_scale, Mapping) else dict.fromkeys(CONDITIONS, guidance_scale)
+        if not isinstance(guidance_scale, Mapping):
+            guidance_scale = dict.fromkeys(CONDITIONS, guidance_scale) | {"previous": 0.0}
+        scales = {"previous": 0.0, **guidance_scale}
         self.check_inputs(poses, image, image_poses, keep, num_inference_steps, scales, detail_scale, window)
         height, width = image.shape[:2]
         device = self._execution_device
@@ -262,23 +271,30 @@ class SignerVideoPipeline(DiffusionPipeline):
         def draw_hands(frames: slice) -> DrawnHands | None:
             return None if drawer is None else drawer.result().draw(motion, frames)
 
-        # 4. Denoise window by window; what the last one ended on is where the next begins. The network takes all cores,
-        # so the next window is looked at while these frames are finished and written. NumPy's products are small, and
-        # threads of its own would only wait for the next one on the cores that others need. Around the signer the
-        # picture stays, unless guidance asks for more or less of it.
+        # 4. Denoise window by window; what two have in common waits for the second. The network takes all cores, so the
+        # next window is looked at while these frames are finished and written. NumPy's products are small, and threads
+        # of its own would only wait for the next one on the cores that others need. Around the signer the picture
+        # stays, unless guidance asks for more or less of it.
         still = to_reference(reference)[:, :3, None]
-        known = still[:, :, :0]
+        waiting = still[:, :, :0]
+        prefix = scales["previous"] != 0
+        overlap = 1 if prefix else OVERLAP
+        fading = torch.arange(1, overlap + 1, device=device)[:, None, None] / (overlap + 1)
         stays = scales.get("reference", 1) == scales.get("background", 1) == 1
         box = None if stays else (slice(0, height), slice(0, width))
-        windows = cut_windows(len(poses), window)
+        windows = cut_windows(len(poses), window, overlap)
+
+        def finished(frames: slice) -> slice:
+            return slice(frames.start, frames.stop - (overlap if frames.stop < len(poses) else 0))
+
         blas = ThreadpoolController()
         with ThreadPoolExecutor(2) as aside:
             drawer = aside.submit(HandDrawer, picture, body, held) if detail_scale else None
             maps = np.empty((0, height, width, MAP_CHANNELS), np.uint8)
-            seen, drawn = aside.map(look, cut_in_two(windows[0])), aside.submit(draw_hands, windows[0])
+            seen, drawn = aside.map(look, cut_in_two(windows[0])), aside.submit(draw_hands, finished(windows[0]))
             for current, following in zip(windows, [*windows[1:], None], strict=True):
                 with blas.limit(limits=1, user_api="blas"):  # not while whoever takes the frames is at work
-                    maps = np.concatenate([maps[-1:], *seen])
+                    maps = np.concatenate([maps[-overlap:], *seen])
                     box = find_box(maps, image, self.unet.size_multiple, box)
                     conditions = to_conditions(
                         tensor(maps[:, *box]),
@@ -286,22 +302,29 @@ class SignerVideoPipeline(DiffusionPipeline):
                         reference[:, *box],
                         None if kept is None else kept[:, *box],
                     )
+                    before = waiting[..., *box]
                     sample = denoise(
-                        self.unet, self.scheduler, noise[..., *box], known[..., *box], conditions,
+                        self.unet, self.scheduler, noise[..., *box], before if prefix else before[:, :, :0], conditions,
                         num_inference_steps=num_inference_steps, guidance_scale=scales,
                     )  # fmt: skip
                     hands = drawn.result()
                     if following is not None:
-                        new = slice(following.start + 1, following.stop)
-                        seen, drawn = aside.map(look, cut_in_two(new)), aside.submit(draw_hands, new)
+                        new = slice(following.start + overlap, following.stop)
+                        seen, drawn = aside.map(look, cut_in_two(new)), aside.submit(draw_hands, finished(following))
 
-                    # 5. Pixels out, with detail laid over them; the network goes on from what it made itself.
-                    known = still.clone()
-                    known[..., *box] = sample[:, :, -1:]
-                    frames = image[None].repeat(sample.shape[2], axis=0)
-                    frames[:, *box] = to_pixels(sample)
+                    # 5. Pixels out, with detail laid over them.
+                    if prefix:
+                        sample = torch.cat([before, sample], dim=2)
+                    shared = sample[:, :, : before.shape[2]]
+                    shared.copy_(before.lerp(shared, fading[: before.shape[2]]))
+                    if following is not None:
+                        waiting = still.repeat(1, 1, overlap, 1, 1)
+                        waiting[..., *box] = sample[:, :, -overlap:]
+                    done = finished(current)
+                    frames = image[None].repeat(done.stop - done.start, axis=0)
+                    frames[:, *box] = to_pixels(sample[:, :, : len(frames)])
                     if hands is not None:
-                        frames = lay_over(frames, find_detail(maps[-len(frames) :], hands, keep), detail_scale)
+                        frames = lay_over(frames, find_detail(maps[: len(frames)], hands, keep), detail_scale)
                 yield from frames
         self.maybe_free_model_hooks()
 
@@ -316,7 +339,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         guidance_scale: Mapping[str, float] | float = 1.0,
         detail_scale: float = 1.0,
         generator: torch.Generator | None = None,
-        window: int = 9,
+        window: int = WINDOW,
     ) -> SignerVideoOutput:
         """Renders a clip and returns all of it.
 
@@ -329,10 +352,12 @@ class SignerVideoPipeline(DiffusionPipeline):
             num_inference_steps: Denoising steps.
             guidance_scale: How far to go in the direction that each of `CONDITIONS` leads in, by its name, or all of
                 them: 1 follows it as in training and costs nothing, any other scale costs a call of the network.
+                `previous` is 0 unless it is named. With another scale windows do not fade over: each begins with the last
+                frame of the one before, clean, as the network has learned to, and errors add up.
             detail_scale: How much of the picture's own detail is laid over clothes, and of hands drawn by code over
                 hands (`gen/detail.py`), 0 to 1: 0 leaves what the network made.
             generator: Where the noise comes from; the same state gives the same frames.
-            window: Frames denoised together, one of them known from the window before.
+            window: Frames denoised together at most.
 
         Raises:
             ValueError: See `check_inputs`.

@@ -64,6 +64,7 @@ STRIDES = {1: 0.6, 2: 0.25, 3: 0.15}
 """Steps between a clip's frames at `FPS`, and how often each is chosen."""
 
 DURATION_S = 1.8
+"""How long the motion is that a clip is cut from, or as long as the clip takes."""
 
 MOVED_SHARE = 12 / 256
 """A hand has moved when its joints are on average this share of the frame's width from where the reference has them."""
@@ -99,10 +100,6 @@ class MakeConfig:
         check_at_least(0, train=self.train, validation=self.validation, test=self.test, seed=self.seed)
         check_at_least(1, num_frames=self.num_frames, clips_per_signer=self.clips_per_signer, workers=self.workers)
         check_at_least(32, size=self.size)
-        if self.num_frames > DURATION_S * FPS / max(STRIDES):
-            raise ValueError(
-                f"`num_frames` must be at most {int(DURATION_S * FPS / max(STRIDES))}, got {self.num_frames!r}."
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +152,8 @@ def make_clip(
         num_frames: Frames after the reference.
         size: Pixels to a side.
     """
-    motion = sample_motion(rng, actor.rig, shapes, clips, duration_s=DURATION_S)
+    duration_s = max(DURATION_S, num_frames * max(STRIDES) / FPS)
+    motion = sample_motion(rng, actor.rig, shapes, clips, duration_s=duration_s)
     stride = int(rng.choice(list(STRIDES), p=list(STRIDES.values())))
     chosen = _window(rng, actor.body, motion, num_frames, stride)
     driving = motion.frames(chosen)

@@ -1,19 +1,22 @@
 import copy
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from accelerate import cpu_offload
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from hypothesis import given
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from gen import pipeline_signer
 from gen.conditioning import MAP_CHANNELS
 from gen.conditions import CONDITIONS
 from gen.drawn_hands import HandDrawer
-from gen.pipeline_signer import AROUND, SignerVideoPipeline, find_box
+from gen.pipeline_signer import AROUND, SignerVideoPipeline, cut_windows, find_box, to_pixels
 from gen.reference import read_reference
 from gen.signers.fit import fit_body
 from poses.keypoints import HAND, PARTS
@@ -76,7 +79,37 @@ def test_the_stream_is_the_clip(pipeline, driving, picture):
     np.testing.assert_array_equal(np.stack(list(streamed)), render(pipeline, clip, picture, window=4))
 
 
-def test_a_window_begins_where_the_last_one_ended(pipeline, driving, picture, monkeypatch):
+@given(num_frames=st.integers(1, 200), overlap=st.integers(1, 3), further=st.integers(1, 30))
+def test_windows_share_as_many_frames_as_asked_and_are_equally_long(num_frames, overlap, further):
+    windows = cut_windows(num_frames, overlap + further, overlap)
+    assert (windows[0].start, windows[-1].stop) == (0, num_frames)
+    assert all(after.start == before.stop - overlap for before, after in pairwise(windows))
+    lengths = {frames.stop - frames.start for frames in windows}
+    assert max(lengths) <= overlap + further
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_a_window_fades_into_the_next_one(pipeline, driving, picture, monkeypatch):
+    """By the network's own answers, in one step, which ends on the clean frames; to the rounding of pixels."""
+    made, forward = [], pipeline.unet.forward
+
+    def record(sample, timestep, **conditions):
+        assert timestep.eq(1000).all()
+        assert not conditions["given"][0, CONDITIONS.index("previous")]
+        output = forward(sample, timestep, **conditions)
+        made.append(to_pixels(output.clean).astype(float))
+        return output
+
+    monkeypatch.setattr(pipeline.unet, "forward", record)
+    monkeypatch.setattr(pipeline_signer, "find_box", lambda maps, *_: tuple(slice(0, size) for size in maps.shape[1:3]))
+    frames = render(pipeline, driving[:6], picture, window=4, detail_scale=0.0)
+    first, second = made
+    assert (len(first), len(second)) == (4, 4)
+    shared = [(2 * first[2] + second[0]) / 3, (first[3] + 2 * second[1]) / 3]
+    np.testing.assert_allclose(frames, [*first[:2], *shared, *second[2:]], atol=1)
+
+
+def test_with_a_prefix_a_window_begins_where_the_last_one_ended(pipeline, driving, picture, monkeypatch):
     seen = []
     forward = pipeline.unet.forward
 
@@ -85,9 +118,9 @@ def test_a_window_begins_where_the_last_one_ended(pipeline, driving, picture, mo
         return forward(sample, timestep, **conditions)
 
     monkeypatch.setattr(pipeline.unet, "forward", record)
-    render(pipeline, driving, picture, window=5)
-    assert [frames for frames, _ in seen] == [5, 5, 2]
-    assert [levels[0] for _, levels in seen] == [1000, 0, 0]
+    assert len(render(pipeline, driving[:9], picture, window=4, guidance_scale={"previous": 1.0})) == 9
+    assert [frames for frames, _ in seen] == [3, 4, 4]
+    assert [levels[:2] for _, levels in seen] == [[1000, 1000], [0, 1000], [0, 1000]]
 
 
 def test_a_stream_that_is_left_early_leaves_nothing_running(pipeline, driving, picture):
@@ -126,7 +159,7 @@ def test_whoever_takes_the_frames_keeps_the_cores(pipeline, driving, picture):
         return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
     with threadpool_limits(2, "blas"):
-        streams = [pipeline.stream(driving[:3], picture.image, picture.poses, window=2) for _ in range(2)]
+        streams = [pipeline.stream(driving[:3], picture.image, picture.poses, window=3) for _ in range(2)]
         for _ in zip(*streams, strict=True):
             assert blas_threads() == {2}
         assert blas_threads() == {2}
@@ -134,12 +167,11 @@ def test_whoever_takes_the_frames_keeps_the_cores(pipeline, driving, picture):
 
 def test_a_scale_of_one_costs_nothing(pipeline, driving, picture, calls):
     plain = render(pipeline, driving, picture, window=6)
-    assert [frames for frames, _ in calls] == [6, 5]
-    assert calls[0][1] == ["geometry", "control", "keypoints", "reference", "background"]
-    assert calls[1][1] == [*calls[0][1], "previous"]
+    windows = len(calls)
+    assert all(given == ["geometry", "control", "keypoints", "reference", "background"] for _, given in calls)
     calls.clear()
     same = render(pipeline, driving, picture, window=6, guidance_scale={"keypoints": 1.0, "keep": 2.0})
-    assert len(calls) == 2  # there is nothing to be kept
+    assert len(calls) == windows  # there is nothing to be kept
     np.testing.assert_array_equal(plain, same)
 
 
@@ -196,8 +228,8 @@ def test_hands_are_drawn_over_the_networks(pipeline, driving, picture):
 
 
 def test_guidance_by_the_frame_before_looks_without_it(pipeline, driving, picture, calls):
-    render(pipeline, driving, picture, window=6, guidance_scale={"previous": 1.5})
-    assert [(frames, "previous" in given) for frames, given in calls] == [(6, False), (5, True), (4, False)]
+    render(pipeline, driving[:9], picture, window=5, guidance_scale={"previous": 1.5})
+    assert [(frames, "previous" in given) for frames, given in calls] == [(5, False), (5, True), (4, False)]
 
 
 @pytest.mark.parametrize("guided", ["keep", "reference"])  # by the latter the network makes the whole frame
@@ -266,8 +298,8 @@ def test_wrong_inputs_are_named(pipeline, driving, picture):
         pipeline(replace(driving, width=640), picture.image, picture.poses)
     with pytest.raises(ValueError, match="`num_inference_steps` must be at least 1, got 0"):
         pipeline(driving, picture.image, picture.poses, num_inference_steps=0)
-    with pytest.raises(ValueError, match="`window` must be at least 2, got 1"):
-        pipeline(driving, picture.image, picture.poses, window=1)
+    with pytest.raises(ValueError, match="`window` must be at least 3, got 2"):
+        pipeline(driving, picture.image, picture.poses, window=2)
     with pytest.raises(ValueError, match="`keep` must be as large as the image, 64 x 64, got 32 x 64"):
         pipeline(driving, picture.image, picture.poses, keep=np.zeros((64, 32), bool))
     with pytest.raises(ValueError, match=r"`guidance_scale` must be of geometry, .*, keep, got one of 'hands'"):

@@ -49,12 +49,16 @@ def test_a_clip_holds_a_reference_and_exact_keypoints(actor, shapes):
     assert_array_equal(poses.keypoints[~inside], 0)
 
 
+def test_a_long_clip_is_cut_from_a_long_motion(actor, shapes):
+    rng = np.random.default_rng(0)
+    assert len(make_clip(actor, shapes, list(range(len(shapes))), rng, num_frames=50, size=32).frames) == 51
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("workers", 0, "`workers` must be at least 1, got 0"),
         ("size", 8, "`size` must be at least 32, got 8"),
-        ("num_frames", 40, "`num_frames` must be at most 15, got 40"),
     ],
 )
 def test_config_refuses(tmp_path, field, value, message):
