@@ -352,8 +352,8 @@ class SignerVideoPipeline(DiffusionPipeline):
             num_inference_steps: Denoising steps.
             guidance_scale: How far to go in the direction that each of `CONDITIONS` leads in, by its name, or all of
                 them: 1 follows it as in training and costs nothing, any other scale costs a call of the network.
-                `previous` is 0 unless it is named. With another scale windows do not fade over: each begins with the last
-                frame of the one before, clean, as the network has learned to, and errors add up.
+                `previous` is 0 unless it is named. With another scale windows don't fade over: each begins with the
+                last frame of the one before, clean, as the network has learned to, and errors add up.
             detail_scale: How much of the picture's own detail is laid over clothes, and of hands drawn by code over
                 hands (`gen/detail.py`), 0 to 1: 0 leaves what the network made.
             generator: Where the noise comes from; the same state gives the same frames.
