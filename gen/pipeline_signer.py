@@ -14,7 +14,7 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from jaxtyping import Bool, Float, UInt8
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 from gen.conditioning import MAP_CHANNELS, map_frames, to_reference
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
@@ -31,7 +31,7 @@ from poses.bounds import check_at_least, check_shares
 AROUND = 1 / 32
 """Hair and clothes reach beyond the body: the network may change so much around it, as a share of the frame's width."""
 
-WINDOW, OVERLAP = 18, 2
+WINDOW, OVERLAP = 26, 2
 """Frames that are made at once, and how many of them two windows have in common."""
 
 Box = tuple[slice, slice]
@@ -287,44 +287,42 @@ class SignerVideoPipeline(DiffusionPipeline):
         def finished(frames: slice) -> slice:
             return slice(frames.start, frames.stop - (overlap if frames.stop < len(poses) else 0))
 
-        blas = ThreadpoolController()
-        with ThreadPoolExecutor(2) as aside:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(2) as aside:
             drawer = aside.submit(HandDrawer, picture, body, held) if detail_scale else None
             maps = np.empty((0, height, width, MAP_CHANNELS), np.uint8)
             seen, drawn = aside.map(look, cut_in_two(windows[0])), aside.submit(draw_hands, finished(windows[0]))
             for current, following in zip(windows, [*windows[1:], None], strict=True):
-                with blas.limit(limits=1, user_api="blas"):  # not while whoever takes the frames is at work
-                    maps = np.concatenate([maps[-overlap:], *seen])
-                    box = find_box(maps, image, self.unet.size_multiple, box)
-                    conditions = to_conditions(
-                        tensor(maps[:, *box]),
-                        keypoints[:, current] - torch.tensor([box[1].start, box[0].start, 0], device=device),
-                        reference[:, *box],
-                        None if kept is None else kept[:, *box],
-                    )
-                    before = waiting[..., *box]
-                    sample = denoise(
-                        self.unet, self.scheduler, noise[..., *box], before if prefix else before[:, :, :0], conditions,
-                        num_inference_steps=num_inference_steps, guidance_scale=scales,
-                    )  # fmt: skip
-                    hands = drawn.result()
-                    if following is not None:
-                        new = slice(following.start + overlap, following.stop)
-                        seen, drawn = aside.map(look, cut_in_two(new)), aside.submit(draw_hands, finished(following))
+                maps = np.concatenate([maps[-overlap:], *seen])
+                box = find_box(maps, image, self.unet.size_multiple, box)
+                conditions = to_conditions(
+                    tensor(maps[:, *box]),
+                    keypoints[:, current] - torch.tensor([box[1].start, box[0].start, 0], device=device),
+                    reference[:, *box],
+                    None if kept is None else kept[:, *box],
+                )
+                before = waiting[..., *box]
+                sample = denoise(
+                    self.unet, self.scheduler, noise[..., *box], before if prefix else before[:, :, :0], conditions,
+                    num_inference_steps=num_inference_steps, guidance_scale=scales,
+                )  # fmt: skip
+                hands = drawn.result()
+                if following is not None:
+                    new = slice(following.start + overlap, following.stop)
+                    seen, drawn = aside.map(look, cut_in_two(new)), aside.submit(draw_hands, finished(following))
 
-                    # 5. Pixels out, with detail laid over them.
-                    if prefix:
-                        sample = torch.cat([before, sample], dim=2)
-                    shared = sample[:, :, : before.shape[2]]
-                    shared.copy_(before.lerp(shared, fading[: before.shape[2]]))
-                    if following is not None:
-                        waiting = still.repeat(1, 1, overlap, 1, 1)
-                        waiting[..., *box] = sample[:, :, -overlap:]
-                    done = finished(current)
-                    frames = image[None].repeat(done.stop - done.start, axis=0)
-                    frames[:, *box] = to_pixels(sample[:, :, : len(frames)])
-                    if hands is not None:
-                        frames = lay_over(frames, find_detail(maps[: len(frames)], hands, keep), detail_scale)
+                # 5. Pixels out, with detail laid over them.
+                if prefix:
+                    sample = torch.cat([before, sample], dim=2)
+                shared = sample[:, :, : before.shape[2]]
+                shared.copy_(before.lerp(shared, fading[: before.shape[2]]))
+                if following is not None:
+                    waiting = still.repeat(1, 1, overlap, 1, 1)
+                    waiting[..., *box] = sample[:, :, -overlap:]
+                done = finished(current)
+                frames = image[None].repeat(done.stop - done.start, axis=0)
+                frames[:, *box] = to_pixels(sample[:, :, : len(frames)])
+                if hands is not None:
+                    frames = lay_over(frames, find_detail(maps[: len(frames)], hands, keep), detail_scale)
                 yield from frames
         self.maybe_free_model_hooks()
 

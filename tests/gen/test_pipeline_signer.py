@@ -10,7 +10,6 @@ from accelerate import cpu_offload
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from gen import pipeline_signer
 from gen.conditioning import MAP_CHANNELS
@@ -150,19 +149,6 @@ def calls(pipeline, monkeypatch):
 
     monkeypatch.setattr(pipeline.unet, "forward", record)
     return calls
-
-
-def test_whoever_takes_the_frames_keeps_the_cores(pipeline, driving, picture):
-    """Also where two clips are made in turn."""
-
-    def blas_threads() -> set[int]:
-        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
-
-    with threadpool_limits(2, "blas"):
-        streams = [pipeline.stream(driving[:3], picture.image, picture.poses, window=3) for _ in range(2)]
-        for _ in zip(*streams, strict=True):
-            assert blas_threads() == {2}
-        assert blas_threads() == {2}
 
 
 def test_a_scale_of_one_costs_nothing(pipeline, driving, picture, calls):
