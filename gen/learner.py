@@ -133,17 +133,23 @@ def load_network(config: RendererTrainConfig) -> SignerUNet:
     """The network before its first step.
 
     Raises:
-        ValueError: `weights` holds none.
+        ValueError: `weights` holds none, or one of another size than the configuration says.
     """
+    sizes = {"block_channels": config.block_channels, "num_blocks": config.num_blocks}
+    sizes = {name: size for name, size in sizes.items() if size is not None}
     if config.weights is None:
-        return SignerUNet(block_channels=config.block_channels, num_blocks=config.num_blocks)
+        return SignerUNet(**sizes)
     folder = BUNDLED_WEIGHTS if str(config.weights) == BUNDLED_WEIGHTS.name else config.weights
     if not (folder / "unet" / "config.json").is_file():
         raise ValueError(
             f"`weights` must be {BUNDLED_WEIGHTS.name} or a saved pipeline's folder, "
             f"found no unet/config.json in {folder}."
         )
-    return SignerUNet.from_pretrained(folder, subfolder="unet", dtype=torch.float32, local_files_only=True)
+    unet = SignerUNet.from_pretrained(folder, subfolder="unet", dtype=torch.float32, local_files_only=True)
+    for name, size in sizes.items():
+        if tuple(unet.config[name]) != tuple(size):
+            raise ValueError(f"`{name}` must be {tuple(unet.config[name])}, as in {folder}, or left out, got {size}.")
+    return unet
 
 
 def with_updates(unet: SignerUNet, rank: int) -> Any:

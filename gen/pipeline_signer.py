@@ -339,7 +339,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         generator: torch.Generator | None = None,
         window: int = WINDOW,
     ) -> SignerVideoOutput:
-        """Renders a clip and returns all of it.
+        """Renders a clip and returns all of it; `set_progress_bar_config(disable=True)` hides the bar.
 
         Args:
             poses: Driving poses, placed in the frame of `image`.
@@ -371,4 +371,9 @@ class SignerVideoPipeline(DiffusionPipeline):
             generator=generator,
             window=window,
         )
-        return SignerVideoOutput(frames=np.stack(list(frames)))
+        with self.progress_bar(total=len(poses)) as bar:
+            made = []
+            for frame in frames:
+                made.append(frame)
+                bar.update()
+        return SignerVideoOutput(frames=np.stack(made))

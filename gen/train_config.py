@@ -69,8 +69,10 @@ class RendererTrainConfig:
     lora_rank: int = 0
     """Learn updates of this rank beside the weights, which stay as they are, as suits the few frames of one signer;
     0 trains all weights."""
-    block_channels: tuple[int, ...] = (48, 96, 192, 256)
-    num_blocks: tuple[int, ...] = (1, 2, 2, 2)
+    block_channels: tuple[int, ...] | None = None
+    """Channels of the network at each resolution, finest first; left out, those of `weights`, or `SignerUNet`'s own."""
+    num_blocks: tuple[int, ...] | None = None
+    """Residual blocks at each resolution; left out, likewise."""
     bf16: bool = True
     """Compute in bf16, with weights in float32."""
     seed: int = 0

@@ -8,6 +8,7 @@ from pipelines.inputs import extract_from_video, load_signer
 from pipelines.loop import run_loop
 from pipelines.output import LoopReport
 from pipelines.progress import Stages
+from pipelines.recognize import find_poses
 from pipelines.render import render_video
 from poses.estimators import Estimator
 from poses.fingerspelling import spell
@@ -106,8 +107,15 @@ class SignLoop:
         return Path(output)
 
     def read(self, signing: PoseSequence | str | Path) -> Reading:
-        """The glosses that the recognizer reads, each with confidence and frames."""
-        return read_glosses(self.poses(signing), self.recognizer)
+        """The glosses that the recognizer reads, each with confidence and frames.
+
+        Raises:
+            ValueError: The file is neither poses nor a video, nobody is in it, or it is slower than 5 or faster than
+                120 frames a second.
+        """
+        if not isinstance(signing, PoseSequence):
+            signing = find_poses(Path(signing), self.estimator, Stages(show=self._show))
+        return read_glosses(signing, self.recognizer)
 
     def run(
         self,
@@ -137,7 +145,7 @@ class SignLoop:
             ValueError: A wrong argument, nobody is in the video, or `output` holds something.
         """
         return run_loop(
-            self.poses(signing),
+            signing,
             output,
             renderer=self.renderer,
             recognizer=self.recognizer,

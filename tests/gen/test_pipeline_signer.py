@@ -72,6 +72,15 @@ def test_the_seed_decides(pipeline, driving, picture):
     assert (first != render(pipeline, driving[:3], picture, seed=1, num_inference_steps=2)).any()
 
 
+def test_the_bar_counts_frames_and_can_be_hidden(pipeline, driving, picture, capfd):
+    pipeline(driving[:2], picture.image, picture.poses)
+    assert capfd.readouterr().err == ""
+    pipeline.set_progress_bar_config()
+    pipeline(driving[:2], picture.image, picture.poses)
+    pipeline.set_progress_bar_config(disable=True)
+    assert "2/2" in capfd.readouterr().err
+
+
 def test_the_stream_is_the_clip(pipeline, driving, picture):
     clip = driving[:5]
     streamed = pipeline.stream(clip, picture.image, picture.poses, generator=torch.Generator().manual_seed(0), window=4)

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 import gen.train
-from gen.models.signer_unet import SignerUNet
+from gen.learner import load_network
 from gen.train import train
 from gen.train_config import RendererTrainConfig
 
@@ -26,7 +26,7 @@ def preset(name) -> RendererTrainConfig:
 def test_networks_are_as_large_as_is_said(name):
     config = preset(name)
     with torch.device("meta"):
-        unet = SignerUNet(block_channels=config.block_channels, num_blocks=config.num_blocks)
+        unet = load_network(config)
     assert sum(parameter.numel() for parameter in unet.parameters()) / 1e6 == pytest.approx(MILLIONS[name], abs=0.05)
 
 

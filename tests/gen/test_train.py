@@ -276,8 +276,11 @@ def test_a_run_starts_from_the_weights_it_is_given(config, tmp_path, monkeypatch
 def test_the_bundled_weights_go_by_their_name(config, tmp_path, monkeypatch):
     """From wherever the package is."""
     monkeypatch.chdir(tmp_path)
-    unet = load_network(replace(config, weights=Path("signer-small")))
+    config = replace(config, weights=Path("signer-small"))
+    unet = load_network(replace(config, block_channels=None, num_blocks=None))
     assert unet.num_parameters() / 1e6 == pytest.approx(7.5, abs=0.05)
+    with pytest.raises(ValueError, match=r"`block_channels` must be \(48, 96, 192, 256\), as in .*signer-small, or"):
+        load_network(config)
 
 
 def test_averages_go_on_where_the_network_is(config, monkeypatch):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pipelines
@@ -11,7 +12,7 @@ from pipelines import SignLoop
 from pipelines.api import SignLoop as Defined
 from poses.fingerspelling import spell
 from poses.io import save_poses
-from poses.video import read_info
+from poses.video import read_info, write_video
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -52,6 +53,13 @@ def test_run_writes_a_report(loop, signer, tmp_path):
     report = loop.run(signer, tmp_path / "out", height=64, width=64)
     assert report.input.num_frames == len(signer)
     assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_a_video_that_is_too_slow_to_read_is_not_looked_through(loop, monkeypatch, tmp_path):
+    write_video(tmp_path / "slow.mp4", np.zeros((2, 64, 64, 3), np.uint8), fps=4)
+    monkeypatch.setattr("pipelines.recognize.extract_from_video", lambda *_: pytest.fail("was looked through"))
+    with pytest.raises(ValueError, match=r"slow\.mp4: expected 5 to 120 frames per second, found 4"):
+        loop.read(tmp_path / "slow.mp4")
 
 
 def test_names_are_checked_at_once():
