@@ -22,7 +22,7 @@ from recognizer.configuration_sign_recognizer import ALPHABET
 from recognizer.data import Letter, describe, load_letters, nearest_letters
 from recognizer.decoding import sequence_scores
 from recognizer.metrics import bootstrap_interval, errors_by_gloss, word_error_rate
-from recognizer.reading import Recognizer, label_log_probs, load_recognizer, read_glosses, sign_logits
+from recognizer.reading import Recognizer, load_recognizer, read_glosses, read_steps, sign_logits
 from recognizer.training import TRAINING_LANGUAGES
 
 WORDS = Path(__file__).parent / "words.txt"
@@ -81,7 +81,7 @@ def read_letters(items: Sequence[Letter], recognizer: Recognizer, known: Sequenc
     """
     table, queries = (np.stack([describe(item, recognizer.processor) for item in group]) for group in (known, items))
     glosses = recognizer.model.config.glosses
-    best = [int(sequence_scores(label_log_probs(item.poses, recognizer)).argmax()) for item in items]
+    best = [int(sequence_scores(read_steps(item.poses, recognizer)[0]).argmax()) for item in items]
     return {
         "isolated": [
             glosses[label] for label in sign_logits([item.poses for item in items], recognizer).argmax(axis=1)

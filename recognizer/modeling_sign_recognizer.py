@@ -37,10 +37,12 @@ class SignRecognizerOutput(ModelOutput):
         loss: Only with `labels`.
         logits: Scores of every label, before softmax: one step for `config.conv_stride` frames, or one a clip. In
             single precision, whatever the weights are in.
+        last_hidden_state: Of continuous signing: what the logits are made of.
     """
 
     loss: Float[torch.Tensor, ""] | None = None
     logits: Float[torch.Tensor, "batch *steps labels"] | None = None
+    last_hidden_state: Float[torch.Tensor, "batch steps hidden"] | None = None
 
 
 def _palm_size(hand: Float[torch.Tensor, "batch frames 21 2"]) -> Float[torch.Tensor, "batch frames"]:
@@ -400,7 +402,7 @@ class SignRecognizerForCTC(SignRecognizerPreTrainedModel):
         hidden_states, mask = self.encode(keypoints, confidence, attention_mask)
         logits = self.classifier(hidden_states).float()
         loss = None if labels is None else self._loss(logits, mask, labels, frame_labels)
-        return SignRecognizerOutput(loss=loss, logits=logits)
+        return SignRecognizerOutput(loss=loss, logits=logits, last_hidden_state=hidden_states)
 
     def classify(
         self,
@@ -472,9 +474,11 @@ class SignRecognizerConvBlock(nn.Module):
         self.shortcut = nn.Conv1d(before, after, 1, stride)
 
     def forward(
-        self, hidden_states: Float[torch.Tensor, "batch before frames"]
-    ) -> Float[torch.Tensor, "batch after _"]:
-        return F.relu(self.path(hidden_states) + self.shortcut(hidden_states))
+        self, hidden_states: Float[torch.Tensor, "batch before frames"], mask: Bool[torch.Tensor, "batch steps"]
+    ) -> Float[torch.Tensor, "batch after steps"]:
+        """Takes frames of which padding is zeros; `mask` says which steps of the result are none."""
+        first, second = self.path[:4], self.path[4:]
+        return F.relu(second(first(hidden_states) * mask[:, None]) + self.shortcut(hidden_states)) * mask[:, None]
 
 
 class SignRecognizerConvStream(PreTrainedModel):
@@ -513,10 +517,10 @@ class SignRecognizerConvStream(PreTrainedModel):
         """Logits; see `pose_features` for what is given."""
         features, mask = stream_features(self.stream, keypoints, confidence, attention_mask)
         features = features.transpose(1, 2).to(self.dtype)
-        hidden_states = F.relu(self.norm(self.feature_conv(self.feature_norm(features))))
+        hidden_states = F.relu(self.norm(self.feature_conv(self.feature_norm(features)))) * mask[:, None]
         for block, stride in zip(self.blocks, self.config.block_strides, strict=True):
-            hidden_states = block(hidden_states * mask[:, None])
             mask = mask[:, ::stride]
+            hidden_states = block(hidden_states, mask)
         pooled = self.classifier_dropout(pool(hidden_states.transpose(1, 2), mask))
         return self.classifier(pooled.to(self.dtype)).float()
 
@@ -548,7 +552,8 @@ class SignRecognizerForSequenceClassification(PreTrainedModel):
         Args:
             keypoints: See `pose_features`.
             confidence: 0 where a point is not seen.
-            attention_mask: 1 for frames of the clip, 0 for padding.
+            attention_mask: 1 for frames of the clip, 0 for padding. With `config.edges` clips must be of one length,
+                as the processor's `num_frames` makes them: other framings are as long as the batch.
             labels: The gloss of each clip, or the share that every gloss has in it.
         """
         edges = () if self.training else self.config.edges

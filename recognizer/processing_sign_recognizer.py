@@ -130,14 +130,13 @@ class SignRecognizerProcessor(FeatureExtractionMixin):
             raise ValueError(f"`poses` must show both shoulders in at least one frame, got none ({poses.source}).")
         if leads_with_left(poses):
             poses = mirror(poses)
-        if self.num_frames is None:
-            poses = resample(poses, self.frame_rate)
         shoulders = index("right_shoulder", "left_shoulder")
         seen = (poses.confidence[:, shoulders] > 0).all(axis=1)
-        pixels = poses.pixels()
-        middle = np.median(pixels[seen][:, shoulders].mean(axis=1), axis=0)
+        middle = np.median(poses.pixels()[seen][:, shoulders].mean(axis=1), axis=0)
+        if self.num_frames is None:
+            poses = resample(poses, self.frame_rate)  # which may leave out the frames that show both shoulders
         confidence = poses.confidence[:, _POINTS]
-        keypoints = (pixels[:, _POINTS] - middle) / shoulder_width
+        keypoints = (poses.pixels()[:, _POINTS] - middle) / shoulder_width
         confidence = np.where(_resting(keypoints), np.float32(0), confidence)
         keypoints = np.where(confidence[..., None] > 0, keypoints, 0).astype(np.float32)
         return keypoints, confidence

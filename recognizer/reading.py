@@ -191,8 +191,8 @@ def _read_continuous(clips: Sequence[PoseSequence], recognizer: Recognizer) -> l
     readings = [Reading((), why_unreadable(clip), recognizer.vocabulary) for clip in clips]
     readable = [number for number, reading in enumerate(readings) if not reading.reason]
     for batch in _of_like_length(readable, [clip.duration_s * recognizer.processor.frame_rate for clip in clips]):
-        together = _label_log_probs([clips[number] for number in batch], recognizer)
-        for number, log_probs in zip(batch, together, strict=True):
+        together = _read_steps([clips[number] for number in batch], recognizer)
+        for number, (log_probs, _) in zip(batch, together, strict=True):
             readings[number] = reading_from(log_probs, clips[number], recognizer)
     return readings
 
@@ -210,7 +210,7 @@ def _of_like_length(numbers: Sequence[int], frames: Sequence[float]) -> Iterator
 
 
 def reading_from(log_probs: np.ndarray, poses: PoseSequence, recognizer: Recognizer) -> Reading:
-    """Reads a clip from its `label_log_probs`, for whoever needs both."""
+    """Reads a clip from what `read_steps` says of it, for whoever needs both."""
     config = recognizer.model.config
     # Steps are `conv_stride` frames at the processor's rate; the reading speaks of the clip's own frames.
     frames_per_step = config.conv_stride * poses.fps / recognizer.processor.frame_rate
@@ -232,22 +232,29 @@ def why_unreadable(poses: PoseSequence) -> str:
     return ""
 
 
-def label_log_probs(poses: PoseSequence, recognizer: Recognizer) -> np.ndarray:
-    """Log probability of every label at every step of `config.conv_stride` frames at the processor's rate."""
-    return _label_log_probs([poses], recognizer)[0]
+Steps = tuple[Float[np.ndarray, "steps labels"], Float[np.ndarray, "steps hidden"]]
+"""Of a clip, every `config.conv_stride` frames at the processor's rate: log probability of every label, hidden state."""
+
+
+def read_steps(poses: PoseSequence, recognizer: Recognizer) -> Steps:
+    """What a network of continuous signing says at every step of a clip, and what it says that from."""
+    return _read_steps([poses], recognizer)[0]
 
 
 @torch.no_grad()
-def _label_log_probs(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[np.ndarray]:
+def _read_steps(clips: Sequence[PoseSequence], recognizer: Recognizer) -> list[Steps]:
     batch = recognizer.processor(clips).to(recognizer.model.device)
     stride = recognizer.model.config.conv_stride
-    pieces = []
+    pieces, states = [], []
     for first, start, stop, last in windows(batch["attention_mask"].shape[1], stride):
-        logits = recognizer.model(**{name: values[:, first:last] for name, values in batch.items()}).logits
-        pieces.append(logits[:, (start - first) // stride : -(-(stop - first) // stride)])
+        seen = recognizer.model(**{name: values[:, first:last] for name, values in batch.items()})
+        kept = slice((start - first) // stride, -(-(stop - first) // stride))
+        pieces.append(seen.logits[:, kept])
+        states.append(seen.last_hidden_state[:, kept])
     log_probs = torch.cat(pieces, dim=1).log_softmax(dim=-1).cpu().numpy()
+    hidden = torch.cat(states, dim=1).float().cpu().numpy()
     steps = -(-batch["attention_mask"].sum(dim=1) // stride)
-    return [of_clip[:length] for of_clip, length in zip(log_probs, steps.tolist(), strict=True)]
+    return [(log_probs[row, :length], hidden[row, :length]) for row, length in enumerate(steps.tolist())]
 
 
 def windows(num_frames: int, stride: int) -> Iterator[tuple[int, int, int, int]]:

@@ -7,14 +7,13 @@ from itertools import zip_longest
 
 import jiwer
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from pipelines.output import ErrorRate
 from poses.sequence import GlossSpan, PoseSequence
 from recognizer.metrics import word_error_rate
 from recognizer.modeling_sign_recognizer import SignRecognizerForCTC
-from recognizer.reading import GlossReading, Recognizer, label_log_probs, reading_from, why_unreadable
+from recognizer.reading import GlossReading, Recognizer, read_steps, reading_from, why_unreadable
 
 
 def error_rate(expected: Sequence[GlossSpan | GlossReading], read: Sequence[GlossReading]) -> ErrorRate | None:
@@ -68,15 +67,10 @@ def read_out(poses: PoseSequence, recognizer: Recognizer) -> Readout:
         raise ValueError(f"`recognizer` must read continuous signing, got {recognizer.vocabulary!r}.")
     if reason := why_unreadable(poses):
         return Readout((), reason, np.zeros(0), np.zeros((0, 0)))
-    states: list[torch.Tensor] = []
-    hook = recognizer.model.classifier.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0]))
-    try:
-        log_probs = label_log_probs(poses, recognizer)
-    finally:
-        hook.remove()
+    log_probs, states = read_steps(poses, recognizer)
     reading = reading_from(log_probs, poses, recognizer)
     mass = np.delete(np.exp(log_probs.astype(np.float64)).sum(axis=0), recognizer.model.config.pad_token_id)
-    return Readout(joined_glosses(reading.glosses), reading.reason, mass / mass.sum(), states[0][0].float().numpy())
+    return Readout(joined_glosses(reading.glosses), reading.reason, mass / mass.sum(), states)
 
 
 def gloss_names(recognizer: Recognizer) -> tuple[str, ...]:
