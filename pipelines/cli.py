@@ -187,6 +187,7 @@ def tracks(
     *,
     tracks: list[str] | None = None,
     smplerx: Path | None = None,
+    fps: float = 24.0,
     estimator: str = "mediapipe",
     overwrite: bool = False,
 ) -> Result:
@@ -198,6 +199,7 @@ def tracks(
         tracks: dwpose, mediapipe_pose, primedepth_depth, sapiens_segmentation; the first two by default. The others
             fetch weights when first used.
         smplerx: The output folder of SMPLer-X for this video, for the track smplerx.
+        fps: Frames per second of the tracks: 24 as of letters, 12 as of what signers tracks makes.
         estimator: Who finds the poses of the track dwpose.
         overwrite: Replace the file if it is there.
     """
@@ -213,7 +215,7 @@ def tracks(
     with new_file(output, overwrite=overwrite) as aside:
         chosen = ["dwpose", "mediapipe_pose"] if tracks is None else tracks
         found = extract_tracks(
-            video, chosen, estimator=create_estimator(estimator), smplerx=smplerx, stages=Stages(show=True)
+            video, chosen, estimator=create_estimator(estimator), smplerx=smplerx, fps=fps, stages=Stages(show=True)
         )
         save_tracks(found, aside)
     names = list(split_tracks(found))
@@ -306,6 +308,7 @@ def recognize(
     *,
     vocabulary: str = "letters",
     isolated: bool = False,
+    language: str | None = None,
     recognizer: Path | None = None,
     output: Path | None = None,
     estimator: str = "mediapipe",
@@ -316,23 +319,25 @@ def recognize(
         input: A pose file or a video.
         vocabulary: letters reads continuous fingerspelling, words a clip of one sign.
         isolated: The clip shows one letter: say the likeliest five.
+        language: Of the words, such as ase or ins, where the clip does not say: words of others are left out.
         recognizer: Folder of a recognizer that you trained, instead.
         output: A new directory for a page with the clip under its skeleton, reading.json and the poses.
         estimator: Who finds the poses in a video.
     """
     from pipelines.estimators import create_estimator
     from pipelines.progress import Stages
-    from pipelines.recognize import find_poses, run_recognition
+    from pipelines.recognize import check_language, find_poses, in_language, run_recognition
     from poses.io import is_video, load_poses
     from recognizer.reading import load_recognizer, read_glosses
 
     stages, judge = Stages(show=True), load_recognizer(recognizer, vocabulary=vocabulary, isolated=isolated)
     finder = create_estimator(estimator) if output or is_video(input) else None
     if output and finder:
-        report = run_recognition(input, output, recognizer=judge, estimator=finder, stages=stages)
+        report = run_recognition(input, output, recognizer=judge, estimator=finder, language=language, stages=stages)
         reading, num_frames, fps = report.reading, report.input.num_frames, report.input.fps
     else:
-        poses = find_poses(input, finder, stages) if finder else load_poses(input)
+        check_language(language, judge)
+        poses = in_language(find_poses(input, finder, stages) if finder else load_poses(input), language)
         reading, num_frames, fps = read_glosses(poses, judge), len(poses), poses.fps
     lines = [f"{read.gloss}  {read.confidence:.2f}  frames {read.start} to {read.stop - 1}" for read in reading.glosses]
     lines = lines or [f"Nothing was read: {reading.reason}."]

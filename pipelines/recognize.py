@@ -1,6 +1,7 @@
 """What a clip says: its glosses with confidence and time, over the skeleton that they were read from."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,7 +31,13 @@ COMMENT = "A clip under the skeleton that was found in it."
 
 
 def run_recognition(
-    clip: Path, output: Path, *, recognizer: Recognizer, estimator: Estimator, stages: Stages | None = None
+    clip: Path,
+    output: Path,
+    *,
+    recognizer: Recognizer,
+    estimator: Estimator,
+    language: str | None = None,
+    stages: Stages | None = None,
 ) -> RecognitionReport:
     """Reads a clip and writes `overlay.mp4`, `poses.npz`, `reading.json` and `index.html` into a new directory.
 
@@ -39,14 +46,17 @@ def run_recognition(
         output: The directory; it appears when everything is in it.
         recognizer: Who reads.
         estimator: Who finds the poses in a video.
+        language: See `in_language`.
         stages: Times the work.
 
     Raises:
-        ValueError: The file is neither, nobody is in it, or it is slower than 5 or faster than 120 frames a second.
+        ValueError: The file is neither, nobody is in it, it is slower than 5 or faster than 120 frames a second, or the
+            recognizer knows no glosses of `language`.
     """
     stages = stages or Stages()
+    check_language(language, recognizer)
     with new_directory(output) as directory:
-        from_video, poses = is_video(clip), find_poses(clip, estimator, stages)
+        from_video, poses = is_video(clip), in_language(find_poses(clip, estimator, stages), language)
         with stages.stage("recognize"):
             reading = read_glosses(poses, recognizer)
         with stages.stage("draw", len(poses)) as track:
@@ -83,6 +93,28 @@ def find_poses(clip: Path, estimator: Estimator, stages: Stages) -> PoseSequence
         return load_poses(clip)
     check_frame_rate(clip, read_info(clip).fps)
     return extract_from_video(clip, estimator, stages)
+
+
+def check_language(language: str | None, recognizer: Recognizer) -> None:
+    """Refuses a language of which a recognizer knows no glosses.
+
+    Raises:
+        ValueError: It is one.
+    """
+    known = sorted({gloss.partition(":")[0] for gloss in recognizer.model.config.glosses if ":" in gloss})
+    if language is not None and language not in known:
+        expected = f"be one of {', '.join(known)}" if known else "be left out, since its glosses are of no language"
+        raise ValueError(f"`language` must {expected}: the recognizer is of {recognizer.vocabulary}, got {language!r}.")
+
+
+def in_language(poses: PoseSequence, language: str | None) -> PoseSequence:
+    """The same clip, said to be of a language: then a recognizer of words considers no glosses of others.
+
+    Args:
+        poses: The clip.
+        language: ISO 639-3 code; None for what the clip itself says.
+    """
+    return poses if language is None else replace(poses, language=language)
 
 
 def overlay_size(poses: PoseSequence) -> tuple[int, int]:

@@ -103,6 +103,21 @@ def test_recognize_reads_the_real_recognizer(tmp_path, capfd):
     assert [line.split()[0] for line in lines(capfd)[0]] == ["L", "A", "B"]
 
 
+def test_recognize_leaves_out_words_of_other_languages(tmp_path, capfd):
+    path = tmp_path / "letter.npz"
+    assert main(["spell", "L", "--language", "sgg", str(path)]) == 0
+    words = ["recognize", str(path), "--vocabulary", "words", "--json"]
+    for language in ("ins", "ase"):
+        capfd.readouterr()
+        assert main([*words, "--language", language]) == 0
+        likeliest = [read["gloss"] for read in json.loads(capfd.readouterr().out)["candidates"]]
+        assert {gloss.partition(":")[0] for gloss in likeliest} == {language}
+    assert main([*words, "--language", "sgg"]) == 2
+    assert lines(capfd)[1][-1].endswith("`language` must be one of ase, ins: the recognizer is of words, got 'sgg'.")
+    assert main(["recognize", str(path), "--language", "sgg"]) == 2
+    assert "`language` must be left out, since its glosses are of no language" in lines(capfd)[1][-1]
+
+
 def test_json_is_alone_on_standard_output(monkeypatch, capfd):
     def noisy(word: str):
         print("from Python")

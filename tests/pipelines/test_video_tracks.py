@@ -77,6 +77,11 @@ def test_command_writes_a_clip_of_tracks(video, tmp_path, capfd):
     assert (facts["num_frames"], facts["tracks"]) == (int(12 * FPS / 12), ["mediapipe_pose"])
     with np.load(tmp_path / "a.npz") as arrays:
         assert list(arrays) == ["mediapipe_pose"]
+    own = ["tracks", str(path), str(tmp_path / "b.npz"), "--tracks", "mediapipe_pose", "--fps"]
+    assert main([*own, "12", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["num_frames"] == 12
+    assert main([*own, "4"]) == 2
+    assert "`fps` must be from 5 to 120, got 4" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("tracks", "named"), [(["smplerx"], "smplerx"), ([], "none")])
