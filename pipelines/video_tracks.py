@@ -51,7 +51,8 @@ def extract_tracks(
         stages: Show how far it is.
 
     Raises:
-        ValueError: A track has another name, `fps` is not from 5 to 120, the video cannot be read or shows nobody, or weights are not there.
+        ValueError: A track has another name, `fps` is not from 5 to 120, the video cannot be read or shows nobody, or
+            weights are not there.
         PoseFileError: A file of SMPLer-X is damaged.
     """
     names = ("dwpose", *EXTRACTORS)

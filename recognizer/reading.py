@@ -233,7 +233,7 @@ def why_unreadable(poses: PoseSequence) -> str:
 
 
 Steps = tuple[Float[np.ndarray, "steps labels"], Float[np.ndarray, "steps hidden"]]
-"""Of a clip, every `config.conv_stride` frames at the processor's rate: log probability of every label, hidden state."""
+"""Log probabilities of every label, and hidden states, each `config.conv_stride` frames at the processor's rate."""
 
 
 def read_steps(poses: PoseSequence, recognizer: Recognizer) -> Steps:

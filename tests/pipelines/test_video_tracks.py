@@ -80,7 +80,7 @@ def test_command_writes_a_clip_of_tracks(video, tmp_path, capfd):
     own = ["tracks", str(path), str(tmp_path / "b.npz"), "--tracks", "mediapipe_pose", "--fps"]
     assert main([*own, "12", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["num_frames"] == 12
-    assert main([*own, "4"]) == 2
+    assert main([*own, "4", "--overwrite"]) == 2
     assert "`fps` must be from 5 to 120, got 4" in capfd.readouterr().err
 
 
