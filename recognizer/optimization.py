@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedDataParallelKwargs, broadcast, set_seed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
@@ -111,7 +111,8 @@ def optimize(
 
     Writes `curve.jsonl` and `curve.png` to `config.output_dir`: the loss, and the output's `losses` where it has such.
     The same configuration gives the same weights and curve on the same machine, resumed or not. Under
-    `accelerate launch`, each process trains on batches of its own.
+    `accelerate launch`, each process trains on batches of its own, and all end with the same network; networks may be
+    trained one after the other.
 
     Args:
         model: The network, with the weights it starts from.
@@ -168,7 +169,11 @@ def optimize(
             with new_file(config.checkpoint, overwrite=True) as path:
                 torch.save({"step": first} | {part: parts[part].state_dict() for part in parts}, path)
     progress.close()
-    accelerator.end_training()
+    # Each process counted these in batches of its own since the last step began; the checkpoint holds the first one's.
+    broadcast([*model.buffers(), *average.buffers()])
+    # `end_training` would part the processes for good.
+    for tracker in accelerator.trackers:
+        tracker.finish()
     model.cpu()
     return average.module.cpu().eval()
 
@@ -204,6 +209,11 @@ def _tracker(config: LoopConfig) -> str | None:
 
 def save_recognizer(model: PreTrainedModel, processor: SignRecognizerProcessor, path: Path) -> None:
     """Writes what `load_recognizer` reads; the weights lose half their precision, `model` keeps its own."""
-    half = copy.deepcopy(model).half()
-    half.save_pretrained(path)
-    processor.save_pretrained(path)
+    save_trained(copy.deepcopy(model).half(), processor, path=path)
+
+
+def save_trained(*parts: Any, path: Path) -> None:
+    """Writes a network, and its processor where it has one; of processes that train together, the first one does."""
+    if PartialState().is_main_process:
+        for part in parts:
+            part.save_pretrained(path)

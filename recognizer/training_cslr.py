@@ -15,7 +15,7 @@ from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.metrics import WordErrors, word_error_rate
 from recognizer.modeling_cslr import FRAMES_PER_STEP, SignXForCSLR
 from recognizer.modeling_signx import SignXForPose2Gloss
-from recognizer.optimization import Batch, Batches, optimize
+from recognizer.optimization import Batch, Batches, optimize, save_trained
 from recognizer.tracks import collate_tracks
 from recognizer.training_signx import GlossTrainConfig, gloss_clips, read_clips, write_validation
 
@@ -70,7 +70,7 @@ def train(config: CSLRTrainConfig) -> tuple[SignXForCSLR, WordErrors | None]:
         return batch | {"teacher_forcing": config.forcing_at(step)}
 
     trained = optimize(model, latent_batches(clips.batches, reader), config, name="cslr", prepare=prepare)
-    trained.save_pretrained(config.output_dir / "model")
+    save_trained(trained, path=config.output_dir / "model")
     if not clips.validation:
         return trained, None
     features = [clip.features for clip in clips.validation]

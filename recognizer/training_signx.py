@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from accelerate.utils import set_seed
 from jaxtyping import Float32
 
@@ -21,7 +22,7 @@ from recognizer.data import compose_words, load_letters, word_batches
 from recognizer.metrics import WordErrors, word_error_rate
 from recognizer.modeling_signx import SignXForPose2Gloss, from_wrists
 from recognizer.modeling_signx_decoders import teacher_forcing_ratio
-from recognizer.optimization import Batch, Batches, LoopConfig, optimize
+from recognizer.optimization import Batch, Batches, LoopConfig, optimize, save_trained
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import dwpose_features, signer_track
 from recognizer.text_metrics import bleu, chrf, rouge_l
@@ -183,8 +184,9 @@ def write_validation(
     texts["chrf"] = chrf(glosses, readings)
     facts = {"wer": errors.rate, **asdict(errors), "clips": len(clips), "rouge_l": rouge_l(glosses, readings)}
     facts |= {name: asdict(score) for name, score in texts.items()} | others
-    with new_file(output_dir / "validation.json", overwrite=True) as path:
-        path.write_text(json.dumps(facts), encoding="utf-8")
+    if PartialState().is_main_process:
+        with new_file(output_dir / "validation.json", overwrite=True) as path:
+            path.write_text(json.dumps(facts), encoding="utf-8")
     return errors
 
 
@@ -203,7 +205,7 @@ def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainCo
         return batch | {"features": features, "teacher_forcing": config.forcing_at(step)}
 
     trained = optimize(model, batches, config, name=f"pose2gloss {config.decoder_type}", prepare=prepare)
-    trained.save_pretrained(config.output_dir / "model")
+    save_trained(trained, path=config.output_dir / "model")
     return trained
 
 

@@ -21,7 +21,7 @@ from poses.keypoints import PARTS, index
 from recognizer.configuration_video2pose import Video2PoseConfig
 from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.modeling_video2pose import SignXForVideo2Pose, Video2PoseOutput
-from recognizer.optimization import Batch, LoopConfig, optimize
+from recognizer.optimization import Batch, LoopConfig, optimize, save_trained
 from recognizer.optional_weights import OPTIONAL_WEIGHTS, announce_fetch
 from recognizer.processing_video2pose import Video2PoseProcessor
 from recognizer.video_clips import SignerClip, gloss_batches, read_signer_clips, video_batches
@@ -132,13 +132,13 @@ def train(config: Video2PoseTrainConfig) -> tuple[SignXForVideo2Pose, SeenAccura
             prepare=prepare,
         )
         trained = both.model
-    trained.save_pretrained(config.output_dir / "model")
-    processor.save_pretrained(config.output_dir / "model")
+    save_trained(trained, processor, path=config.output_dir / "model")
     if not any((config.data / "validation").glob("*/frames.npy")):
         return trained, None
     accuracy = measure(trained, processor, read_signer_clips(config.data / "validation", reader), mean_pose(training))
-    with new_file(config.output_dir / "validation.json", overwrite=True) as path:
-        path.write_text(json.dumps(asdict(accuracy)), encoding="utf-8")
+    if PartialState().is_main_process:
+        with new_file(config.output_dir / "validation.json", overwrite=True) as path:
+            path.write_text(json.dumps(asdict(accuracy)), encoding="utf-8")
     return trained, accuracy
 
 

@@ -1,5 +1,9 @@
 import json
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,8 @@ from recognizer.tracks import NUM_FEATURES, TRACKS
 from recognizer.training import TRAINING_LANGUAGES
 from recognizer.training_cslr import CSLRTrainConfig, read_latents, train
 from recognizer.training_signx import fits, word_source
+
+ROOT = Path(__file__).parents[2]
 
 READER = {"latent_size": 8, "fusion_size": 8, "num_fusion_heads": 2, "codebook_size": 4, "codebook_dim": 4}
 READER |= {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "num_encoder_layers": 1}
@@ -86,6 +92,40 @@ def test_latents_that_hardly_vary_are_pruned_when_it_is_time(config, monkeypatch
     monkeypatch.setattr(SignXForCSLR, "prune", lambda self, latents, mask: steps.append(latents.shape))
     train(replace(config, prune_every=2))
     assert len(steps) == 1
+
+
+@pytest.mark.slow
+def test_two_processes_train_two_networks_alike_and_one_saves(config, tmp_path):
+    program = """
+import json, os, sys
+from pathlib import Path
+import torch
+from recognizer.training_cslr import CSLRTrainConfig, SignXForCSLR, train
+given = json.loads(sys.argv[1])
+given |= {name: Path(given[name]) for name in ("data", "pose2gloss", "output_dir")}
+save, rank = SignXForCSLR.save_pretrained, os.environ["RANK"]
+def saved(self, folder):
+    (folder.parent / f"saved-by-{rank}").touch()
+    save(self, folder)
+SignXForCSLR.save_pretrained = saved
+for fold in ("first", "second"):
+    model, _ = train(CSLRTrainConfig(**given | {"output_dir": given["output_dir"] / fold}))
+torch.save(model.state_dict(), given["output_dir"] / f"{rank}.pt")
+"""
+    (tmp_path / "program.py").write_text(program)
+    run = replace(config, network=TINY | {"covariance": True}, batch_size=2, prune_every=2, teacher_forcing=(1.0, 1.0))
+    given = json.dumps({name: value for name, value in asdict(run).items() if name != "resume"}, default=str)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    env = os.environ | {"ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
+    subprocess.run([*launch, str(tmp_path / "program.py"), given], cwd=ROOT, env=env, check=True)
+    first, second = (torch.load(config.output_dir / f"{rank}.pt") for rank in range(2))
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=0, atol=0)
+    assert first["covariance"].any()
+    for fold in ("first", "second"):
+        assert [path.name for path in (config.output_dir / fold).glob("saved-by-*")] == ["saved-by-0"]
+    loaded = SignXForCSLR.from_pretrained(config.output_dir / "second" / "model")
+    torch.testing.assert_close(loaded.covariance, first["covariance"], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("glosses", "frames"), [("AB", 5), ("AA", 9), ("A", 1)])
