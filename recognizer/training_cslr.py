@@ -17,7 +17,7 @@ from recognizer.modeling_cslr import FRAMES_PER_STEP, SignXForCSLR
 from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.optimization import Batch, Batches, optimize, save_trained
 from recognizer.tracks import collate_tracks
-from recognizer.training_signx import GlossTrainConfig, gloss_clips, read_clips, write_validation
+from recognizer.training_signx import GlossTrainConfig, gloss_clips, load_pose2gloss, read_clips, write_validation
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,7 @@ def train(config: CSLRTrainConfig) -> tuple[SignXForCSLR, WordErrors | None]:
         PoseFileError: A clip of `config.data` is damaged.
     """
     config.check_output_dir()
-    if not (config.pose2gloss / "config.json").is_file():
-        raise ValueError(f"`pose2gloss` must be a trained Pose2Gloss's folder, got {str(config.pose2gloss)!r}.")
-    reader = SignXForPose2Gloss.from_pretrained(config.pose2gloss, local_files_only=True).eval()
+    reader = load_pose2gloss(config.pose2gloss, "pose2gloss")
     clips = gloss_clips(config, frames_per_step=FRAMES_PER_STEP)
     set_seed(config.seed)
     sizes = config.network | {"latent_size": reader.config.latent_size}

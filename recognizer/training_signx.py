@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from jaxtyping import Float32
+from transformers.configuration_utils import PreTrainedConfig
 
 from poses.bounds import check_at_least, check_shares
 from poses.files import new_file
@@ -25,6 +26,7 @@ from recognizer.modeling_signx_decoders import teacher_forcing_ratio
 from recognizer.optimization import Batch, Batches, LoopConfig, optimize, save_trained
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import dwpose_features, signer_track
+from recognizer.reading import quietly
 from recognizer.text_metrics import bleu, chrf, rouge_l
 from recognizer.track_clips import FASTEST, TrackClip, drop_tracks, read_track_clips, track_batches
 from recognizer.tracks import collate_tracks, join_tracks, track_statistics
@@ -209,15 +211,43 @@ def train_on(batches: Batches, glosses: Sequence[str], config: Pose2GlossTrainCo
     return trained
 
 
+def load_pose2gloss(folder: Path, argument: str) -> SignXForPose2Gloss:
+    """A trained Pose2Gloss in evaluation mode, in full precision whatever it was saved in.
+
+    Args:
+        folder: That `train` wrote.
+        argument: What people know it by.
+
+    Raises:
+        ValueError: `folder` holds no Pose2Gloss, or weights that are not its configuration's.
+    """
+    asked = f"`{argument}` must be a trained Pose2Gloss's folder, got {str(folder)!r}"
+    if missing := [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]:
+        raise ValueError(f"{asked} without {missing[0]}.")
+    facts, _ = PreTrainedConfig.get_config_dict(folder, local_files_only=True)
+    kind = (facts.get("architectures") or ["nothing"])[0]
+    if kind != SignXForPose2Gloss.__name__:
+        raise ValueError(f"{asked}, whose config.json names {kind} in place of {SignXForPose2Gloss.__name__}.")
+    with quietly():
+        model, found = cast(Any, SignXForPose2Gloss).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    if other := [*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])]:
+        raise ValueError(f"{asked}, whose weights are not those of its config.json: {min(other)}.")
+    return model.eval()
+
+
 def take_encoder(model: SignXForPose2Gloss, folder: Path) -> None:
     """Puts all weights of a trained network but its decoder's into `model`.
 
     Raises:
         ValueError: `folder` holds no Pose2Gloss, or one of other sizes.
     """
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"`encoder_from` must be a trained Pose2Gloss's folder, got {str(folder)!r}.")
-    trained = SignXForPose2Gloss.from_pretrained(folder, local_files_only=True).state_dict()
+    trained = load_pose2gloss(folder, "encoder_from").state_dict()
     theirs = {name: tensor for name, tensor in trained.items() if not name.startswith("decoder.")}
     own = model.state_dict()
     if other := [name for name in theirs if name not in own or own[name].shape != theirs[name].shape]:

@@ -24,6 +24,7 @@ from recognizer.modeling_video2pose import SignXForVideo2Pose, Video2PoseOutput
 from recognizer.optimization import Batch, LoopConfig, optimize, save_trained
 from recognizer.optional_weights import OPTIONAL_WEIGHTS, announce_fetch
 from recognizer.processing_video2pose import Video2PoseProcessor
+from recognizer.training_signx import load_pose2gloss
 from recognizer.video_clips import SignerClip, gloss_batches, read_signer_clips, video_batches
 
 NEAR = 0.2
@@ -93,11 +94,12 @@ def train(config: Video2PoseTrainConfig) -> tuple[SignXForVideo2Pose, SeenAccura
 
     Raises:
         ValueError: `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true;
-            there is no clip to train on; or weights are neither on this machine nor to be fetched.
+            there is no clip to train on; `config.pose2gloss` holds no Pose2Gloss; or other weights are neither on this
+            machine nor to be fetched.
         PoseFileError: A clip is damaged.
     """
     config.check_output_dir()
-    reader = None if config.pose2gloss is None else _load(SignXForPose2Gloss, "pose2gloss", config.pose2gloss).eval()
+    reader = None if config.pose2gloss is None else load_pose2gloss(config.pose2gloss, "pose2gloss")
     training = read_signer_clips(config.data / "train", reader)
     if short := [clip for clip in training if len(clip.keypoints) <= config.num_frames]:
         longest = len(short[0].keypoints) - 1
@@ -174,7 +176,7 @@ def create_model(config: Video2PoseTrainConfig, reader: SignXForPose2Gloss | Non
     if config.backbone is not None:
         if config.backbone == OPTIONAL_WEIGHTS["vit"].repository:
             announce_fetch(OPTIONAL_WEIGHTS["vit"])
-        pretrained = _load(ViTModel, "backbone", config.backbone, add_pooling_layer=False).state_dict()
+        pretrained = _load_backbone(config.backbone).state_dict()
         own = {name: tensor.shape for name, tensor in model.vit.state_dict().items()}
         if other := [name for name in own if name not in pretrained or pretrained[name].shape != own[name]]:
             raise ValueError(f"`backbone` must have the network's sizes, got others in {config.backbone}: {other[0]}.")
@@ -182,14 +184,12 @@ def create_model(config: Video2PoseTrainConfig, reader: SignXForPose2Gloss | Non
     return model
 
 
-def _load(of: type, argument: str, path: str | Path, **options: Any) -> Any:
+def _load_backbone(path: str) -> ViTModel:
     try:
-        return of.from_pretrained(path, **options)
+        return ViTModel.from_pretrained(path, add_pooling_layer=False)
     except OSError as error:
         reason = " ".join(str(error).split())[:160]
-        raise ValueError(
-            f"`{argument}` must be on this machine or to be fetched, got {str(path)!r} ({reason})."
-        ) from None
+        raise ValueError(f"`backbone` must be on this machine or to be fetched, got {path!r} ({reason}).") from None
 
 
 def mean_pose(clips: Sequence[SignerClip]) -> Float[np.ndarray, "128 2"]:

@@ -5,15 +5,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from poses.fingerspelling import HELD_OUT_LANGUAGES
 from recognizer.configuration_sign_recognizer import ALPHABET
+from recognizer.configuration_signx import SignXConfig
 from recognizer.modeling_signx import SignXForPose2Gloss
 from recognizer.track_clips import TrackClip
 from recognizer.tracks import NUM_FEATURES, TRACKS
 from recognizer.training import TRAINING_LANGUAGES
 from recognizer.training_signx import (
     Pose2GlossTrainConfig,
+    load_pose2gloss,
     read_clips,
     spelled_clips,
     train,
@@ -21,6 +24,7 @@ from recognizer.training_signx import (
     word_source,
     write_validation,
 )
+from recognizer.video2pose_estimator import WEIGHTS
 
 TINY = {
     "latent_size": 16,
@@ -116,6 +120,43 @@ def test_an_encoder_is_trained_further(config, tmp_path):
         train(replace(further, output_dir=tmp_path / "other", network=TINY | {"latent_size": 8}))
     with pytest.raises(ValueError, match="`encoder_from` must be a trained Pose2Gloss's folder, got"):
         train(replace(further, output_dir=tmp_path / "none", encoder_from=tmp_path))
+
+
+def save_pose2gloss(folder, **changes):
+    torch.manual_seed(0)
+    model = SignXForPose2Gloss(SignXConfig(decoder_type="ctc", **TINY | changes))
+    model.save_pretrained(folder)
+    return model
+
+
+def test_a_pose2gloss_of_half_precision_is_read_in_full(tmp_path):
+    halved = save_pose2gloss(tmp_path).half()
+    halved.save_pretrained(tmp_path)
+    loaded = load_pose2gloss(tmp_path, "pose2gloss")
+    assert (loaded.dtype, loaded.training) == (torch.float32, False)
+    torch.testing.assert_close(loaded.gloss_embedding.weight, halved.gloss_embedding.weight.float(), rtol=0, atol=0)
+
+
+def test_folders_without_a_pose2gloss_are_refused(tmp_path):
+    said = r"`pose2gloss` must be a trained Pose2Gloss's folder, got '.*"
+    with pytest.raises(ValueError, match=said + r"nowhere' without config.json\.$"):
+        load_pose2gloss(tmp_path / "nowhere", "pose2gloss")
+    with pytest.raises(ValueError, match=said + r"names SignXForVideo2Pose in place of SignXForPose2Gloss\.$"):
+        load_pose2gloss(WEIGHTS, "pose2gloss")
+    save_pose2gloss(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    for change in ({"latent_size": 8}, {"num_encoder_layers": 2}):
+        save_pose2gloss(tmp_path, **change)
+        save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ValueError, match=said + r"whose weights are not those of its config.json: \w+\."):
+            load_pose2gloss(tmp_path, "pose2gloss")
+    facts = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({key: facts[key] for key in facts if key != "architectures"}))
+    with pytest.raises(ValueError, match="names nothing in place of"):
+        load_pose2gloss(tmp_path, "pose2gloss")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"without model.safetensors\.$"):
+        load_pose2gloss(tmp_path, "pose2gloss")
 
 
 def test_words_are_composed_of_letters_of_the_training_languages(tmp_path):

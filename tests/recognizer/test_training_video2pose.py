@@ -233,6 +233,8 @@ def test_wrong_configurations_are_refused(change, message):
 def test_wrong_data_are_refused(config, tmp_path):
     with pytest.raises(ValueError, match=r"`num_frames` must be at most 4, as in .*000000/frames.npy, got 5"):
         train(replace(config, num_frames=5))
+    with pytest.raises(ValueError, match=r"`pose2gloss` must be a trained Pose2Gloss's folder, got '.*data' without"):
+        train(replace(config, pose2gloss=config.data))
     with pytest.raises(ValueError, match="empty: must hold clips that `signloop signers make` made, found none"):
         read_signer_clips(tmp_path / "empty", None)
     np.save(config.data / "train" / "000000" / "keypoints.npy", np.zeros((3, 128, 2), np.float32))
