@@ -88,6 +88,11 @@ class SignXConfig(GlossConfig):
     ctc_loss_weight: float | int = 0.0
     commitment_loss_weight: float | int = 0.25
 
+    @property
+    def trains_ctc(self) -> bool:
+        """Whether glosses need a step each, as CTC has it."""
+        return self.decoder_type == "ctc" or (self.decoder_type == "autoregressive" and self.ctc_loss_weight > 0)
+
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""
         if self.decoder_type not in DECODERS:

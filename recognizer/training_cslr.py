@@ -52,14 +52,16 @@ def train(config: CSLRTrainConfig) -> tuple[SignXForCSLR, WordErrors | None]:
 
     Raises:
         ValueError: `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true;
-            there is no clip to train on, or one too short for CTC; or `config.pose2gloss` holds no Pose2Gloss.
+            there is no clip to train on, or one too short for CTC or with too many glosses; or `config.pose2gloss`
+            holds no Pose2Gloss.
         PoseFileError: A clip of `config.data` is damaged.
     """
     config.check_output_dir()
     reader = load_pose2gloss(config.pose2gloss, "pose2gloss")
-    clips = gloss_clips(config, frames_per_step=FRAMES_PER_STEP)
-    set_seed(config.seed)
     sizes = config.network | {"latent_size": reader.config.latent_size}
+    max_glosses = SignXCSLRConfig(**sizes).max_glosses
+    clips = gloss_clips(config, frames_per_step=FRAMES_PER_STEP, max_glosses=max_glosses)
+    set_seed(config.seed)
     model = SignXForCSLR(SignXCSLRConfig(id2label=dict(enumerate(clips.glosses)), **sizes))
 
     def prepare(batch: Batch, step: int) -> Batch:

@@ -98,6 +98,11 @@ class Pose2GlossTrainConfig(GlossTrainConfig):
     def __post_init__(self):
         super().__post_init__()
         check_shares(track_dropout=self.track_dropout)
+        if "decoder_type" in self.network:
+            raise ValueError(
+                "`network` must leave the decoder to the option `decoder_type`, "
+                f"got decoder_type {self.network['decoder_type']!r}."
+            )
 
 
 @dataclass(frozen=True)
@@ -115,18 +120,24 @@ class GlossClips:
     validation: list[TrackClip]
 
 
-def gloss_clips(config: GlossTrainConfig, *, frames_per_step: int = 1) -> GlossClips:
+def gloss_clips(config: GlossTrainConfig, *, frames_per_step: int, max_glosses: int) -> GlossClips:
     """The clips of `config.data`, or words composed from letters.
 
     Args:
         config: What to train on.
-        frames_per_step: How many frames become one step of the network's: words too short for CTC are left out.
+        frames_per_step: How many frames become one step of the network's, where CTC is trained: words too short for it
+            are left out. 0 where it is not.
+        max_glosses: The network's.
 
     Raises:
-        ValueError: There is no clip to train on, or one is too short for CTC.
+        ValueError: There is no clip to train on, one is too short for CTC, or has more than `max_glosses` glosses.
         PoseFileError: A clip of `config.data` is damaged.
     """
     if config.data is None:
+        if config.max_letters > max_glosses:
+            raise ValueError(
+                f"`max_letters` must be at most the network's `max_glosses`, {max_glosses}, got {config.max_letters}."
+            )
         validation = spelled_clips(config.validation_languages, max_letters=config.max_letters)
         return GlossClips(word_source(config, frames_per_step=frames_per_step), ALPHABET, validation)
     clips = read_track_clips(config.data)
@@ -135,7 +146,12 @@ def gloss_clips(config: GlossTrainConfig, *, frames_per_step: int = 1) -> GlossC
     if not training:
         raise ValueError(f"{config.data}: must hold clips of the split train, found none.")
     for clip in training:
-        if not fits(clip.glosses, int(FASTEST * len(clip.features)), frames_per_step):
+        if len(clip.glosses) > max_glosses:
+            raise ValueError(
+                f"{config.data}: {clip.name} must have at most {max_glosses} glosses, the network's `max_glosses`, "
+                f"found {len(clip.glosses)}."
+            )
+        if not fits(clip.glosses, max(int(FASTEST * len(clip.features)), 1), frames_per_step):
             raise ValueError(
                 f"{config.data}: {clip.name} must have more frames for its {len(clip.glosses)} glosses, "
                 f"found {len(clip.features)}."
@@ -144,7 +160,7 @@ def gloss_clips(config: GlossTrainConfig, *, frames_per_step: int = 1) -> GlossC
 
 
 def fits(glosses: Sequence[Any], num_frames: int, frames_per_step: int) -> bool:
-    """Whether there is a step for every gloss and, for CTC, one between repeated ones."""
+    """Whether CTC has a step for every gloss and one between repeated ones; with 0 frames a step, any clip fits."""
     needed = len(glosses) + sum(before == after for before, after in pairwise(glosses))
     return num_frames >= (needed - 1) * frames_per_step + 1
 
@@ -160,11 +176,13 @@ def train(config: Pose2GlossTrainConfig) -> tuple[SignXForPose2Gloss, WordErrors
 
     Raises:
         ValueError: `config.output_dir` holds a checkpoint and `config.resume` is false, or holds none and it is true;
-            or there is no clip to train on.
+            or there is no clip to train on, or one too short for CTC or with too many glosses.
         PoseFileError: A clip of `config.data` is damaged.
     """
     config.check_output_dir()
-    clips = gloss_clips(config)
+    network = SignXConfig(decoder_type=config.decoder_type, **config.network)
+    frames_per_step = network.frame_stride if network.trains_ctc else 0
+    clips = gloss_clips(config, frames_per_step=frames_per_step, max_glosses=network.max_glosses)
     model = train_on(clips.batches, clips.glosses, config)
     if not clips.validation:
         return model, None

@@ -192,6 +192,10 @@ def test_words_are_composed_of_letters_of_the_training_languages(tmp_path):
         ({"track_dropout": 1.5}, r"`track_dropout` must be in \[0, 1\], got 1.5"),
         ({"teacher_forcing": (2.0, 0.0)}, r"`teacher_forcing` must be in \[0, 1\], got \(2.0, 0.0\)"),
         ({"network": {"depth": 3}}, "`network` must hold fields of SignXConfig, got 'depth'"),
+        (
+            {"network": {"decoder_type": "ctc"}},
+            "`network` must leave the decoder to the option `decoder_type`, got .*ctc",
+        ),
     ],
 )
 def test_wrong_configurations_are_refused(change, message):
@@ -202,6 +206,33 @@ def test_wrong_configurations_are_refused(change, message):
 def test_languages_without_these_letters_are_refused():
     with pytest.raises(ValueError, match="`languages` must have letters A to Z, got 'jos', which has none"):
         spelled_clips(["jos"])
+
+
+def test_clips_need_room_where_ctc_reads_every_second_frame_and_nowhere_else(config, save_clips, tmp_path):
+    (clip,) = make_clips(1)
+    data = save_clips([replace(clip, glosses=("NO", "YES", "NO"))], "three")  # 6 frames, 4 at the fastest pace
+    other = replace(config, data=data, network=TINY | {"frame_stride": 2}, num_steps=1)
+    said = "three: train-0 must have more frames for its 3 glosses, found 6"
+    with pytest.raises(ValueError, match=said):
+        train(replace(other, decoder_type="ctc"))
+    with pytest.raises(ValueError, match=said):
+        train(replace(other, decoder_type="autoregressive", network=other.network | {"ctc_loss_weight": 0.3}))
+    single = save_clips([replace(clip, features=clip.features[:1])], "single")
+    trains = [("diffusion", 2, data), ("autoregressive", 2, data), ("ctc", 1, data), ("ctc", 2, single)]
+    for number, (decoder_type, stride, folder) in enumerate(trains):
+        network = TINY | {"frame_stride": stride}
+        run = replace(other, output_dir=tmp_path / f"{number}", decoder_type=decoder_type, network=network, data=folder)
+        train(run)
+
+
+def test_clips_with_too_many_glosses_are_named(config, save_clips):
+    (clip,) = make_clips(1)
+    data = save_clips([replace(clip, glosses=("NO",) * 5)], "long")
+    said = "long: train-0 must have at most 4 glosses, the network's `max_glosses`, found 5"
+    with pytest.raises(ValueError, match=said):
+        train(replace(config, data=data))
+    with pytest.raises(ValueError, match="`max_letters` must be at most the network's `max_glosses`, 4, got 5"):
+        train(replace(config, data=None, max_letters=5))
 
 
 def test_data_without_training_clips_is_refused(config, save_clips):
