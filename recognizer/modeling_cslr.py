@@ -28,6 +28,7 @@ from recognizer.modeling_signx_decoders import (
     AutoregressiveDecoder,
     DecoderLayer,
     EncoderLayer,
+    check_labels,
     ctc_loss,
     frame_mask,
     run_encoder,
@@ -156,14 +157,14 @@ class SignXForCSLR(PreTrainedModel):
             self.covariance.lerp_(found.to(self.covariance.dtype), COVARIANCE_SHARE)
         whitened = whiten_latents(latents, mask, whitening=self.config.whitening, covariance=self.covariance)
         whitened = whitened * self.latent_mask
-        if self.training:
-            kept = torch.rand(mask.shape, device=mask.device) >= self.config.frame_drop
-            whitened = whitened * kept[..., None]
         mixed = self.latent_projection(whitened)
         if features is not None:
             share = self.mix.sigmoid()
             mixed = share * features + (1 - share) * mixed
-        convolved = self.conv(torch.where(mask[..., None], mixed, 0))
+        kept = mask
+        if self.training:
+            kept = mask & (torch.rand(mask.shape, device=mask.device) >= self.config.frame_drop)
+        convolved = self.conv(torch.where(kept[..., None], mixed, 0))
         steps = -(-mask.sum(dim=1) // FRAMES_PER_STEP)
         step_mask = torch.arange(convolved.shape[1], device=mask.device) < steps[:, None]
         packed = pack_padded_sequence(convolved, steps.cpu(), batch_first=True, enforce_sorted=False)
@@ -192,7 +193,12 @@ class SignXForCSLR(PreTrainedModel):
             features: Of a network on the pixels, such as ResNet34's before its classifier, to be mixed with latents;
                 without them, latents alone are read.
             teacher_forcing: See `AutoregressiveDecoder.forward`.
+
+        Raises:
+            ValueError: `labels` are no glosses of the vocabulary, or a clip has none, too many, or too few frames.
         """
+        if labels is not None:
+            check_labels(labels, len(self.config.glosses), self.config.max_glosses)
         mask = frame_mask(latents, attention_mask)
         convolved, recurrent, step_mask = self._latent_steps(latents, mask, features)
         conv_logits, logits = self.classifier(convolved), self.classifier(recurrent)

@@ -25,6 +25,7 @@ from recognizer.modeling_signx_decoders import (
     DecoderLayer,
     DiffusionDecoder,
     EncoderLayer,
+    check_labels,
     frame_mask,
     run_encoder,
 )
@@ -240,7 +241,7 @@ class SignXForPose2Gloss(PreTrainedModel):
             labels: Gloss numbers in order, padded with -100.
             teacher_forcing: See `forward`.
         """
-        self._check_labels(labels)
+        check_labels(labels, len(self.config.glosses), self.config.max_glosses)
         described, losses = self.codebook(latents, mask)
         hidden_states = self._read(described, mask)
         if isinstance(self.decoder, AutoregressiveDecoder):
@@ -261,19 +262,6 @@ class SignXForPose2Gloss(PreTrainedModel):
         texts = (self.gloss_embedding(labels.clamp(min=0)) * given).sum(dim=1) / given.sum(dim=1)
         same = (labels[:, None] == labels[None]).all(dim=-1)
         return contrastive_loss(self.clip_projection(clips), texts, same, self.config.contrastive_temperature)
-
-    def _check_labels(self, labels: Int[torch.Tensor, "batch glosses"]) -> None:
-        given = labels >= 0
-        number = given.sum(dim=1)
-        if int(labels.max()) >= len(self.config.glosses):
-            raise ValueError(f"`labels` must be below {len(self.config.glosses)}, got {int(labels.max())}.")
-        if (given.long().diff(dim=1) > 0).any():
-            raise ValueError("`labels` must be padded at the end only.")
-        if int(number.min()) < 1 or int(number.max()) > self.config.max_glosses:
-            raise ValueError(
-                f"`labels` must hold 1 to {self.config.max_glosses} glosses a clip, "
-                f"got {int(number.min())} to {int(number.max())}."
-            )
 
     @torch.no_grad()
     def generate(

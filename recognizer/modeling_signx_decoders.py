@@ -53,6 +53,29 @@ def frame_mask(
     return attention_mask.bool()
 
 
+def check_labels(labels: Int[torch.Tensor, "batch glosses"], num_glosses: int, max_glosses: int) -> None:
+    """Refuses labels that no network of these sizes can learn.
+
+    Args:
+        labels: Gloss numbers in order, padded with -100.
+        num_glosses: Of the vocabulary.
+        max_glosses: Of the longest sequence.
+
+    Raises:
+        ValueError: A clip has no gloss or too many, a number is no gloss, or padding comes ahead of a gloss.
+    """
+    given = labels >= 0
+    number = given.sum(dim=1)
+    if int(number.min()) < 1 or int(number.max()) > max_glosses:
+        raise ValueError(
+            f"`labels` must hold 1 to {max_glosses} glosses a clip, got {int(number.min())} to {int(number.max())}."
+        )
+    if int(labels.max()) >= num_glosses:
+        raise ValueError(f"`labels` must be below {num_glosses}, got {int(labels.max())}.")
+    if (given.long().diff(dim=1) > 0).any():
+        raise ValueError("`labels` must be padded at the end only.")
+
+
 class Attention(nn.Module):
     """Multi-head attention that also says where it looked."""
 

@@ -86,13 +86,14 @@ def test_batches_prune_a_network_on_another_device(model):
 def test_frames_drop_in_training_as_often_as_asked():
     model = SignXForCSLR(SignXCSLRConfig(**TINY | {"frame_drop": 0.1}))
     seen = []
-    model.latent_projection.register_forward_pre_hook(lambda _, given: seen.append(given[0].any(dim=-1)))
+    model.conv.register_forward_pre_hook(lambda _, given: seen.append(given[0].any(dim=-1)))
     torch.manual_seed(0)
-    latents = clip(2000)["latents"]
-    model.train()(latents)
-    model.eval()(latents)
-    assert 150 < (~seen[0]).sum() < 250
-    assert seen[1].all()
+    inputs = clip(2000)
+    for given in (inputs, {"latents": inputs["latents"]}):  # dropped whole, with what the pixels show
+        model.train()(**given)
+        model.eval()(**given)
+        assert 150 < (~seen[-2]).sum() < 250
+        assert seen[-1].all()
 
 
 def test_what_neighbours_share_is_learned_where_it_is_told_by_a_matrix(tmp_path, monkeypatch):
@@ -172,6 +173,22 @@ def test_clips_too_short_for_their_glosses_are_refused(model):
         model(**clip(4, batch=2), labels=LABELS)
     with pytest.raises(ValueError, match="`attention_mask` must keep at least one frame"):
         model(**clip(4), attention_mask=torch.zeros(1, 4, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([[0, 2]], "`labels` must be below 2, got 2"),
+        ([[-100, 1]], "`labels` must be padded at the end only"),
+        ([[0, 1], [-100, -100]], "`labels` must hold 1 to 4 glosses a clip, got 0 to 2"),
+        ([[0] * 5], "`labels` must hold 1 to 4 glosses a clip, got 5 to 5"),
+        ([[]], "`labels` must hold 1 to 4 glosses a clip, got 0 to 0"),
+    ],
+)
+def test_wrong_labels_are_refused(model, labels, message):
+    labels = torch.tensor(labels, dtype=torch.long)
+    with pytest.raises(ValueError, match=message):
+        model(**clip(64, batch=len(labels)), labels=labels)
 
 
 @pytest.mark.parametrize(
