@@ -16,9 +16,9 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast, set_seed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
-from transformers.optimization import get_cosine_schedule_with_warmup
+from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmup
 
-from poses.bounds import check_at_least
+from poses.bounds import check_at_least, check_shares
 from poses.files import new_file
 from recognizer.curves import LossCurve
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
@@ -47,6 +47,8 @@ class LoopConfig:
     """Batches a step."""
     learning_rate: float = 2e-3
     """Peak of a cosine schedule."""
+    min_lr_rate: float = 0.0
+    """Share of the peak that the schedule ends at."""
     warmup_steps: int = 100
     """Steps until the peak."""
     weight_decay: float = 0.05
@@ -74,6 +76,7 @@ class LoopConfig:
             gradient_accumulation=self.gradient_accumulation,
             checkpoint_every=self.checkpoint_every,
         )
+        check_shares(min_lr_rate=self.min_lr_rate)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"`ema_decay` must be in [0, 1), got {self.ema_decay}.")
         if not self.learning_rate > 0:
@@ -131,7 +134,9 @@ def optimize(
     )
     average: Any = AveragedModel(model, device=accelerator.device, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    scheduler = get_cosine_schedule_with_warmup(optimizer, config.warmup_steps, config.num_steps)
+    scheduler = get_cosine_with_min_lr_schedule_with_warmup(
+        optimizer, config.warmup_steps, config.num_steps, min_lr_rate=config.min_lr_rate
+    )
     parts = {"model": model, "average": average, "optimizer": optimizer, "scheduler": scheduler}
     trained, optimizer = accelerator.prepare(model, optimizer)
     first = _resume(config, parts) if config.resume else 0

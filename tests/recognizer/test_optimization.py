@@ -20,6 +20,13 @@ class Scale(torch.nn.Module):
         return SimpleNamespace(loss=loss, losses={"near": loss / 2})
 
 
+class Steady(Scale):
+    """One number that is pulled upwards always alike."""
+
+    def forward(self, values):
+        return SimpleNamespace(loss=-self.scale.sum())
+
+
 @pytest.fixture
 def config(tmp_path):
     return LoopConfig(output_dir=tmp_path, num_steps=4, checkpoint_every=2, warmup_steps=1)
@@ -65,6 +72,24 @@ def test_a_loss_that_is_no_number_is_named_with_its_step(config):
     with pytest.raises(ValueError, match=said):
         optimize(Scale(), batches(2), config, name="broken", prepare=broken)
     assert torch.load(config.checkpoint)["step"] == 2
+
+
+@pytest.mark.parametrize("least", [0.0, 0.05])
+def test_the_learning_rate_ends_where_it_is_asked_to(config, least):
+    # Adam's steps for a steady gradient are as long as the learning rate.
+    changed = replace(config, num_steps=9, learning_rate=1.0, min_lr_rate=least, weight_decay=0.0)
+    scale, places = Steady(), []
+    optimize(scale, batches(1), changed, name="s", prepare=lambda batch, _: places.append(scale.scale.item()) or batch)
+    cosine = 0.5 * (1 + torch.cos(torch.pi * torch.arange(8) / 8))
+    expected = torch.cat([torch.zeros(1), least + (1 - least) * cosine])
+    found = torch.tensor([*places, scale.scale.item()]).diff()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("least", [-0.1, 1.5, float("nan")])
+def test_a_learning_rate_that_does_not_fall_to_a_share_is_refused(least):
+    with pytest.raises(ValueError, match=rf"`min_lr_rate` must be in \[0, 1\], got {least}"):
+        LoopConfig(min_lr_rate=least)
 
 
 def test_trackio_is_asked_for_only_where_it_is(config, monkeypatch):

@@ -1,9 +1,11 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -25,6 +27,8 @@ from recognizer.training_signx import (
     write_validation,
 )
 from recognizer.video2pose_estimator import WEIGHTS
+
+ROOT = Path(__file__).parents[2]
 
 TINY = {
     "latent_size": 16,
@@ -66,6 +70,16 @@ def config(tmp_path, save_clips):
         checkpoint_every=2,
         warmup_steps=1,
     )
+
+
+@pytest.mark.parametrize(("name", "least"), [("signx-published", 0.05), ("video2pose-published", 0.01)])
+def test_published_schedules_end_where_table_6_says(name, least):
+    preset = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert preset["min_lr_rate"] == least
+    assert {path.stem for path in ROOT.glob("configs/*.yaml") if "min_lr_rate" in path.read_text()} == {
+        "signx-published",
+        "video2pose-published",
+    }
 
 
 def test_default_languages_validate_apart_and_leave_the_held_out_ones():
