@@ -148,7 +148,8 @@ class KeypointHead(nn.Module):
             grid = mixed(grid if skip is None else grid + skipped(skip))
         heatmaps = self.heatmaps(grid).float()
         centres = cell_centres(heatmaps.shape[-1], heatmaps.device)
-        return torch.stack([side @ centres for side in heatmap_sides(heatmaps)], dim=-1), heatmaps
+        with torch.autocast(heatmaps.device.type, enabled=False):  # it would round places to bfloat16
+            return torch.stack([side @ centres for side in heatmap_sides(heatmaps)], dim=-1), heatmaps
 
 
 def cell_centres(count: int, device: torch.device) -> Float[torch.Tensor, " cells"]:
@@ -366,5 +367,6 @@ def heatmap_cross_entropy(
     inside = keypoints.clamp(0, 1)[..., None]
     likely = (-0.5 * ((cell_centres(side, heatmaps.device) - inside) * side).square()).softmax(dim=-1)
     column, row = likely.unbind(dim=-2)
-    expected = ((heatmaps @ column[..., None])[..., 0] * row).sum(dim=-1)
+    with torch.autocast(heatmaps.device.type, enabled=False):
+        expected = ((heatmaps @ column[..., None])[..., 0] * row).sum(dim=-1)
     return heatmaps.flatten(-2).logsumexp(dim=-1) - expected

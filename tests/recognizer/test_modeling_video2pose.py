@@ -10,6 +10,7 @@ from recognizer.modeling_video2pose import (
     SignXForVideo2Pose,
     cell_centres,
     heatmap_cross_entropy,
+    heatmap_sides,
     heatmap_spread,
 )
 
@@ -137,6 +138,20 @@ def test_points_are_found_where_heatmaps_say():
     patches = torch.zeros(1, 4, 2, 2)
     patches[0, 0, 1, 0] = 1  # the lower left one
     torch.testing.assert_close(head(patches, ())[0], torch.tensor([0.25, 0.75]).expand(1, 128, 2))
+
+
+def test_places_are_found_in_full_precision_whatever_the_network_runs_in(model):
+    torch.manual_seed(0)
+    heatmaps, points = 5 * torch.randn(1, 128, 64, 64), torch.rand(1, 128, 2)
+    expected = heatmap_cross_entropy(heatmaps, points)
+    with torch.autocast("cpu", torch.bfloat16):
+        keypoints, grid = model.keypoint_head(torch.randn(1, 16, 2, 2), [None, torch.randn(1, 4, 8, 8)])
+        found = heatmap_cross_entropy(heatmaps, points)
+    assert keypoints.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        keypoints, torch.stack([side @ cell_centres(8, side.device) for side in heatmap_sides(grid)], -1)
+    )
 
 
 def test_the_head_sees_what_the_stem_saw_at_its_resolution(model):
