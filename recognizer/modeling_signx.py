@@ -63,6 +63,27 @@ def from_wrists(features: Float[torch.Tensor, "*frames 1959"]) -> Float[torch.Te
     return features
 
 
+def check_tracks(features: Float[torch.Tensor, "batch frames 1959"], mask: Bool[torch.Tensor, "batch frames"]) -> None:
+    """Refuses clips that show nothing to be read, or something broken.
+
+    Args:
+        features: See `recognizer.tracks`; NaN where a track is missing.
+        mask: False where a clip was padded.
+
+    Raises:
+        ValueError: A clip has no track in any frame, or a frame only a part of a track's numbers.
+    """
+    there = torch.zeros_like(mask)
+    for name, where in TRACKS.items():
+        missing, finite = features[..., where].isnan().all(dim=-1), features[..., where].isfinite().all(dim=-1)
+        if (broken := (mask & ~missing & ~finite).any(dim=1)).any():
+            row = int(broken.nonzero()[0])
+            raise ValueError(f"`features` must be finite or all NaN in a track, got both in {name} of clip {row}.")
+        there |= mask & finite
+    if (empty := ~there.any(dim=1)).any():
+        raise ValueError(f"`features` must show a track in every clip, got none in clip {int(empty.nonzero()[0])}.")
+
+
 class SignXFusion(nn.Module):
     """Lets the five tracks of a frame attend to each other, and keeps their 1959 places.
 
@@ -278,8 +299,12 @@ class SignXForPose2Gloss(PreTrainedModel):
             **options: Those of the decoder's `generate`: `num_inference_steps`, `temperature` and `generator` for
                 `"diffusion"`; `num_beams`, `length_penalty`, `entropy_weight` and `ctc_weight` for `"autoregressive"`;
                 `num_beams` for `"ctc"`.
+
+        Raises:
+            ValueError: A clip shows no track, or a frame has only a part of a track's numbers.
         """
         features, mask = self._read_frames(features, attention_mask)
+        check_tracks(features, mask)
         described, _ = self.codebook(self.encode(features), mask)
         return self.decoder.generate(self._read(described, mask), mask, **options)
 

@@ -99,9 +99,12 @@ def _read_tracks(path: Path) -> Float32[np.ndarray, "frames 1959"]:
         if array.ndim != 2 or array.dtype.kind != "f":
             raise PoseFileError(f"{path}: {name} must be floats [frames, numbers], found {array.dtype} {array.shape}.")
     try:
-        return join_tracks({name: array.astype(np.float32) for name, array in arrays.items()})
+        features = join_tracks({name: array.astype(np.float32) for name, array in arrays.items()})
     except ValueError as error:
         raise PoseFileError(f"{path}: {error}") from None
+    if np.isnan(features).all():
+        raise PoseFileError(f"{path}: must show a track in at least one frame, found none.")
+    return features
 
 
 def track_batches(

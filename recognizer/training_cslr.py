@@ -14,7 +14,7 @@ from poses.bounds import check_at_least
 from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.metrics import WordErrors, word_error_rate
 from recognizer.modeling_cslr import FRAMES_PER_STEP, SignXForCSLR
-from recognizer.modeling_signx import SignXForPose2Gloss
+from recognizer.modeling_signx import SignXForPose2Gloss, check_tracks
 from recognizer.optimization import Batch, Batches, optimize, save_trained
 from recognizer.tracks import collate_tracks
 from recognizer.training_signx import GlossTrainConfig, gloss_clips, load_pose2gloss, read_clips, write_validation
@@ -100,9 +100,14 @@ def read_latents(
     batch_size: int = 32,
     **options: Any,
 ) -> list[tuple[str, ...]]:
-    """The glosses of clips of tracks; `options` are those of `SignXForCSLR.generate`."""
+    """The glosses of clips of tracks; `options` are those of `SignXForCSLR.generate`.
+
+    Raises:
+        ValueError: A clip shows no track, or a frame has only a part of a track's numbers.
+    """
     read = []
     for start in range(0, len(clips), batch_size):
         features, mask = map(torch.from_numpy, collate_tracks(clips[start : start + batch_size]))
+        check_tracks(features, mask.bool())
         read += model.glosses(model.generate(reader.encode(features), mask, **options))
     return read

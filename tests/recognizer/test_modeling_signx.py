@@ -302,6 +302,27 @@ def test_wrong_labels_are_refused(labels, message):
         build()(clip(8), labels=torch.tensor(labels))
 
 
+def test_clips_that_cannot_be_read_are_refused():
+    model = build(frame_stride=2, decoder_type="ctc")
+    features, mask = clip(6, batch=2), torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    features[1, 4:] = torch.nan  # padding
+    features[:, 1] = torch.nan  # which isn't read
+    features[0, 2] = torch.nan  # a frame without any track
+    features[0, 0, TRACKS["smplerx"]] = torch.nan
+    assert len(model.generate(features, mask).labels) == 2
+    features[1, 2, TRACKS["dwpose"].stop - 1] = torch.nan
+    with pytest.raises(
+        ValueError, match="`features` must be finite or all NaN in a track, got both in dwpose of clip 1"
+    ):
+        model.generate(features, mask)
+    features[1, 2, TRACKS["dwpose"].stop - 1] = torch.inf
+    with pytest.raises(ValueError, match="got both in dwpose of clip 1"):
+        model.generate(features, mask)
+    features[1, ::2] = torch.nan
+    with pytest.raises(ValueError, match="`features` must show a track in every clip, got none in clip 1"):
+        model.generate(features, mask)
+
+
 def test_clips_without_frames_are_refused():
     with pytest.raises(ValueError, match="`attention_mask` must keep at least one frame"):
         build()(clip(2), torch.zeros(1, 2, dtype=torch.long))

@@ -65,6 +65,7 @@ def test_wrong_tables_are_refused(save_clips, table, message):
         ({"dwpose": np.zeros(384)}, r"dwpose must be floats \[frames, numbers\], found float64"),
         ({"dwpose": np.array([["a"]])}, r"dwpose must be floats \[frames, numbers\], found <U1"),
         ({"dwpose": np.full((1, 384), np.inf)}, "`dwpose` must be finite or all NaN in every frame"),
+        ({"dwpose": np.full((2, 384), np.nan)}, "one.npz: must show a track in at least one frame, found none"),
     ],
 )
 def test_wrong_clips_are_refused(save_clips, arrays, message):

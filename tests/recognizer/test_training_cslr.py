@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.configuration_signx import SignXConfig
 from recognizer.modeling_cslr import SignXForCSLR
 from recognizer.modeling_signx import SignXForPose2Gloss
@@ -16,7 +17,7 @@ from recognizer.track_clips import TrackClip
 from recognizer.tracks import NUM_FEATURES, TRACKS
 from recognizer.training import TRAINING_LANGUAGES
 from recognizer.training_cslr import CSLRTrainConfig, read_latents, train
-from recognizer.training_signx import fits, word_source
+from recognizer.training_signx import fits, load_pose2gloss, word_source
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,6 +145,15 @@ def test_words_too_short_for_ctc_are_left_out(config, monkeypatch):
     monkeypatch.setattr("recognizer.training_signx.fits", lambda *args: False)
     with pytest.raises(ValueError, match="`num_words` must be higher: of 8 words none is long enough for CTC"):
         word_source(words)
+
+
+def test_latents_of_no_track_are_not_read(config):
+    reader = load_pose2gloss(config.pose2gloss, "pose2gloss")
+    model = SignXForCSLR(SignXCSLRConfig(latent_size=8, id2label={0: "NO", 1: "YES"}, **TINY)).eval()
+    features = [clip.features for clip in make_clips(2)]
+    assert len(read_latents(model, reader, features)) == 2
+    with pytest.raises(ValueError, match="`features` must show a track in every clip, got none in clip 1"):
+        read_latents(model, reader, [features[0], np.full((9, NUM_FEATURES), np.nan, np.float32)])
 
 
 def test_wrong_data_are_refused(config, tmp_path, save_clips):
