@@ -1,62 +1,11 @@
-"""Latents between SignX's stages (https://arxiv.org/abs/2504.16315, algorithms 1 and 2): compiled, distilled, pruned.
+"""Latents between SignX's stages (https://arxiv.org/abs/2504.16315, algorithms 1 and 2): whitened, aligned, distilled, pruned.
 
 Pure functions. The paper leaves most of their numbers open; docs/signx-choices.md says what we chose and why.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch.nn import functional as F
-
-
-@dataclass(frozen=True)
-class CompiledLatents:
-    """What algorithm 1 gives.
-
-    Attributes:
-        latents: Normalised, decorrelated from the frame before.
-        alignment: The gloss of each frame, or as many as there are glosses for a blank; -100 for padding.
-        mask: False for padding.
-    """
-
-    latents: Float[torch.Tensor, "batch frames latent"]
-    alignment: Int[torch.Tensor, "batch frames"]
-    mask: Bool[torch.Tensor, "batch frames"]
-
-
-def compile_latents(
-    latents: Float[torch.Tensor, "batch frames latent"],
-    mask: Bool[torch.Tensor, "batch frames"],
-    labels: Int[torch.Tensor, "batch glosses"],
-    log_probs: Float[torch.Tensor, "batch frames labels"] | None = None,
-    *,
-    whitening: float = 0.1,
-    covariance: Float[torch.Tensor, "latent latent"] | None = None,
-) -> CompiledLatents:
-    """Algorithm 1 but its third line, the dropping of frames, which is for training: `SignXForCSLR` does it.
-
-    Args:
-        latents: Of Pose2Gloss or Video2Pose.
-        mask: False where a clip was padded.
-        labels: Gloss numbers in order, padded with -100.
-        log_probs: Of every gloss and, last, the blank, for `forced_alignment`; without them frames are shared evenly.
-        whitening: The paper's gamma, how much of what a frame shares with the one before is taken away.
-        covariance: What `cross_covariance` found; without it, the product of both frames stands for it.
-    """
-    whitened = whiten_latents(latents, mask, whitening=whitening, covariance=covariance)
-    if log_probs is None:
-        alignment = [
-            even_alignment(int(frames), row[row >= 0]) for frames, row in zip(mask.sum(1), labels, strict=True)
-        ]
-    else:
-        alignment = [
-            forced_alignment(clip[kept], row[row >= 0]) for clip, kept, row in zip(log_probs, mask, labels, strict=True)
-        ]
-    padded = torch.full(mask.shape, -100, device=mask.device)
-    for row, found in enumerate(alignment):
-        padded[row, : len(found)] = found
-    return CompiledLatents(whitened, padded, mask)
 
 
 def whiten_latents(
@@ -71,8 +20,8 @@ def whiten_latents(
     Args:
         latents: Of Pose2Gloss or Video2Pose.
         mask: False where a clip was padded, which becomes zero.
-        whitening: See `compile_latents`.
-        covariance: See `compile_latents`.
+        whitening: The paper's gamma, how much of what a frame shares with the one before is taken away.
+        covariance: What `cross_covariance` found; without it, the product of both frames stands for it.
     """
     normed = F.layer_norm(latents, latents.shape[-1:]) * mask[..., None]
     before = F.pad(normed, (0, 0, 1, 0))[:, :-1]
@@ -87,13 +36,6 @@ def cross_covariance(
     normed = F.layer_norm(latents, latents.shape[-1:]) * mask[..., None]
     pairs = (mask[:, 1:] & mask[:, :-1]).sum().clamp(min=1)
     return torch.einsum("btd,bte->de", normed[:, 1:], normed[:, :-1]) / pairs
-
-
-def even_alignment(num_frames: int, labels: Int[torch.Tensor, " glosses"]) -> Int[torch.Tensor, " frames"]:
-    """Shares the frames evenly among the glosses, in order."""
-    if len(labels) == 0:
-        raise ValueError("`labels` must hold at least one gloss, got none.")
-    return labels[torch.arange(num_frames, device=labels.device) * len(labels) // num_frames]
 
 
 def forced_alignment(

@@ -5,6 +5,7 @@ what it leaves open is listed with our choices in docs/signx-choices.md.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,10 +18,9 @@ from transformers.utils.generic import ModelOutput
 from recognizer.beam_search import GlossSequences
 from recognizer.configuration_cslr import SignXCSLRConfig
 from recognizer.latents import (
-    CompiledLatents,
-    compile_latents,
     cross_covariance,
     distillation_loss,
+    forced_alignment,
     pruning_mask,
     whiten_latents,
 )
@@ -55,6 +55,21 @@ class SignXCSLROutput(ModelOutput):
     losses: dict[str, Float[torch.Tensor, ""]] | None = None
     latents: Float[torch.Tensor, "batch steps temporal"] | None = None
     logits: Float[torch.Tensor, "batch steps labels"] | None = None
+
+
+@dataclass(frozen=True)
+class CompiledLatents:
+    """What algorithm 1 gives.
+
+    Attributes:
+        latents: Normalised, decorrelated from the frame before.
+        alignment: The gloss of each frame, or as many as there are glosses for a blank; -100 for padding.
+        mask: False for padding.
+    """
+
+    latents: Float[torch.Tensor, "batch frames latent"]
+    alignment: Int[torch.Tensor, "batch frames"]
+    mask: Bool[torch.Tensor, "batch frames"]
 
 
 def out_length(num_frames: int) -> int:
@@ -225,13 +240,26 @@ class SignXForCSLR(PreTrainedModel):
         labels: Int[torch.Tensor, "batch glosses"],
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
     ) -> CompiledLatents:
-        """Algorithm 1 on clips whose glosses are known: which gloss is signed when, as the recurrent layers find it."""
+        """Algorithm 1 on clips whose glosses are known: which gloss is signed when, as the recurrent layers find it.
+
+        All but its third line, the dropping of frames, which is for training.
+
+        Args:
+            latents: Of Pose2Gloss or Video2Pose.
+            labels: Gloss numbers in order, padded with -100.
+            attention_mask: 1 for frames of the clip, 0 for padding.
+
+        Raises:
+            ValueError: A clip has fewer frames than glosses and the blanks between repeated ones.
+        """
         mask = frame_mask(latents, attention_mask)
         log_probs = self(latents, attention_mask).logits.log_softmax(dim=-1)
         per_frame = log_probs.repeat_interleave(FRAMES_PER_STEP, dim=1)[:, : mask.shape[1]]
-        return compile_latents(
-            latents, mask, labels, per_frame, whitening=self.config.whitening, covariance=self.covariance
-        )
+        alignment = torch.full(mask.shape, -100, device=mask.device)
+        for row, (scores, frames, glosses) in enumerate(zip(per_frame, mask, labels, strict=True)):
+            alignment[row, frames] = forced_alignment(scores[frames], glosses[glosses >= 0])
+        whitened = whiten_latents(latents, mask, whitening=self.config.whitening, covariance=self.covariance)
+        return CompiledLatents(whitened, alignment, mask)
 
     def glosses(self, sequences: GlossSequences) -> list[tuple[str, ...]]:
         """The names of what `generate` found."""
@@ -245,19 +273,11 @@ class SignXForCSLR(PreTrainedModel):
         attention_mask: Int[torch.Tensor, "batch frames"] | None = None,
         features: Float[torch.Tensor, "batch frames features"] | None = None,
         *,
-        num_beams: int = 5,
-        length_penalty: float | int = 0.7,
-        entropy_weight: float | int = 0.1,
         ctc_weight: float | int = 0.3,
+        **options: Any,
     ) -> GlossSequences:
-        """Reads clips by algorithm 3; see `AutoregressiveDecoder.generate`."""
+        """Reads clips by algorithm 3; `options` are the others of `AutoregressiveDecoder.generate`."""
         mask = frame_mask(latents, attention_mask)
         _, recurrent, step_mask = self._latent_steps(latents, mask, features)
-        return self.decoder.generate(
-            self._encode(recurrent, step_mask),
-            step_mask,
-            num_beams=num_beams,
-            length_penalty=length_penalty,
-            entropy_weight=entropy_weight,
-            ctc_weight=ctc_weight,
-        )
+        encoded = self._encode(recurrent, step_mask)
+        return self.decoder.generate(encoded, step_mask, ctc_weight=ctc_weight, **options)

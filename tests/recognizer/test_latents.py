@@ -4,16 +4,14 @@ import pytest
 import torch
 
 from recognizer.latents import (
-    compile_latents,
     cross_covariance,
     distillation_loss,
-    even_alignment,
     forced_alignment,
     pruning_mask,
+    whiten_latents,
 )
 
 MASK = torch.tensor([[True] * 4, [True] * 3 + [False]])
-LABELS = torch.tensor([[0, 1], [1, -100]])
 
 
 def latents(seed=0):
@@ -23,12 +21,10 @@ def latents(seed=0):
 def test_whitening_takes_away_what_neighbours_share():
     values = latents()
     normed = torch.nn.functional.layer_norm(values, (6,))
-    compiled = compile_latents(values, MASK, LABELS, whitening=0.25)
-    torch.testing.assert_close(compiled.latents[:, 0], normed[:, 0])  # nothing comes before the first
-    torch.testing.assert_close(compiled.latents[0, 2], normed[0, 2] * (1 - 0.25 * normed[0, 1]))
-    assert not compiled.latents[1, 3].any()
-    assert compiled.alignment.tolist() == [[0, 0, 1, 1], [1, 1, 1, -100]]
-    assert compiled.mask.equal(MASK)
+    whitened = whiten_latents(values, MASK, whitening=0.25)
+    torch.testing.assert_close(whitened[:, 0], normed[:, 0])  # nothing comes before the first
+    torch.testing.assert_close(whitened[0, 2], normed[0, 2] * (1 - 0.25 * normed[0, 1]))
+    assert not whitened[1, 3].any()
 
 
 def test_matrix_whitening_makes_neighbours_uncorrelated():
@@ -40,9 +36,9 @@ def test_matrix_whitening_makes_neighbours_uncorrelated():
     mask = torch.ones(walk.shape[:2], dtype=torch.bool)
     covariance = cross_covariance(walk, mask)
     assert covariance.diagonal().min() > 0.7
-    whitened = compile_latents(walk, mask, torch.zeros(1, 1, dtype=torch.long), whitening=1.0, covariance=covariance)
+    whitened = whiten_latents(walk, mask, whitening=1.0, covariance=covariance)
     normed = torch.nn.functional.layer_norm(walk, (16,))
-    shared = torch.einsum("td,te->de", whitened.latents[0, 1:], normed[0, :-1]) / len(walk[0])
+    shared = torch.einsum("td,te->de", whitened[0, 1:], normed[0, :-1]) / len(walk[0])
     assert shared.abs().max() < 0.25
 
 
@@ -59,19 +55,9 @@ def test_forced_alignment_is_the_best_path_that_spells_the_labels(labels, seed):
     assert forced_alignment(log_probs, torch.tensor(labels, dtype=torch.long)).tolist() == list(best)
 
 
-def test_compiled_alignment_is_the_forced_one():
-    log_probs = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0)).log_softmax(dim=-1)
-    compiled = compile_latents(latents(), MASK, LABELS, log_probs)
-    assert compiled.alignment[0].tolist() == forced_alignment(log_probs[0], LABELS[0]).tolist()
-    assert compiled.alignment[1, :3].tolist() == forced_alignment(log_probs[1, :3], LABELS[1, :1]).tolist()
-    assert compiled.alignment[1, 3] == -100
-
-
 def test_alignments_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="got 3 glosses and blanks for 2 frames"):
         forced_alignment(torch.zeros(2, 3), torch.tensor([1, 1]))
-    with pytest.raises(ValueError, match="at least one gloss, got none"):
-        even_alignment(3, torch.tensor([], dtype=torch.long))
 
 
 def test_distillation_is_a_softened_divergence():

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from recognizer.configuration_cslr import SignXCSLRConfig
-from recognizer.latents import cross_covariance, whiten_latents
+from recognizer.latents import cross_covariance, forced_alignment, whiten_latents
 from recognizer.modeling_cslr import NormLinear, SignXForCSLR, TemporalConv, out_length
 
 TINY = {
@@ -127,8 +127,12 @@ def test_latents_alone_are_read_where_there_are_no_features(model):
 
 
 def test_known_glosses_are_found_in_time(model):
-    compiled = model.align(clip(8)["latents"], torch.tensor([[0, 1]]))
-    assert compiled.mask.all()
+    latents, mask = clip(8, batch=2)["latents"], torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
+    compiled = model.align(latents, LABELS, mask)
+    assert compiled.mask.equal(mask.bool())
+    logits = model(latents, mask).logits.log_softmax(dim=-1).repeat_interleave(4, dim=1)
+    assert compiled.alignment[0].equal(forced_alignment(logits[0], LABELS[0]))
+    assert compiled.alignment[1].tolist() == [*forced_alignment(logits[1, :5], LABELS[1, :1]).tolist(), *[-100] * 3]
     spoken = [label for label in compiled.alignment[0].tolist() if label < 2]
     assert [label for before, label in zip([None, *spoken], spoken, strict=False) if label != before] == [0, 1]
 
