@@ -1,4 +1,4 @@
-"""Latents between SignX's stages (https://arxiv.org/abs/2504.16315, algorithms 1 and 2): whitened, aligned, distilled, pruned.
+"""Latents between SignX's stages (https://arxiv.org/abs/2504.16315, algorithms 1 and 2): whitened, aligned, pruned.
 
 Pure functions. The paper leaves most of their numbers open; docs/signx-choices.md says what we chose and why.
 """
