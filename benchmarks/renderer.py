@@ -125,7 +125,7 @@ def measure_row(row: str, film: Film, results: Path, weights: str) -> None:
 
 @cache
 def _name_of(weights: str) -> str:
-    return fingerprint(_pipeline(weights).unet).split()[-1]
+    return fingerprint(load_pipeline(weights, quantized=False).unet).split()[-1]
 
 
 def result_path(results: Path, row: str, clip: str, weights: str) -> Path:

@@ -1,0 +1,12 @@
+"""What benchmarks do before they measure."""
+
+from pathlib import Path
+
+from benchmarks.renderer import result_path
+from gen.bundled import BUNDLED_WEIGHTS
+
+
+def test_results_of_a_network_are_told_apart_by_its_weights(tmp_path):
+    path = result_path(tmp_path, "steps-1", "000003", str(BUNDLED_WEIGHTS))
+    assert path.relative_to(tmp_path).match("steps-1-????????????/000003.json")
+    assert result_path(Path(), "true", "000003", str(BUNDLED_WEIGHTS)) == Path("true/000003.json")
