@@ -1,9 +1,20 @@
 """What benchmarks do before they measure."""
 
+import runpy
 from pathlib import Path
+
+import pytest
 
 from benchmarks.renderer import result_path
 from gen.bundled import BUNDLED_WEIGHTS
+
+
+FILES = sorted((Path(__file__).resolve().parent.parent / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_a_benchmark_imports_is_there(path):
+    runpy.run_path(str(path), run_name=f"benchmarks.{path.stem}")
 
 
 def test_results_of_a_network_are_told_apart_by_its_weights(tmp_path):
