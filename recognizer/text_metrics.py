@@ -1,9 +1,10 @@
 """Figures of glosses and translations as sign-language papers give them: PHOENIX clean-ups, ROUGE-L, BLEU, chrF."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 EMPTY = "[EMPTY]"
@@ -28,6 +29,12 @@ def clean_phoenix_2014_t(glosses: Sequence[str]) -> list[str]:
     """Glosses of RWTH-PHOENIX-Weather 2014 T as evaluations of it compare them; see `clean_phoenix_2014`."""
     kept = [gloss for gloss in glosses if not re.fullmatch(r"__.*__", gloss)]
     return _clean([re.sub(r"^((loc|cl)-)+", "", gloss) for gloss in kept])
+
+
+CLEAN_UPS: Mapping[str, Callable[[Sequence[str]], list[str]]] = MappingProxyType(
+    {"": list, "phoenix-2014": clean_phoenix_2014, "phoenix-2014-t": clean_phoenix_2014_t}
+)
+"""How glosses are changed before they are compared, by the corpus whose evaluations do so."""
 
 
 def _clean(glosses: Sequence[str]) -> list[str]:

@@ -12,12 +12,19 @@ from jaxtyping import Float32
 
 from poses.bounds import check_at_least
 from recognizer.configuration_cslr import SignXCSLRConfig
-from recognizer.metrics import WordErrors, word_error_rate
+from recognizer.metrics import WordErrors
 from recognizer.modeling_cslr import FRAMES_PER_STEP, SignXForCSLR
 from recognizer.modeling_signx import SignXForPose2Gloss, check_tracks
 from recognizer.optimization import Batch, Batches, optimize, save_trained
 from recognizer.tracks import collate_tracks
-from recognizer.training_signx import GlossTrainConfig, gloss_clips, load_pose2gloss, read_clips, write_validation
+from recognizer.training_signx import (
+    GlossTrainConfig,
+    gloss_clips,
+    gloss_errors,
+    load_pose2gloss,
+    read_clips,
+    write_validation,
+)
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,9 @@ def train(config: CSLRTrainConfig) -> tuple[SignXForCSLR, WordErrors | None]:
     if not clips.validation:
         return trained, None
     features = [clip.features for clip in clips.validation]
-    theirs = word_error_rate([clip.glosses for clip in clips.validation], read_clips(reader, features))
+    theirs = gloss_errors(clips.validation, read_clips(reader, features), config.clean_up)
     readings = read_latents(trained, reader, features)
-    return trained, write_validation(clips.validation, readings, config.output_dir, pose2gloss_wer=theirs.rate)
+    return trained, write_validation(clips.validation, readings, config, pose2gloss_wer=theirs.rate)
 
 
 def latent_batches(batches: Batches, reader: SignXForPose2Gloss) -> Batches:

@@ -27,7 +27,7 @@ from recognizer.optimization import Batch, Batches, LoopConfig, optimize, save_t
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 from recognizer.processing_signx import dwpose_features, signer_track
 from recognizer.reading import quietly
-from recognizer.text_metrics import bleu, chrf, rouge_l
+from recognizer.text_metrics import CLEAN_UPS, bleu, chrf, rouge_l
 from recognizer.track_clips import FASTEST, TrackClip, drop_tracks, read_track_clips, track_batches
 from recognizer.tracks import collate_tracks, join_tracks, track_statistics
 
@@ -53,12 +53,16 @@ class GlossTrainConfig(LoopConfig):
     """Letters of the longest word."""
     teacher_forcing: tuple[float, float] = (0.5, 0.0)
     """Share of true glosses fed back, at the first and the last step; autoregressive decoders only."""
+    clean_up: str = ""
+    """phoenix-2014 or phoenix-2014-t: validate as evaluations of these corpora do, with sclite's costs of errors."""
 
     network_config: ClassVar[type[GlossConfig]]
 
     def __post_init__(self):
         super().__post_init__()
         check_at_least(1, num_words=self.num_words, max_letters=self.max_letters)
+        if self.clean_up not in CLEAN_UPS:
+            raise ValueError(f"`clean_up` must be one of {', '.join(filter(None, CLEAN_UPS))}, got {self.clean_up!r}.")
         if not all(0 <= value <= 1 for value in self.teacher_forcing):
             raise ValueError(f"`teacher_forcing` must be in [0, 1], got {self.teacher_forcing}.")
         allowed = [code for code in LANGUAGES if code not in HELD_OUT_LANGUAGES]
@@ -187,25 +191,33 @@ def train(config: Pose2GlossTrainConfig) -> tuple[SignXForPose2Gloss, WordErrors
     if not clips.validation:
         return model, None
     readings = read_clips(model, [clip.features for clip in clips.validation])
-    return model, write_validation(clips.validation, readings, config.output_dir)
+    return model, write_validation(clips.validation, readings, config)
+
+
+def gloss_errors(clips: Sequence[TrackClip], readings: Sequence[Sequence[str]], clean_up: str) -> WordErrors:
+    """The errors in readings of clips, counted as `GlossTrainConfig.clean_up` says."""
+    clean = CLEAN_UPS[clean_up]
+    expected = [clean(clip.glosses) for clip in clips]
+    return word_error_rate(expected, [clean(reading) for reading in readings], sclite_costs=bool(clean_up))
 
 
 def write_validation(
-    clips: Sequence[TrackClip], readings: Sequence[Sequence[str]], output_dir: Path, **others: Any
+    clips: Sequence[TrackClip], readings: Sequence[Sequence[str]], config: GlossTrainConfig, **others: Any
 ) -> WordErrors:
     """Counts the errors in readings of clips, and writes them, with other figures, to `validation.json`.
 
     Beside the word error rate it holds what SignX and works on translation give: BLEU-1 and -4 and chrF, 0 to 100, each
-    with sacrebleu's signature, and ROUGE-L, 0 to 1.
+    with sacrebleu's signature, and ROUGE-L, 0 to 1, all of glosses as they are.
     """
     glosses = [clip.glosses for clip in clips]
-    errors = word_error_rate(glosses, readings)
+    errors = gloss_errors(clips, readings, config.clean_up)
+    others |= {"clean_up": config.clean_up} if config.clean_up else {}
     texts = {"bleu_1": bleu(glosses, readings, max_order=1), "bleu_4": bleu(glosses, readings)}
     texts["chrf"] = chrf(glosses, readings)
     facts = {"wer": errors.rate, **asdict(errors), "clips": len(clips), "rouge_l": rouge_l(glosses, readings)}
     facts |= {name: asdict(score) for name, score in texts.items()} | others
     if PartialState().is_main_process:
-        with new_file(output_dir / "validation.json", overwrite=True) as path:
+        with new_file(config.output_dir / "validation.json", overwrite=True) as path:
             path.write_text(json.dumps(facts), encoding="utf-8")
     return errors
 

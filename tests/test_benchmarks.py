@@ -8,7 +8,6 @@ import pytest
 from benchmarks.renderer import result_path
 from gen.bundled import BUNDLED_WEIGHTS
 
-
 FILES = sorted((Path(__file__).resolve().parent.parent / "benchmarks").glob("*.py"))
 
 

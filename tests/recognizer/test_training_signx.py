@@ -104,7 +104,7 @@ def test_glosses_of_clips_are_learned(config):
 
 def test_validation_holds_the_figures_of_papers(tmp_path):
     clip = TrackClip("spelled", np.zeros((1, NUM_FEATURES), np.float32), tuple("ABCD"), "validation")
-    write_validation([clip], [tuple("ABC")], tmp_path, pose2gloss_wer=0.5)
+    write_validation([clip], [tuple("ABC")], Pose2GlossTrainConfig(output_dir=tmp_path), pose2gloss_wer=0.5)
     found = json.loads((tmp_path / "validation.json").read_text())
     assert (found["wer"], found["deletions"], found["clips"], found["pose2gloss_wer"]) == (0.25, 1, 1, 0.5)
     shorter = np.exp(1 - 4 / 3)  # BLEU's brevity penalty
@@ -112,6 +112,19 @@ def test_validation_holds_the_figures_of_papers(tmp_path):
     assert found["bleu_4"]["value"] < found["bleu_1"]["value"]
     assert found["rouge_l"] == pytest.approx((1 + 1.2**2) * 0.75 / (0.75 + 1.2**2))
     assert all("version:" in found[name]["signature"] for name in ("bleu_1", "bleu_4", "chrf"))
+
+
+def test_clips_of_phoenix_are_validated_by_its_rules(tmp_path):
+    glosses = ("__ON__", "loc-REGEN", "A", "B", "MORGEN-PLUSPLUS")
+    clip = TrackClip("weather", np.zeros((1, NUM_FEATURES), np.float32), glosses, "validation")
+    read = [("REGEN", "A+B", "MORGEN", "MORGEN")]
+    for clean_up, errors in (("", 5), ("phoenix-2014-t", 0)):
+        config = Pose2GlossTrainConfig(output_dir=tmp_path, clean_up=clean_up)
+        counted = write_validation([clip], read, config)
+        assert counted.substitutions + counted.deletions + counted.insertions == errors
+        assert json.loads((tmp_path / "validation.json").read_text()).get("clean_up", "") == clean_up
+    with pytest.raises(ValueError, match=r"`clean_up` must be one of phoenix-2014, phoenix-2014-t, got 'phoenix'"):
+        Pose2GlossTrainConfig(clean_up="phoenix")
 
 
 def test_resumed_training_gives_the_same_weights_and_curve(config, train_twice):
