@@ -303,7 +303,7 @@ def test_killed_at_random_moments_it_makes_the_same(many, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_all_processes_and_leaves_whole_parts(tmp_path):
     (tmp_path / "shards").mkdir()
-    shards = save_shards(tmp_path / "shards", 40)  # a second of work, after the first part
+    shards = save_shards(tmp_path / "shards", 160)  # some seconds of work, after the first part
     job = start(shards, tmp_path / "out", 2, stderr=subprocess.PIPE)
     while not (tmp_path / "out" / "parts").is_dir() or not any((tmp_path / "out" / "parts").iterdir()):
         time.sleep(0.01)
@@ -318,4 +318,4 @@ def test_ctrl_c_ends_all_processes_and_leaves_whole_parts(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert start(shards, tmp_path / "out", 1).wait() == 0
-    assert len(ClipStore(tmp_path / "out")) == 160
+    assert len(ClipStore(tmp_path / "out")) == 640
