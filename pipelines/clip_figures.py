@@ -124,10 +124,10 @@ def colour_figures(
 def reading_figures(readouts: Mapping[str, Readout], names: tuple[str, ...]) -> Figures:
     """Agreement of the video's reading with the driving pose's. A video that cannot be read agrees with none."""
     asked, shown = readouts["driving"], readouts["video"]
-    readable = len(asked.distribution) > 0
+    readable, legible = (len(readout.distribution) > 0 for readout in (asked, shown))
     return {
         "top1_agreement": float(asked.top(names) == shown.top(names)) if readable else None,
-        "js_divergence": divergence(asked.distribution, shown.distribution),
+        "js_divergence": divergence(asked.distribution, shown.distribution) if legible or not readable else 1.0,
         "faithfulness": None,  # known when all clips are
     }
 

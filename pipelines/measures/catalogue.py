@@ -117,7 +117,14 @@ def _of_reading() -> list[Measure]:
             distribution,
             group,
         ),
-        Measure("js_divergence", "Divergence of posteriors (bits)", "lower", {**distribution, "log": 2}, group),
+        Measure(
+            "js_divergence",
+            "Divergence of posteriors (bits)",
+            "lower",
+            {**distribution, "log": 2, "unread": 1},
+            group,
+            version=2,
+        ),
         Measure(
             "faithfulness",
             "Distance to own pose over distance to others",

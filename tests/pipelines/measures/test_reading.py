@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
+from pipelines.clip_figures import reading_figures
 from pipelines.measures.reading import (
+    Readout,
     cohens_kappa,
     confusions,
     divergence,
@@ -51,6 +53,18 @@ def test_divergence_is_that_of_scipy():
     assert divergence(first, first) == 0
     assert divergence(np.array([1.0, 0]), np.array([0, 1.0])) == 1
     assert divergence(np.zeros(0), first) is None
+
+
+def test_a_video_that_cannot_be_read_agrees_with_none():
+    read = Readout(("A",), "", np.array([0.75, 0.25]), np.zeros((4, 2)))
+    unread = Readout((), "no hand is seen", np.zeros(0), np.zeros((0, 0)))
+    found = reading_figures({"driving": read, "video": unread}, ("A", "B"))
+    assert (found["top1_agreement"], found["js_divergence"]) == (0, 1)
+    # Where the driving pose cannot be read, there is nothing to agree with.
+    for video in (read, unread):
+        found = reading_figures({"driving": unread, "video": video}, ("A", "B"))
+        assert (found["top1_agreement"], found["js_divergence"]) == (None, None)
+    assert reading_figures({"driving": read, "video": read}, ("A", "B"))["js_divergence"] == 0
 
 
 def test_kappa_by_hand():
