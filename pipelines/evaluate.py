@@ -30,7 +30,7 @@ from poses.files import new_file
 from poses.io import save_poses
 from recognizer.reading import load_recognizer
 
-VERSION = 2
+VERSION = 3
 """Counted up when other figures would come of the same clip."""
 
 
@@ -179,5 +179,6 @@ def _figure_rows(summary: Summary) -> list[dict[str, Any]]:
     for figure in (*summary.figures, *summary.back_translation):
         held = asdict(figure)
         low, high = held.pop("interval") or (None, None)
-        rows.append({**held, "low": low, "high": high})
+        errors = dict(zip(("substitutions", "deletions", "insertions"), held.pop("errors") or (None,) * 3, strict=True))
+        rows.append({**held, "low": low, "high": high, **errors})
     return rows

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from pipelines.clip_evaluation import ClipEvaluation
 from pipelines.measures.catalogue import catalogue
@@ -15,12 +15,12 @@ from pipelines.measures.signature import Better, signature
 from recognizer.metrics import bootstrap_interval, word_error_rate
 
 Interval = tuple[float, float]
+Errors = tuple[int, int, int]
+"""Substitutions, deletions, insertions."""
 Statistic = Callable[[np.ndarray], float | None]
 """A figure of those clips that have it, of which each counts as often as its weight says."""
 
 RESAMPLES = 1000
-FRECHET_RESAMPLES = 100
-"""Fewer, since each takes the roots of a matrix."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,10 @@ class Figure:
         group: Heading that it stands under.
         better: Which way is better.
         value: None where no clip could be measured.
-        interval: 95 % bootstrap interval; None for fewer than two clips.
+        interval: 95 % bootstrap interval; None for fewer than two clips, and of Fréchet distances.
         floor: The same of the reference or control videos, over the clips that have one.
+        floor_clips: How many those are.
+        errors: Of an error rate, its substitutions, deletions and insertions; None of all else.
         clips: How many the value rests on.
         missing: How many could not be measured; they are in no average.
         digits: To be shown.
@@ -48,6 +50,8 @@ class Figure:
     value: float | None
     interval: Interval | None
     floor: float | None
+    floor_clips: int
+    errors: Errors | None
     clips: int
     missing: int
     digits: int
@@ -89,16 +93,14 @@ class ClipSet:
             "interval": f"bootstrap95-{'signers-' if len(self.causes) > 1 else ''}clips",
         }
 
-    def interval(
-        self, statistic: Statistic, known: Bool[np.ndarray, " clips"], resamples: int | None = None
-    ) -> Interval | None:
+    def interval(self, statistic: Statistic, known: Bool[np.ndarray, " clips"]) -> Interval | None:
         """None for fewer than two clips, and where a resample has no value."""
         if known.sum() < 2:
             return None
         values = bootstrap_interval(
             lambda weights: np.nan if (value := statistic(weights)) is None else value,
             [pick(cause, known) for cause in self.causes],
-            num_resamples=resamples or RESAMPLES,
+            num_resamples=RESAMPLES,
         )
         return values if np.isfinite(values).all() else None
 
@@ -112,9 +114,10 @@ class ClipSet:
         known: Bool[np.ndarray, " clips"],
         *,
         signature: str,
-        floor: float | None = None,
+        floors: Sequence[float] = (),
+        errors: Errors | None = None,
         digits: int = 3,
-        resamples: int | None = None,
+        resampled: bool = True,
     ) -> Figure:
         """One figure.
 
@@ -126,9 +129,10 @@ class ClipSet:
             statistic: The figure of the clips that are known.
             known: Which clips have what it is made of.
             signature: What it depends on.
-            floor: Of the reference videos.
+            floors: Of the reference videos.
+            errors: See `Figure`.
             digits: To be shown.
-            resamples: Of the interval.
+            resampled: Whether it gets an interval.
         """
         value = statistic(np.ones(int(known.sum()))) if known.any() else None
         clips = int(known.sum()) if value is not None else 0
@@ -138,8 +142,10 @@ class ClipSet:
             group=group,
             better=better,
             value=value,
-            interval=None if value is None else self.interval(statistic, known, resamples),
-            floor=floor,
+            interval=self.interval(statistic, known) if resampled and value is not None else None,
+            floor=float(np.mean(floors)) if floors else None,
+            floor_clips=len(floors),
+            errors=errors,
             clips=clips,
             missing=len(self.clips) + self.failed - clips,
             digits=digits,
@@ -164,7 +170,7 @@ def figures_of_clips(of: ClipSet) -> list[Figure]:
                 partial(_weighted_mean, values[known]),
                 known,
                 signature=measure.signature(**of.facts),
-                floor=float(np.mean(floors)) if floors else None,
+                floors=floors,
                 digits=measure.digits,
             )
         )
@@ -176,7 +182,11 @@ def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def frechet_figures(of: ClipSet) -> list[Figure]:
-    """Distances between the features of all videos and of all that they should be like."""
+    """Distances between the features of all videos and of all that they should be like.
+
+    They have no interval: a resample holds fewer different clips than the set, so its distance is larger, and of some
+    tens of clips the interval lies wholly above the value.
+    """
     recognizer, network = of.judges["recognizer"], of.judges["network"]
     return [
         _frechet_figure(of, recognizer, "driving_states", "video_states", "of its driving poses"),
@@ -200,8 +210,10 @@ def _frechet_figure(of: ClipSet, network: str, asked: str, shown: str, what: str
         "lower",
         distance,
         known,
-        signature=signature(name, 1, **of.facts, network=network, rows="all-steps-or-cut-outs", form="squared"),
-        resamples=FRECHET_RESAMPLES,
+        signature=signature(
+            name, 1, **{**of.facts, "interval": "none"}, network=network, rows="all-steps-or-cut-outs", form="squared"
+        ),
+        resampled=False,
     )
 
 
@@ -224,7 +236,8 @@ def reading_figure(of: ClipSet) -> Figure:
     """Word error rate of what is read from the videos, where what is read from their driving poses is right."""
     known = np.array([bool(clip.read["driving"].glosses) for clip in of.clips], bool)
     asked, shown = ([clip.read[source].glosses for clip in pick(of.clips, known)] for source in ("driving", "video"))
-    errors = np.array([sum(_errors(*pair)) for pair in zip(asked, shown, strict=True)], float)
+    counts = np.array([_errors(*pair) for pair in zip(asked, shown, strict=True)], int).reshape(-1, 3)
+    errors = counts.sum(axis=1)
     lengths = np.array([len(glosses) for glosses in asked], float)
     return of.figure(
         "wer/video_against_driving",
@@ -236,6 +249,7 @@ def reading_figure(of: ClipSet) -> Figure:
         signature=signature(
             "wer/video_against_driving", 1, **of.facts, judge=of.judges["recognizer"], average="corpus"
         ),
+        errors=_summed(counts),
     )
 
 
@@ -254,27 +268,20 @@ def back_translation_figures(of: ClipSet) -> list[Figure]:
         for source in (*sources, "video")
     }
 
-    def figure(name: str, title: str, counts: np.ndarray, detail: str) -> Figure:
+    def figure(name: str, title: str, counts: np.ndarray) -> Figure:
         def rate(weights: np.ndarray) -> float:
             return float(counts.sum(axis=1) @ weights / (lengths @ weights))
 
-        facts = {**of.facts, "judge": of.judges["recognizer"], "average": "corpus", "s/d/i": detail}
-        return of.figure(name, title, "Back-translation", "lower", rate, known, signature=signature(name, 1, **facts))
+        signed = signature(name, 1, **of.facts, judge=of.judges["recognizer"], average="corpus")
+        return of.figure(
+            name, title, "Back-translation", "lower", rate, known, signature=signed, errors=_summed(counts)
+        )
 
     titles = {**sources, "video": "Read from the video"}
-    rows = [
-        figure(
-            f"wer/{source}",
-            f"{title}, word error rate",
-            errors[source],
-            "/".join(str(int(count)) for count in errors[source].sum(axis=0)),
-        )
-        for source, title in titles.items()
-    ]
+    rows = [figure(f"wer/{source}", f"{title}, word error rate", errors[source]) for source, title in titles.items()]
     for source, title in sources.items():
         change = errors["video"] - errors[source]
-        detail = "/".join(f"{int(count):+d}" for count in change.sum(axis=0))
-        rows.append(figure(f"wer_change/{source}", f"Drop, against the {title.split('the ')[-1]}", change, detail))
+        rows.append(figure(f"wer_change/{source}", f"Drop, against the {title.split('the ')[-1]}", change))
     return rows
 
 
@@ -283,6 +290,11 @@ def pick(items: Sequence, known: Bool[np.ndarray, " items"]) -> list:
     return [item for item, keep in zip(items, known, strict=True) if keep]
 
 
-def _errors(wanted: Sequence[str], read: Sequence[str]) -> tuple[int, int, int]:
+def _errors(wanted: Sequence[str], read: Sequence[str]) -> Errors:
     errors = word_error_rate([list(wanted)], [list(read)])
     return errors.substitutions, errors.deletions, errors.insertions
+
+
+def _summed(counts: Int[np.ndarray, "clips 3"]) -> Errors:
+    substitutions, deletions, insertions = counts.sum(axis=0).tolist()
+    return substitutions, deletions, insertions

@@ -90,6 +90,7 @@ def test_a_set_is_evaluated_into_one_page_json_and_tables(folder, tmp_path, sign
     assert "|estimator:seeing 1|fps:24|frame:128x128|" in figures["pck_0.2/hands"].signature
 
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "over clips. What could not" in page
     assert page.count('src="data:video/mp4;base64,') == 2
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert page.count("nobody was found") == 2  # beside the clip and in the list
@@ -127,7 +128,7 @@ def test_figures_of_another_version_are_not_mixed_in(folder, tmp_path, signer, j
     judged_by(signer)
     run_evaluation(folder, tmp_path / "report")
     monkeypatch.setattr(evaluate, "VERSION", evaluate.VERSION + 1)
-    with pytest.raises(ValueError, match="was begun with version 2, not 3"):
+    with pytest.raises(ValueError, match="was begun with version 3, not 4"):
         run_evaluation(folder, tmp_path / "report")
 
 
@@ -182,7 +183,8 @@ def test_a_video_at_another_rate_is_compared_at_its_times(folder, tmp_path, sign
 def test_the_page_names_labels_of_one_clip_and_rates_that_differ(folder, tmp_path, signer, judged_by):
     write_clip(folder, "one", signer)
     write_clip(folder, "two", signer, fps=12.0)
-    (folder / "pairs.csv").write_text("driving,video,glosses\none.npz,one.mp4,A B\ntwo.npz,two.mp4,A\n")
+    rows = "driving,video,glosses,signer", "one.npz,one.mp4,A B,anna", "two.npz,two.mp4,A,ben"
+    (folder / "pairs.csv").write_text("\n".join(rows))
     judged_by(signer, signer)
     found = run_evaluation(folder / "pairs.csv", tmp_path / "report")
     said = "the video has 12 frames a second, the driving pose 24: compared frame by frame"
@@ -190,6 +192,9 @@ def test_the_page_names_labels_of_one_clip_and_rates_that_differ(folder, tmp_pat
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "Shown by one clip only, so nothing can be said in general: B." in page
     assert "1 (one only)" in page
+    assert "over clips and signers. What could not" in page
+    (read,) = (figure for figure in found.summary.back_translation if figure.name == "wer/video")
+    assert f"<td>{', '.join(map(str, read.errors))}</td><td>2</td><td>0</td>" in page
     assert f"<b>two</b>: {said}." in page
 
 

@@ -67,11 +67,19 @@ def test_word_error_rates_are_those_of_jiwer():
         assert of_set.value == pytest.approx(expected.wer, abs=1e-6)
         assert (of_set.clips, of_set.missing) == (4, 1)
         assert of_set.interval[0] <= of_set.value <= of_set.interval[1]
-        counts = f"{expected.substitutions}/{expected.deletions}/{expected.insertions}"
-        assert of_set.signature.endswith(f"|average:corpus|s/d/i:{counts}")
+        assert of_set.errors == (expected.substitutions, expected.deletions, expected.insertions)
     change = figure(found, "wer_change/driving")
+    # A X C for A B C D, A B E F for A B, nothing for C, C B A for B B A; beside them A for A B and B A for B B A.
+    assert (figure(found, "wer/video").errors, change.errors) == ((2, 2, 2), (2, 0, 2))
     assert change.value == pytest.approx(jiwer.wer(wanted, read["video"]) - jiwer.wer(wanted, read["driving"]))
     assert "judge:Judge 0a1b" in change.signature
+
+
+def test_signatures_say_nothing_of_what_came_out():
+    better, worse = (summary_of(clip("1", "A B", driving="A B", video=video)) for video in ("A B", "C"))
+    assert figure(better, "wer/video").value != figure(worse, "wer/video").value
+    for of in ("wer/video", "wer/driving", "wer_change/driving"):
+        assert figure(better, of).signature == figure(worse, of).signature
 
 
 def test_videos_of_several_letters_are_compared_with_all_that_is_read_from_their_poses():
@@ -105,7 +113,8 @@ def test_a_gloss_of_one_clip_is_named_and_listed():
 
 def test_the_floor_is_the_mean_of_the_clips_that_have_one():
     found = summary_of(clip("1", floor={"recall/face": 0.5}), clip("2", floor={"recall/face": 1.0}), clip("3"))
-    assert figure(found, "recall/face").floor == 0.75
+    assert (figure(found, "recall/face").floor, figure(found, "recall/face").floor_clips) == (0.75, 2)
+    assert (figure(found, "recall/hands").floor, figure(found, "recall/hands").floor_clips) == (None, 0)
 
 
 def test_signers_are_resampled_where_several_are_named():
@@ -132,6 +141,8 @@ def test_the_distribution_of_few_rows_is_unknown():
     named = figure(summarise(ClipSet(clips, features, JUDGES)), "frechet_Judge")
     assert named.value > 0
     assert named.clips == 2
+    assert named.interval is None  # resamples repeat clips, which alone makes the distance larger
+    assert "|interval:none|" in named.signature
     few = [{of: rows[:1] for of, rows in of_clip.items()} for of_clip in features]
     assert figure(summarise(ClipSet(clips, few, JUDGES)), "frechet_Judge").value is None
 
