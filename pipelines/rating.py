@@ -63,7 +63,8 @@ class SystemScore:
         ratings: How many answers.
         means: By question, 1 to 5; None where nobody answered.
         intervals: 95 % bootstrap interval of each, over raters and items; None for fewer than two of both.
-        identified: Share of clips whose glosses were written down right, of those whose glosses are known.
+        identified: Share of answers that write a clip's glosses down right, of those to clips whose glosses are known:
+            who leaves it open could not tell, as the sheet says. Spaces and capitals do not count.
     """
 
     system: str
@@ -245,7 +246,7 @@ def _score_system(name: str, rows: Sequence[Mapping[str, str]], clips: Mapping[s
         intervals[question] = (
             bootstrap_interval(lambda w, of=values: float(w @ of / w.sum()), causes) if several else None
         )
-    known = [row for row in rows if clips[row["clip"]].glosses and row["signed"]]
+    known = [row for row in rows if clips[row["clip"]].glosses]
     right = [_plain(row["signed"]) == _plain(clips[row["clip"]].glosses) for row in known]
     return SystemScore(name, len(rows), means, intervals, float(np.mean(right)) if right else None)
 
@@ -259,7 +260,7 @@ def _units(rows: Sequence[Mapping[str, str]], question: str) -> list[list[float]
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return "".join(text.casefold().split())
 
 
 def _glosses_beside(path: Path) -> str:
@@ -315,4 +316,4 @@ def _read_answers(path: Path, clips: Mapping[str, RatingClip]) -> list[dict[str,
             row[question] = row[question].strip()
             if row[question] not in ("", "1", "2", "3", "4", "5"):
                 raise ValueError(f"{path}: line {line}, {question}, must be 1 to 5 or open, got {row[question]!r}.")
-    return [row for row in rows if any(row[question] for question in QUESTIONS)]
+    return [row for row in rows if any(row[column].strip() for column in (*QUESTIONS, "signed"))]

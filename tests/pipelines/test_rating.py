@@ -60,12 +60,25 @@ def test_scores_by_hand(tmp_path):
         "understood a clip blurred beyond recognition"
     }
     ours, theirs = scores.systems
-    assert (ours.system, ours.ratings, ours.means["understood"], ours.identified) == ("ours", 4, 4.25, 1.0)
+    assert (ours.system, ours.ratings, ours.means["understood"], ours.identified) == ("ours", 4, 4.25, 0.5)
     assert (theirs.ratings, theirs.means["natural"], theirs.identified) == (3, pytest.approx(5 / 3), 0.0)
     low, high = ours.intervals["hands"]
     assert 4 <= low <= 4.25 <= high <= 5
     # An answer left open with all its questions is no answer at all.
     assert scores.unanswered == 0
+
+
+def test_who_cannot_tell_what_is_signed_has_not_told_it(tmp_path):
+    key = write_key(tmp_path / "key.csv")
+    answers = [
+        write_answers(tmp_path / "a.csv", "ann", [5, 2, 4, "", 4, 1], {"clip-001": "he ll o"}),
+        write_answers(tmp_path / "b.csv", "ben", [2, "", 4, 1, 4, 1], {"clip-002": "Hello"}),
+        write_answers(tmp_path / "c.csv", "cleo", [2, "", 4, 1, 4, 1]),
+    ]
+    # Clip-001, ours, was told by one of three; of clip-002, theirs, Ann could not tell, and Cleo answered nothing.
+    ours, theirs = score_sheets(key, answers).systems
+    assert (ours.identified, theirs.identified) == (pytest.approx(1 / 3), 0.5)
+    assert (theirs.ratings, theirs.means["hands"]) == (4, pytest.approx(4 / 3))
 
 
 def test_agreement_is_that_of_the_literature():
