@@ -123,8 +123,8 @@ def plan_shots(clips: Sequence[LabelledClip], looked: Path, rendering: Rendering
     of what is signed.
     """
     test = [clip.name for clip in clips if clip.split == "test"]
-    step = len(test) / min(rendering.test_renders or len(test), len(test))
-    rendered = {test[int(place)] for place in np.arange(0, len(test), step)}
+    count = min(rendering.test_renders or len(test), len(test))
+    rendered = {test[number * len(test) // count] for number in range(count)}
     shifts = np.random.default_rng(item_seed(seed, "synthetic")).permutation(rendering.signers)[: rendering.variants]
     places: Counter[str] = Counter()
     shots = {}

@@ -65,8 +65,9 @@ def by_group(experiment: Experiment) -> dict[str, list[Row]]:
 
 
 def axis_limit(experiment: Experiment) -> float:
-    """Right end of the accuracy axis: the largest interval's end, rounded up to a tenth."""
-    return min(1.0, math.ceil(10 * max(max(row.top1.high, *row.runs) for row in experiment.rows)) / 10)
+    """Right end of the accuracy axis: the largest interval's end, rounded up to a tenth, and at least that."""
+    largest = max(max(row.top1.high, *row.runs) for row in experiment.rows)
+    return min(max(math.ceil(10 * largest) / 10, 0.1), 1.0)
 
 
 def curves(experiment: Experiment, fractions: list[float] | tuple[float, ...]) -> list[Line]:

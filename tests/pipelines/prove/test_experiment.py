@@ -11,7 +11,7 @@ from pipelines.prove.comparison import Estimate, Row
 from pipelines.prove.experiment import run_proof
 from pipelines.prove.plan import Comparison, Filming, Plan, Rendering, Training
 from pipelines.prove.results import CHAIN_OF_STAND_IN, STAND_IN, Experiment, Proof, Wording
-from pipelines.report.prove import write_prove_page
+from pipelines.report.prove import PLOT_HEIGHT, axis_limit, curves, write_prove_page
 
 COMPARISON = Comparison(fractions=(1.0,), ratios=(1.0,))
 QUICK = Plan(
@@ -88,6 +88,14 @@ def test_the_page_names_the_experiments_for_what_they_are_and_holds_every_figure
     assert "99.6\u202f%" in page
     assert "a-clip: nobody is in it" in page
     assert "http" not in page.replace('lang="en"', "")
+
+
+def test_an_experiment_in_which_nothing_was_right_has_an_axis():
+    nothing = Estimate(0.0, 0.0, 0.0)
+    found = experiment(STAND_IN)
+    wrong = replace(found, rows=tuple(replace(row, top1=nothing, runs=(0.0,) * 3) for row in found.rows))
+    assert (axis_limit(found), axis_limit(wrong)) == (0.3, 0.1)
+    assert {point[1] for line in curves(wrong, [1.0]) for point in line.points} == {PLOT_HEIGHT}
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from pipelines.prove.clips import LabelledClip
 from pipelines.prove.plan import Rendering
 from pipelines.prove.renders import plan_shots
@@ -34,6 +36,17 @@ def test_a_clip_is_rendered_by_several_signers_and_its_own():
     for shot in shots.values():
         by_clip[shot.clip.name].add(str(shot.signer))
     assert all(len(signers) == (4 if name.startswith("train") else 1) for name, signers in by_clip.items())
+
+
+@pytest.mark.parametrize(("takes", "renders"), [(1, 3), (5, 13), (7, 15), (17, 7), (3, 2)])
+def test_so_many_clips_of_the_test_are_rendered_as_are_asked_for(takes, renders):
+    shots = plan_shots(labelled(takes), Path("looked"), Rendering(signers=2, test_renders=renders), seed=0)
+    chosen = [shot.clip.name for shot in shots.values() if shot.group == "synthetic-test"]
+    assert len(chosen) == min(renders, 3 * takes) == len(set(chosen))
+    # Spread over all of them: with half as many, every second one.
+    names = [clip.name for clip in labelled(2) if clip.split == "test"]
+    half = plan_shots(labelled(2), Path("looked"), Rendering(signers=2, test_renders=3), seed=0)
+    assert [shot.clip.name for shot in half.values() if shot.group == "synthetic-test"] == names[::2]
 
 
 def test_larger_settings_keep_who_signs():
