@@ -1,5 +1,6 @@
 """Everything that recognizers can be trained and tested on: the clips as given, and their renders."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ class Sample:
         signer: Who signs the clip that it shows.
         variant: Tells renders of one clip apart.
         kept: Whether the gate lets it through; clips as given always are.
+        content: Tells it from what another renderer, or another look at the clip, would have left in these files.
     """
 
     clip: str
@@ -33,6 +35,7 @@ class Sample:
     signer: str
     variant: int = 0
     kept: bool = True
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ def _sort(
             signer=clip.signer,
             variant=shot.variant,
             kept=not reasons_against(folder, gate),
+            content=digest(folder / "view.npy", found),
         )
 
     def ordered(group: str) -> tuple[Sample, ...]:
@@ -141,11 +145,12 @@ def _sort(
 
     def given(split: str) -> tuple[Sample, ...]:
         chosen = sorted((clip for clip in clips if clip.split == split), key=lambda clip: clip.name)
-        folders = [output / "clips" / "parts" / clip.name for clip in chosen]
-        return tuple(
-            Sample(clip.name, folder / "view.npy", folder / "poses.pose", clip.gloss, clip.signer)
-            for clip, folder in zip(chosen, folders, strict=True)
-        )
+        samples = []
+        for clip in chosen:
+            folder = output / "clips" / "parts" / clip.name
+            view, poses = folder / "view.npy", folder / "poses.pose"
+            samples.append(Sample(clip.name, view, poses, clip.gloss, clip.signer, content=digest(view, poses)))
+        return tuple(samples)
 
     return Pool(
         stand_in=stand_in,
@@ -156,3 +161,8 @@ def _sort(
         synthetic_test=ordered("synthetic-test"),
         failed=failed,
     )
+
+
+def digest(*files: Path) -> str:
+    """What files hold, as a few letters; one that is missing holds nothing."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.exists())).hexdigest()[:16]

@@ -15,6 +15,7 @@ from pipelines.candidates import write_json
 from pipelines.prove.arms import Arm, Stage, select
 from pipelines.prove.plan import Training
 from pipelines.prove.pool import Pool, Sample
+from recognizer.one_thread import one_thread
 
 PIXELS, POSES = "pixels", "poses"
 TOP = 5
@@ -42,7 +43,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Names arm and seed, and what they come to, so that a result is never taken for that of other clips."""
+        """Names arm and seed, and what they come to, so that a result is never taken for that of another set."""
         taught = [[(*_facts(sample), label) for sample, label in stage.samples] for stage in self.stages]
         asked = {name: [_facts(sample) for sample in samples] for name, samples in self.tests.items()}
         said = repr((taught, asked, self.glosses))
@@ -110,6 +111,7 @@ def run_arms(
     return [read_result(output / "parts" / name) for name in items]
 
 
+@one_thread()  # several add up in another order, so that figures would depend on the number of workers
 def train_run(run: Run, folder: Path, *, seed: int, tell: Tell, training: Training) -> Part:
     """Trains and tests one network, into `result.json`."""
     from pipelines.prove.training import pose_model, pose_set, scores, train, video_model, video_set
@@ -155,5 +157,5 @@ def _file(sample: Sample, reads: str) -> Path:
     return sample.poses
 
 
-def _facts(sample: Sample) -> tuple[str, str, int]:
-    return sample.clip, sample.view.parent.name, sample.variant
+def _facts(sample: Sample) -> tuple[str, str, int, str]:
+    return sample.clip, sample.view.parent.name, sample.variant, sample.content
