@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bulk import BulkResult
+from pipelines.gate import RANKED_BY
 from pipelines.report.page import environment
 from poses.files import new_file
 
@@ -13,7 +14,7 @@ MAX_SHOWN = 48
 """Renders that are shown of the kept, and of the rejected."""
 
 TITLES = {
-    "pck_0.2/hands": "Hands' points in place",
+    RANKED_BY: "Hands' points in place",
     "recall/hands": "Hands' points found again",
     "hands_in_frame": "Hands inside the picture",
     "label_share": "Glosses among the likeliest read",
@@ -24,7 +25,7 @@ TITLES = {
 }
 """What figures of the gate say, for a person; of all others the name stands."""
 
-SHARES = ("pck_0.2/hands", "label_share")
+SHARES = (RANKED_BY, "label_share")
 """Figures that are said of every kept clip: where its hands are, and whether what it signs is read."""
 
 

@@ -141,7 +141,10 @@ def test_a_page_shows_the_kept_and_the_rejected_with_reasons(made):
 
 
 def test_reasons_and_changes_are_put_into_words():
-    assert reason_in_words("pck_0.2/hands 0.512 is below 0.7") == "Hands' points in place: 0.512 is below 0.7"
+    assert reason_in_words("pck_0.1/hands 0.512 is below 0.7") == "Hands' points in place: 0.512 is below 0.7"
+    nothing = Gate().reasons(dict.fromkeys(Gate().figures(), 1e9) | dict.fromkeys(Gate().figures()[:4], -1.0))
+    assert len(nothing) == len(Gate().figures())
+    assert all(reason.split()[0] not in reason_in_words(reason) for reason in nothing)
     assert reason_in_words("it passed, but another was better") == "it passed, but another was better"
     change = {"mirrored": True, "speed": 1.07, "zoom": 0.96, "turns_deg": {"left_forearm": -3.2}}
     assert in_words(change) == "mirrored, 7 % faster, 4 % smaller, arms turned by up to 3°"
