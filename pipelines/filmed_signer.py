@@ -5,11 +5,12 @@
         keypoints.npy             float32 [1 + num_frames, 128, 2], as they were found
         confidence.npy            float32 [1 + num_frames, 128]
         maps.npy, reference.npy   what the renderer is told: `gen.data.condition_clip`
-        clip.json                 the film, the numbers of its frames, who found the keypoints, and who consented
+        clip.json                 the film, the numbers of its frames, who found the keypoints, consent, settings
 
 Frames are cut to a square around the signer. Everything follows from the films and the seed.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -51,7 +52,7 @@ class FilmConfig:
     films: Path
     """A film of one signer, alone and whole in the picture, a minute or more; or a folder of such films."""
     output: Path
-    """Folder of the data set; clips that are there already are kept."""
+    """Folder of the data set; clips of the same films and settings that are there already are kept."""
     consent: str = ""
     """Who is in the films, which must be said: self, written, synthetic or public-domain."""
     num_frames: int = 8
@@ -98,7 +99,8 @@ def film_signer(config: FilmConfig, *, show: bool = True) -> dict[str, int]:
         How many clips each split holds.
 
     Raises:
-        ValueError: A film is none, shows nobody, or is too short for a clip.
+        ValueError: A film is none, shows nobody, or is too short for a clip, or `output` holds clips of other films or
+            settings.
     """
     films = list(find_videos(config.films).values()) if config.films.is_dir() else [config.films]
     for path in films:
@@ -115,6 +117,7 @@ def film_signer(config: FilmConfig, *, show: bool = True) -> dict[str, int]:
                 f"{path}: must show a face, both shoulders and a hand, for {config.num_frames} frames in a row, "
                 "found no such place."
             )
+        content = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         shown = {at: frame for at, frame in enumerate(square.frames(path, config.size)) if at in pictures}
         with stages.stage("clips", len(starts), unit="clips") as track:
             for start, frames in track(_windows(square.frames(path, config.size), starts, config.num_frames)):
@@ -124,12 +127,17 @@ def film_signer(config: FilmConfig, *, show: bool = True) -> dict[str, int]:
                 rng = np.random.default_rng([config.seed, number])
                 picture = pictures[rng.integers(len(pictures))]
                 numbers = [picture, *range(start, start + config.num_frames)]
-                about = {"film": path.name, "frames": numbers, "fps": poses.fps, "consent": config.consent}
-                about["estimator"] = poses.estimator
+                about = {"film": path.name, "content": content, "fps": poses.fps, "estimator": poses.estimator}
+                about |= {"consent": config.consent, "size": config.size, "seed": config.seed, "frames": numbers}
                 clip = replace(poses, keypoints=poses.keypoints[numbers], confidence=poses.confidence[numbers])
                 folder = config.output / split / f"{number:06d}"
-                if not folder.exists():
+                if folder.exists():
+                    _check_same(folder, about)
+                else:
                     _write_clip(folder, np.concatenate([shown[picture][None], frames]), clip, about, rng)
+    numbered = [path.parent for path in config.output.glob("*/[0-9]*/clip.json")]
+    if left := min((path for path in numbered if int(path.name) >= sum(counts.values())), default=None):
+        raise ValueError(f"{left}: is a clip of none of these films; choose another folder.")
     return counts
 
 
@@ -184,6 +192,14 @@ def _windows(
             if (following := next(wanted, None)) is None:
                 return
             start, held = following, []
+
+
+def _check_same(folder: Path, about: dict[str, Any]) -> None:
+    """Refuses a clip that another film, or another call, has left."""
+    held = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
+    for key, value in about.items():
+        if held.get(key) != value:
+            raise ValueError(f"{folder}: was made with {key} {held.get(key)!r}, not {value!r}; choose another folder.")
 
 
 def _write_clip(

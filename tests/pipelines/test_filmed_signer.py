@@ -71,8 +71,8 @@ def test_a_film_becomes_clips_that_the_renderer_trains_on(poses, tmp_path, monke
     folder = config.output / "validation" / "000001"
     about = json.loads((folder / "clip.json").read_text())
     assert about | {"frames": about["frames"][1:]} == {
-        "film": "film.mp4", "frames": [6, 7, 8, 9, 10, 11], "fps": poses.fps, "consent": "synthetic",
-        "estimator": "mediapipe",
+        "film": "film.mp4", "content": about["content"], "fps": poses.fps, "estimator": "mediapipe",
+        "consent": "synthetic", "size": 64, "seed": 0, "frames": [6, 7, 8, 9, 10, 11],
     }  # fmt: skip
     frames = np.load(folder / "frames.npy")
     np.testing.assert_allclose(frames.mean(axis=(1, 2, 3)), np.array(about["frames"]) * 10, atol=4)
@@ -81,6 +81,20 @@ def test_a_film_becomes_clips_that_the_renderer_trains_on(poses, tmp_path, monke
     changed = (folder / "maps.npy").stat().st_mtime_ns
     assert film_signer(config, show=False) == {"train": 2, "validation": 1}
     assert (folder / "maps.npy").stat().st_mtime_ns == changed
+    for other, said in (
+        ({"size": 80}, "000000: was made with size 64, not 80; choose another folder"),
+        ({"consent": "self"}, "made with consent 'synthetic', not 'self'"),
+        ({"num_frames": 9}, r"made with frames \[\d+, 0, 1, 2, 3, 4, 5\], not "),
+    ):
+        with pytest.raises(ValueError, match=said):
+            film_signer(replace(config, **other), show=False)
+    with monkeypatch.context() as shorter:
+        shorter.setattr(pipelines.filmed_signer, "extract_from_video", lambda *_: unseen(poses, range(12, 20), HANDS))
+        with pytest.raises(ValueError, match="000002: is a clip of none of these films"):
+            film_signer(config, show=False)
+    write_video(tmp_path / "film.mp4", list(np.broadcast_to(255 - shade, (20, 96, 128, 3))), fps=24, overwrite=True)
+    with pytest.raises(ValueError, match=r"made with content '[0-9a-f]{16}', not '[0-9a-f]{16}'"):
+        film_signer(config, show=False)
     with pytest.raises(ValueError, match=r"film.mp4: must show a face, both shoulders and a hand, for 30 frames in a"):
         film_signer(replace(config, num_frames=30), show=False)
 
