@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from math import ceil
+from math import ceil, isfinite
 
 import numpy as np
 import torch
@@ -193,9 +193,11 @@ class SignerVideoPipeline(DiffusionPipeline):
         """Refuses what cannot be rendered.
 
         Raises:
-            ValueError: A size is not a multiple of the network's, sizes disagree, a count is out of range, `keep` does
-                not say true or false, or there is no condition of a name.
+            ValueError: `image` is no RGB picture, a size is not a multiple of the network's, sizes disagree, a number
+                is out of range, `keep` does not say true or false, or there is no condition of a name.
         """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"`image` must be RGB, 0 to 255, got {image.dtype} of {image.shape}.")
         height, width = image.shape[:2]
         multiple = self.unet.size_multiple
         if height % multiple or width % multiple:
@@ -214,9 +216,11 @@ class SignerVideoPipeline(DiffusionPipeline):
             raise ValueError(
                 f"`keep` must be as large as the image, {width} x {height}, got {keep.shape[1]} x {keep.shape[0]}."
             )
-        for name in guidance_scale:
+        for name, scale in guidance_scale.items():
             if name not in CONDITIONS:
                 raise ValueError(f"`guidance_scale` must be of {', '.join(CONDITIONS)}, got one of {name!r}.")
+            if not isfinite(scale):
+                raise ValueError(f"`guidance_scale` must be finite, got {scale} for {name}.")
         check_shares(detail_scale=detail_scale)
         check_at_least(1, num_inference_steps=num_inference_steps)
         check_at_least(OVERLAP + 1, window=window)
@@ -246,6 +250,7 @@ class SignerVideoPipeline(DiffusionPipeline):
             guidance_scale = dict.fromkeys(CONDITIONS, guidance_scale) | {"previous": 0.0}
         scales = {"previous": 0.0, **guidance_scale}
         self.check_inputs(poses, image, image_poses, keep, num_inference_steps, scales, detail_scale, window)
+        image = np.ascontiguousarray(image)
         height, width = image.shape[:2]
         device = self._execution_device
         if 0 in (scales.get("geometry", 1), scales.get("reference", 1)):
@@ -261,7 +266,7 @@ class SignerVideoPipeline(DiffusionPipeline):
         held = fit_body(image_poses, body)
         picture = read_reference(image, body, held)
         reference, keypoints = tensor(picture.maps()), tensor(to_keypoints(poses))
-        kept = None if keep is None else tensor(keep)
+        kept = None if keep is None else tensor(keep.copy())
 
         # 3. Noise.
         noise = self.prepare_noise(height, width, generator)

@@ -239,6 +239,15 @@ def test_what_is_kept_stays_whatever_comes_there(pipeline, driving, picture, gui
     assert (render(pipeline, clip, picture, **options)[:, keep] != expected).any()
 
 
+def test_a_picture_and_its_mask_may_lie_in_memory_in_any_way(pipeline, driving, picture):
+    keep = np.zeros(picture.image.shape[:2], bool)
+    keep[20:50, 10:40] = True
+    turned = replace(picture, image=np.asfortranarray(picture.image))
+    upside_down = keep[::-1].copy()[::-1]
+    expected = render(pipeline, driving[:2], picture, keep=keep)
+    np.testing.assert_array_equal(render(pipeline, driving[:2], turned, keep=upside_down), expected)
+
+
 def test_a_box_holds_what_is_not_the_picture():
     image = np.full((64, 96, 3), 50, np.uint8)
     maps = np.zeros((2, 64, 96, MAP_CHANNELS), np.uint8)
@@ -287,6 +296,11 @@ def test_wrong_inputs_are_named(pipeline, driving, picture):
         pipeline(driving, picture.image, driving)
     with pytest.raises(ValueError, match="`keep` must be true or false, got uint8"):
         pipeline(driving, picture.image, picture.poses, keep=np.zeros((64, 64), np.uint8))
+    with pytest.raises(ValueError, match=r"`image` must be RGB, 0 to 255, got float32 of \(64, 64, 3\)"):
+        pipeline(driving, picture.image / np.float32(255), picture.poses)
+    for shape in ((64, 64), (64, 64, 4)):
+        with pytest.raises(ValueError, match=rf"`image` must be RGB, 0 to 255, got uint8 of \({shape[0]}, {shape[1]}"):
+            pipeline(driving, np.zeros(shape, np.uint8), picture.poses)
     with pytest.raises(ValueError, match="`image` must have sides in multiples of 16 pixels, got 64 x 60"):
         pipeline(driving, picture.image[:60], picture.poses)
     with pytest.raises(ValueError, match="`poses` must be placed in the image's frame of 64 x 64, got 640 x 64"):
@@ -299,3 +313,6 @@ def test_wrong_inputs_are_named(pipeline, driving, picture):
         pipeline(driving, picture.image, picture.poses, keep=np.zeros((64, 32), bool))
     with pytest.raises(ValueError, match=r"`guidance_scale` must be of geometry, .*, keep, got one of 'hands'"):
         pipeline(driving, picture.image, picture.poses, guidance_scale={"hands": 2.0})
+    for scale in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"`guidance_scale` must be finite, got {scale} for control"):
+            pipeline(driving, picture.image, picture.poses, guidance_scale={"control": scale})
