@@ -103,7 +103,10 @@ def fit_picture(signer: SignerPicture, height: int, width: int) -> SignerPicture
     scale = max(height / found[0], width / found[1])
     size = (max(round(found[1] * scale), width), max(round(found[0] * scale), height))
     image = cv2.resize(signer.image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    keep = None if signer.keep is None else cv2.resize(signer.keep.astype(np.uint8), size) > 0
+    keep = signer.keep
+    if keep is not None:  # what holds some of a kept pixel is kept: fine lines must not fall between samples
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST_EXACT
+        keep = cv2.resize(keep.astype(np.float32), size, interpolation=interpolation) > 0
     middle = signer.poses.keypoints[0, anchors][seen].mean(axis=0) * size
     left = int(np.clip(middle[0] - width / 2, 0, size[0] - width))
     top = int(np.clip(min(middle[1] - 0.4 * height, _top_of_head(signer.poses) * size[1]), 0, size[1] - height))

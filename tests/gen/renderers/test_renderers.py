@@ -89,6 +89,15 @@ def test_a_picture_is_cut_around_the_signer(picture):
     np.testing.assert_allclose(cut.poses.pixels()[0, neck, 1], picture.poses.pixels()[0, neck, 1], atol=1)
 
 
+def test_fine_lines_of_a_mask_are_kept_in_a_smaller_picture(picture):
+    keep = np.zeros((256, 256), bool)
+    keep[[40, 81, 122, 163]] = True
+    large = replace(picture, image=picture.image.repeat(4, axis=0).repeat(4, axis=1), keep=keep)
+    smaller = fit_picture(large, 64, 64)
+    np.testing.assert_array_equal(smaller.keep, np.isin(np.arange(64), [10, 20, 30, 40])[:, None].repeat(64, axis=1))
+    np.testing.assert_array_equal(fit_picture(smaller, 128, 128).keep, smaller.keep.repeat(2, axis=0).repeat(2, axis=1))
+
+
 def test_a_tall_picture_keeps_the_head(picture):
     pixels = picture.poses.pixels()[0, index("nose", "right_shoulder", "left_shoulder")]
     hair = pixels[0, 1] - 0.75 * np.linalg.norm(pixels[1] - pixels[2])
