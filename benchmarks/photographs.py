@@ -20,6 +20,7 @@ from gen.renderers import Renderer, SignerPicture, create_renderer
 from gen.renderers.pictures import built_in_picture
 from pipelines.environment import machine
 from pipelines.measures.pose import measure_fidelity
+from pipelines.renderer_version import renderer_version
 from poses.estimators import Estimator, create_estimator, extract_poses
 from poses.fingerspelling import spell
 from poses.io import is_video
@@ -111,7 +112,8 @@ def main() -> None:
                 min(colour_distance(pictures[name], of) for other, of in pictures.items() if other != name), 1
             ),
         }
-    print(json.dumps({"renderer": renderer.version, "words": len(WORDS), "machine": machine(), "signers": table}))
+    about = {"renderer": renderer_version(renderer), "words": len(WORDS), "machine": machine()}
+    print(json.dumps({**about, "signers": table}))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from pipelines.pairs import Pair
 from pipelines.pose_corpus import SourceClip, read_corpus
 from pipelines.progress import OnProgress, Stages
 from pipelines.render import describe_render, render_video
+from pipelines.renderer_version import renderer_version
 from pipelines.report.training_set import write_set_page
 from pipelines.variation import Change, change_poses, draw_change, move_camera
 from pipelines.variation_limits import Variation
@@ -149,13 +150,13 @@ def run_augmentation(
         "corpus": hashlib.sha256("".join(clip.digest() for clip in clips).encode()).hexdigest()[:16],
         "signers": {casting.name: casting.facts() for casting in castings},
         "variants": variants,
-        "renderer_version": renderer.version,
+        "renderer_version": renderer_version(renderer),
         **asdict(plan),
         **{f"judge_{role}": judge for role, judge in judges.items()},
     }
     provenance = Provenance(
         signloop=version("signloop"),
-        models={"renderer": f"{renderer.name} {renderer.version}", **judges},
+        models={"renderer": f"{renderer.name} {renderer_version(renderer)}", **judges},
         settings=settings | {"seed": seed},
         consents={casting.name: casting.consent or "built-in" for casting in castings},
     )
@@ -263,7 +264,7 @@ def _facts(
         "width": plan.width,
         "height": plan.height,
         "change": asdict(change),
-        "models": {"renderer": f"{renderer.name} {renderer.version}", **judges.names()},
+        "models": {"renderer": f"{renderer.name} {renderer_version(renderer)}", **judges.names()},
         "num_inference_steps": renderer.default_num_inference_steps
         if plan.num_inference_steps is None
         else plan.num_inference_steps,

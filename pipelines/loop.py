@@ -20,6 +20,7 @@ from pipelines.output import ClipFacts, LoopReport, Model, SignerFacts, to_json
 from pipelines.progress import Stages
 from pipelines.recognize import find_poses
 from pipelines.render import describe_render, render_video
+from pipelines.renderer_version import renderer_version
 from pipelines.report import write_page
 from poses.draw import draw_poses
 from poses.estimators import Estimator
@@ -125,7 +126,7 @@ def run_loop(
             render_against_driving_wer=error_rate(driving_reading.glosses, render_reading.glosses),
             fidelity=measure_fidelity(placed, reextracted, estimator=estimator.version),
             models={
-                "renderer": Model(renderer.name, renderer.version),
+                "renderer": Model(renderer.name, renderer_version(renderer)),
                 "recognizer": Model(type(recognizer.model).__name__, fingerprint(recognizer.model)),
                 "estimator": Model(estimator.name, estimator.version),
             },

@@ -29,6 +29,7 @@ from pipelines.prove.clips import LabelledClip
 from pipelines.prove.plan import Rendering, Training
 from pipelines.prove.stand_in import SignerName, synthetic_picture
 from pipelines.render import render_video
+from pipelines.renderer_version import renderer_version
 from poses.estimators import extract_poses
 from poses.io import load_poses, save_poses
 from poses.keypoints import index
@@ -171,7 +172,7 @@ def render_shots(
         "renderer": rendering.renderer,
         "estimator": rendering.estimator,
         "size": rendering.size,
-        "renderer_version": load_renderer(rendering.renderer).version,
+        "renderer_version": renderer_version(load_renderer(rendering.renderer)),
         "consent": consent,
         "num_frames": training.num_frames,
         "image_size": training.image_size,

@@ -1,0 +1,23 @@
+"""What tells a renderer from another state of it."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from gen.renderers.base import Renderer
+
+
+def renderer_version(renderer: Renderer) -> str:
+    """Its version and, where it has a folder of weights, what that holds: weights change and the version stays."""
+    weights = getattr(renderer, "weights", None)
+    return renderer.version if weights is None else f"{renderer.version} weights {_digest(str(weights))}"
+
+
+@cache
+def _digest(folder: str) -> str:
+    files = (path for path in Path(folder).rglob("*") if path.suffix in (".json", ".safetensors"))
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
