@@ -193,7 +193,7 @@ def make_signers(config: MakeConfig, condition: Condition | None = None) -> None
     units = []
     for split in SPLITS:
         (output / split).mkdir(exist_ok=True)
-        for unfinished in (output / split).glob(".*"):  # left by a killed run
+        for unfinished in (output / split).glob("." + 16 * "[0-9a-f]"):  # left by a killed run
             shutil.rmtree(unfinished)
         units += [unit for unit in _units(config, split) if any(not path.exists() for _, path in unit[2])]
     if units:

@@ -9,6 +9,7 @@ from gen.signers.appearance import BUILT_IN_SIGNERS
 from gen.signers.body import keypoints_of
 from gen.signers.handshapes import Handshapes, make_shapes, save_handshapes
 from gen.signers.make import MakeConfig, make_clip, make_signers, prepare
+from poses.files import new_directory
 from poses.fingerspelling import HELD_OUT_LANGUAGES
 
 
@@ -74,6 +75,18 @@ def test_refuses_what_is_no_data_set(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="must be an empty folder or a data set, but it holds something else"):
         make_signers(nothing(tmp_path))
+
+
+def test_forgets_what_a_killed_run_left_and_nothing_else(tmp_path):
+    make_signers(nothing(tmp_path))
+    train = tmp_path / "train"
+    with new_directory(train / "000000") as aside:
+        pass
+    aside.mkdir()
+    (aside / "frames.npy").touch()
+    (train / ".DS_Store").touch()
+    make_signers(nothing(tmp_path))
+    assert {path.name for path in train.iterdir()} == {"000000", ".DS_Store"}
 
 
 def test_refuses_to_continue_with_other_settings(tmp_path):
