@@ -268,7 +268,7 @@ def _reach_hand(body: Body, plan: Plan, side: str, hand: HandPose) -> Arm:
     arm = plan.arms[side]
     wrist = np.stack([hand.place[:, 0], arm.wrist[:, 1], hand.place[:, 1]], axis=-1)
     points = pose_hands(hand_model(body), hand).points + wrist[:, None]
-    behind = points[..., 1] + CLEARANCE_M - _front(body, plan, points * MIRROR[side])
+    behind = points[..., 1] + CLEARANCE_M - _front(plan, points * MIRROR[side])
     return _pull_forward(body, Arm(arm.shoulder, arm.elbow, wrist, arm.upper, arm.fore), behind.max(axis=1), plan.fps)
 
 
@@ -298,7 +298,7 @@ def _keep_apart(body: Body, plan: Plan, arms: dict[str, Arm], hands: dict[str, H
     }
 
 
-def _front(body: Body, plan: Plan, points: np.ndarray) -> np.ndarray:
+def _front(plan: Plan, points: np.ndarray) -> np.ndarray:
     """Depth of chest and face where the points are in the picture; infinite beside them."""
     chest = plan.trunk.shoulders[:, None]
     local = points - chest

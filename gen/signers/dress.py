@@ -155,10 +155,8 @@ def _skin_piece(body: Body, appearance: Appearance, bare: np.ndarray) -> Piece:
     on_face = kind == SURFACES.index("face")
     uv[on_face] = face_uv(points[origin[on_face]], body)
     for side in ("L", "R"):
-        centre = body.heads[body.bone(f"eye.{side}")]
         mine = (kind == SURFACES.index("eye")) & (body.follows(f"eye.{side}")[origin] > 0.5)
         ball = points[origin[mine]]
-        centre = np.array([centre[0], ball[:, 1].max(), centre[2]])
         centre = 0.5 * (ball.min(axis=0) + ball.max(axis=0))
         radius = 0.5 * np.ptp(ball[:, 2])
         uv[mine] = 0.5 + 0.49 * (ball - centre)[:, [0, 2]] / radius

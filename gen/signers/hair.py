@@ -90,7 +90,7 @@ def grow_hair(body: Body, appearance: Appearance) -> list[Mesh]:
     if appearance.glasses is not None:
         meshes.append(_glasses(body, skull, appearance.glasses))
     if appearance.earrings and hair.style != "headscarf":
-        meshes.append(_earrings(body, skull))
+        meshes.append(_earrings(skull))
     return meshes
 
 
@@ -445,7 +445,7 @@ def _glasses(body: Body, skull: _Skull, colour: Colour) -> Mesh:
     return _join(parts)
 
 
-def _earrings(body: Body, skull: _Skull) -> Mesh:
+def _earrings(skull: _Skull) -> Mesh:
     gold = to_linear((0.85, 0.68, 0.32))
     balls = []
     for sign in (1, -1):

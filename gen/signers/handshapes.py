@@ -32,8 +32,6 @@ MIN_FRAMES = 3
 SHOULDER_WIDTH_M = 0.324
 """Of the usual body: the clips' bodies all have the same, and size the hands by it."""
 
-SPLITS = ("train", "validation", "test")
-
 _FINGERS_DEG = {
     "straight": ((-8, 8), (0, 8), (0, 6)),
     "bent": ((60, 80), (0, 10), (0, 6)),

@@ -28,7 +28,7 @@ def make_body(path: Path):
     bones, bone_names, parents, owner = _without_toes(model.bone_labels, model.bone_parents)
     weights = _weights(model, owner, len(bones))
     rest = _sample_shapes(model, bones)
-    mean, mix, basis = _compress(model, *rest)
+    mean, mix, basis = _compress(*rest)
     faces = model.faces.numpy()
     part_of_bone = np.array([PARTS.index(_part_name(name)) for name in bone_names])
     votes = np.stack([weights[:, part_of_bone == part].sum(axis=1) for part in range(len(PARTS))], axis=1)
@@ -92,7 +92,7 @@ def _sample_shapes(model, bones: list[int]) -> tuple[np.ndarray, np.ndarray]:
     return mixtures, np.array(points)
 
 
-def _compress(model, mixtures: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _compress(mixtures: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, basis, and the linear map from mixtures (about the first shape's) to coordinates in the basis."""
     mean = points[0]
     offsets = (points - mean).reshape(len(points), -1)

@@ -36,8 +36,6 @@ FOREARM_M = 0.05
 
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
-_TIPS = [HAND.index(name) for name in HAND if name.endswith("tip")]
-
 _MARGINS = np.array([TIP_M if name.endswith("tip") else SKIN_M for name in HAND])
 
 

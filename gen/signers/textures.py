@@ -188,7 +188,6 @@ def paint_face(body: Body, appearance: Appearance) -> Texture:
         y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
         return np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (radius_m * per_m) ** 2)
 
-    dark = 1 - float(skin.mean())
     # Blood shows in cheeks, nose and chin.
     for centre, radius, amount in (
         (points("nose_bridge", [3])[0], 0.013, 0.55),
@@ -238,7 +237,7 @@ def paint_face(body: Body, appearance: Appearance) -> Texture:
     folds = 1 + 0.05 * wrapped_noise(rng, 4, 200)
     lip_factor = np.clip(to_linear(appearance.lips) / skin, 0, 1.9) * folds[..., None]
     face += mask[..., None] * (lip_factor - face)
-    _paint_eyes(face, appearance, points, per_m, dark)
+    _paint_eyes(face, appearance, points, per_m)
     _paint_brows(face, rng, appearance, points, skin, per_m)
     return np.clip(face, 0.02, 1.98).astype(np.float32)
 
@@ -283,7 +282,7 @@ def _paint_beard(face, rng, appearance, points, skin, per_m):
     face += (mask * hairs * density)[..., None] * (factor - face)
 
 
-def _paint_eyes(face, appearance, points, per_m, dark):
+def _paint_eyes(face, appearance, points, per_m):
     lines = np.zeros((SIZE, SIZE), np.float32)
     for side in ("left", "right"):
         lids = points(f"{side}_eyelid", range(6))

@@ -9,7 +9,6 @@ from gen.signers.arms import arm_of, discomfort, push_out, reach
 from gen.signers.body import FACIAL_ACTIONS, keypoints_of, load_body
 from gen.signers.hands import hand_model
 from gen.signers.handshapes import (
-    SPLITS,
     TRAINING_LANGUAGES,
     Handshapes,
     fit_handshapes,
@@ -17,6 +16,7 @@ from gen.signers.handshapes import (
     make_shapes,
     save_handshapes,
 )
+from gen.signers.make import SPLITS
 from gen.signers.motion import KINDS, sample_camera, sample_expression, sample_motion, sample_rest
 from gen.signers.posing import HandTrack, Trunk, pose, rig_of
 from poses.fingerspelling import HELD_OUT_LANGUAGES, letter_clips
