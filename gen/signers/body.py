@@ -268,10 +268,3 @@ def keypoints_of(
     # DWPose's neck is no joint but the middle between the shoulders.
     points[:, index("neck")] = points[:, index("right_shoulder", "left_shoulder")].mean(axis=1)
     return points
-
-
-def rest_motion(body: Body, num_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`linear`, `positions` and `expression` that leave the body as it is."""
-    linear = np.tile(np.eye(3, dtype=np.float32), (num_frames, len(body.heads), 1, 1))
-    positions = np.tile(body.heads, (num_frames, 1, 1))
-    return linear, positions, np.zeros((num_frames, len(FACIAL_ACTIONS)), np.float32)

@@ -10,11 +10,18 @@ from gen.models.signer_unet import SignerUNet
 from gen.reference import IS_HAND, read_reference
 from gen.renderers.pictures import built_in_picture
 from gen.renderers.placing import place_over
-from gen.signers.body import load_body
+from gen.signers.body import FACIAL_ACTIONS, Body, load_body
 from gen.signers.fit import fit_body
 from poses.fingerspelling import letter_clips
 
 SIZE = 64
+
+
+def rest_motion(body: Body, num_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`linear`, `positions` and `expression` that leave the body as it is."""
+    linear = np.tile(np.eye(3, dtype=np.float32), (num_frames, len(body.heads), 1, 1))
+    positions = np.tile(body.heads, (num_frames, 1, 1))
+    return linear, positions, np.zeros((num_frames, len(FACIAL_ACTIONS)), np.float32)
 
 
 @pytest.fixture(scope="session")

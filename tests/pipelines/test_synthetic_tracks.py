@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from gen.signers.body import load_body, rest_motion
+from gen.signers.body import load_body
 from gen.signers.fit import BodyMotion, Camera
 from pipelines.synthetic_tracks import FPS, SyntheticTracksConfig, five_tracks, make_tracks
 from poses.keypoints import index
 from recognizer.track_clips import read_track_clips
 from recognizer.tracks import TRACKS, track_size
+from tests.gen.conftest import rest_motion
 
 
 def at_rest(turn=None):

@@ -9,11 +9,11 @@ from gen.signers.body import (
     BodyShape,
     keypoints_of,
     load_body,
-    rest_motion,
     skin,
 )
 from gen.signers.rotations import from_vector
 from poses.keypoints import NAMES, index
+from tests.gen.conftest import rest_motion
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from gen.signers import rotations
-from gen.signers.body import FACIAL_ACTIONS, load_body, rest_motion
+from gen.signers.body import FACIAL_ACTIONS, load_body
 from gen.signers.fit import BodyMotion, Camera, fit_bodies, fit_body, pose_keypoints, pose_vertices
 from gen.signers.hands import ANGLES, HandPose, fit_hands, hand_model, pose_hands
 from gen.signers.timeline import bridge, ease, interpolate, smooth
 from poses.fingerspelling import letter_clips
 from poses.keypoints import FACE, NAMES, PARTS, index
 from poses.sequence import PoseSequence
+from tests.gen.conftest import rest_motion
 
 SIZE = 256
 
