@@ -82,6 +82,10 @@ def sign(clip: PoseSequence, signer: SignerPicture, renderer: Renderer, estimato
     )
 
 
+def rounded(distance: float | None) -> float | None:
+    return None if distance is None else round(distance, 1)
+
+
 def main() -> None:
     """Signs every word as everybody, and prints the figures of each person."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -102,15 +106,14 @@ def main() -> None:
         results = [sign(spell(word, language), signer, renderer, estimator) for word, language in WORDS]
         found, hands = (np.array([getattr(of, what) for of in results], float) for what in ("found", "hands"))
         clips = [[word for word, _ in WORDS]]
+        others = [colour_distance(pictures[name], of) for other, of in pictures.items() if other != name]
         low, high = bootstrap_interval(lambda w, f=found, h=hands: float((w * h) @ f / (w @ h)), clips)
         table[name] = {
             "hands": int(hands.sum()),
             "found": [round(float(hands @ found / hands.sum()), 3), round(low, 3), round(high, 3)],
             "error_shoulder_widths": [of.error for of in results],
-            "colours_from_own_picture": [round(colour_distance(of.colours, pictures[name]), 1) for of in results],
-            "picture_from_nearest_other": round(
-                min(colour_distance(pictures[name], of) for other, of in pictures.items() if other != name), 1
-            ),
+            "colours_from_own_picture": [rounded(colour_distance(of.colours, pictures[name])) for of in results],
+            "picture_from_nearest_other": rounded(min((of for of in others if of is not None), default=None)),
         }
     about = {"renderer": renderer_version(renderer), "words": len(WORDS), "machine": machine()}
     print(json.dumps({**about, "signers": table}))

@@ -9,7 +9,7 @@ with `signverse-` by poses that were written as SignVerse-2M publishes them, wit
 scale, such as `control=0-steps-1` (`GUIDED`, measured where they are asked for), it is left out or followed farther;
 `detail=0-steps-1` is without the picture's detail.
 Intervals resample clips. Each clip and row is a file in the results folder, so a run that was stopped goes on where it
-was.
+was: clips are told apart by what they show, networks by their weights, and states of the code not at all.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
+from benchmarks.kept import clip_key
 from benchmarks.renderer_film import Film, Video, create_estimator_once, join, load_film, read_poses, through_signverse
 from benchmarks.renderer_measures import draw_signer, measure, signer_colours
 from benchmarks.renderer_table import frame_figures, hand_figures, identity_figures
@@ -92,7 +93,7 @@ def show(row: str, film: Film, poses: PoseSequence, weights: str) -> Video:
 def measure_row(row: str, film: Film, results: Path, weights: str) -> None:
     """Shows a clip in one way, measures it, and keeps figures and cut-outs."""
     exact = row.startswith(EXACT)
-    estimated = read_poses(film, results / f"{film.name}-estimated.npz")
+    estimated = read_poses(film, results / f"{film.key}-estimated.npz")
     driving = film.poses if exact else estimated
     if row.startswith(SIGNVERSE):
         published = through_signverse(estimated[1:], repair=RAW not in row, seed=int(film.name))
@@ -115,7 +116,7 @@ def measure_row(row: str, film: Film, results: Path, weights: str) -> None:
     figures, cuts = measure(film, shown, read, estimated[1:])
     if row == "true":
         figures |= {"signer": film.signer, "picture": signer_colours(film.frames[:1], estimated[:1])}
-    path = result_path(results, row, film.name, weights)
+    path = result_path(results, row, film.key, weights)
     path.parent.mkdir(exist_ok=True)
     if len(cuts):
         Image.fromarray(cuts.reshape(-1, CROP_PX, 3)).save(path.with_suffix(".png"))
@@ -167,15 +168,15 @@ def main() -> None:
     arguments = parser.parse_args()
     folders = sorted(path.parent for path in arguments.split.glob("*/clip.json"))[: arguments.clips]
     rows = ["true", *(row for row in arguments.rows if row != "true")]
+    keys = {folder: clip_key(folder) for folder in folders}
     paths = {
-        row: {folder.name: result_path(arguments.results, row, folder.name, arguments.weights) for folder in folders}
-        for row in rows
+        row: {key: result_path(arguments.results, row, key, arguments.weights) for key in keys.values()} for row in rows
     }
     arguments.results.mkdir(parents=True, exist_ok=True)
     missing = sum(not path.exists() for of_row in paths.values() for path in of_row.values())
     with tqdm(total=missing, unit="row", file=sys.stderr) as bar:
-        for folder in folders:
-            todo = [row for row in rows if not paths[row][folder.name].exists()]
+        for folder, key in keys.items():
+            todo = [row for row in rows if not paths[row][key].exists()]
             film = load_film(folder) if todo else None
             for row in todo:
                 assert film is not None

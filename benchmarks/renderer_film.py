@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from benchmarks.kept import clip_key
 from gen.signers.appearance import sample_signer
 from gen.signers.fit import BodyMotion, Camera
 from gen.signers.make import Actor, prepare
@@ -36,12 +37,15 @@ class Film:
     """A clip and all that is known about it; the first frame is the signer's picture.
 
     Attributes:
+        name: Of its folder.
+        key: See `benchmarks.kept.clip_key`.
         signer: The seed they were made from.
         points: The exact keypoints in pixels, those outside the frame too.
         poses: The exact keypoints as an estimator would give them.
     """
 
     name: str
+    key: str
     signer: int
     frames: Video
     points: np.ndarray
@@ -62,6 +66,7 @@ def load_film(folder: Path) -> Film:
         motion = BodyMotion(camera=camera, arm_seen=unknown, hand_seen=unknown, **arrays)
     return Film(
         name=folder.name,
+        key=clip_key(folder),
         signer=about["signer"],
         frames=frames,
         points=keypoints * size,

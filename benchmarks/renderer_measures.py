@@ -137,8 +137,8 @@ def signer_colours(frames: Video, read: PoseSequence) -> list[list[list[float]]]
     return [of.round(1).tolist() for of in colour_sets(colours.astype(float))]
 
 
-def colour_distance(first: list[list[list[float]]], second: list[list[list[float]]]) -> float:
-    """Mean over the regions that both show, dE*ab; infinite where there is none."""
+def colour_distance(first: list[list[list[float]]], second: list[list[list[float]]]) -> float | None:
+    """Mean over the regions that both show, dE*ab; None where there is none."""
     by_region = (chamfer_distance(np.array(a), np.array(b)) for a, b in zip(first, second, strict=True) if a and b)
     distances = [distance for distance in by_region if distance is not None]
-    return float(np.mean(distances)) if distances else np.inf
+    return float(np.mean(distances)) if distances else None

@@ -107,7 +107,7 @@ def identity_figures(results: dict[str, dict], ceiling: dict[str, dict]) -> dict
     """How often the nearest of `NUM_KNOWN` signers' pictures, by colours of face, hair and clothes, is the right one.
 
     The right one is the clip's own first frame, which the renderer was given. The others are those of the first clips
-    of the signers who come next in the split.
+    of the signers who come next in the split. Where no colours are found, nobody is recognized.
     """
     pictures: dict[int, list] = {}
     for result in ceiling.values():
@@ -121,7 +121,8 @@ def identity_figures(results: dict[str, dict], ceiling: dict[str, dict]) -> dict
         others = [signers[(own + step) % len(signers)] for step in range(1, min(NUM_KNOWN, len(signers)))]
         known = [ceiling[clip]["picture"], *(pictures[signer] for signer in others)]
         clips.append(clip)
-        right.append(np.argmin([colour_distance(result["colours"], picture) for picture in known]) == 0)
+        own_distance, *distances = (colour_distance(result["colours"], picture) for picture in known)
+        right.append(own_distance is not None and all(of is None or own_distance < of for of in distances))
     found = np.array(right, float)
     return {
         "signers": min(NUM_KNOWN, len(signers)),
