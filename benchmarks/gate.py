@@ -37,6 +37,7 @@ from pipelines.measures.pose import VISIBLE_CONFIDENCE, visible_points
 from pipelines.measures.reading import gloss_names, joined_glosses, read_out
 from pipelines.pairs import Pair
 from pipelines.render import render_video
+from pipelines.renderer_version import renderer_version
 from pipelines.variation import Change, change_poses, draw_change, move_camera
 from pipelines.variation_limits import Variation
 from poses.fingerspelling import spell
@@ -77,7 +78,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     items = draw_items(arguments.words, arguments.renderer)
-    settings = {"benchmark": "gate", "renderer": arguments.renderer}
+    version = f"{arguments.renderer} {renderer_version(load_renderer(arguments.renderer))}"
+    settings = {"benchmark": "gate", "renderer": version, **load_judges("mediapipe").names()}
     run_bulk(
         spoil,
         {item.name: item for item in items},
@@ -88,10 +90,11 @@ def main() -> None:
         show=True,
     )
     rows: dict[str, list[Figures]] = {}
-    for path in sorted((arguments.results / "parts").glob("*/figures.json")):
-        for condition, found in json.loads(path.read_text()).items():
+    for item in items:
+        figures = json.loads((arguments.results / "parts" / item.name / "figures.json").read_text())
+        for condition, found in figures.items():
             rows.setdefault(condition, []).extend(found)
-    print(json.dumps({"renderer": arguments.renderer, **{name: summary(found) for name, found in rows.items()}}))
+    print(json.dumps({"renderer": version, **{name: summary(found) for name, found in rows.items()}}))
 
 
 def draw_items(words: int, renderer: str) -> list[Item]:

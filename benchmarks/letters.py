@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from benchmarks.kept import check_training
 from benchmarks.recognizer import draw_words, letter_figures, read_letters, spelled_readings, word_figures
 from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED
 from recognizer.calibration import expected_calibration_error
@@ -47,10 +48,10 @@ def folds(letters: list[Letter], *, one_by_one: bool) -> list[tuple[str, ...]]:
 def without(left_out: tuple[str, ...], letters: list[Letter], config: TrainConfig) -> Recognizer:
     """The network, and the head, that know all languages of `letters` but `left_out`."""
     folder = config.output_dir / "-".join(left_out)
+    config = replace(config, languages=tuple(sorted({item.language for item in letters} - set(left_out))))
+    check_training(folder, config)
     if not (folder / "model").exists():
-        languages = tuple(sorted({item.language for item in letters} - set(left_out)))
-        resume = (folder / "checkpoint.pt").exists()
-        train(replace(config, output_dir=folder, languages=languages, resume=resume))
+        train(replace(config, output_dir=folder, resume=(folder / "checkpoint.pt").exists()))
     recognizer = load_recognizer(folder / "model")
     assert isinstance(recognizer.model, SignRecognizerForCTC)
     known = [item for item in letters if item.language not in left_out]

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import yaml
 
+from benchmarks.kept import check_training
 from benchmarks.recognizer import word_figures
 from poses.fingerspelling import spell
 from recognizer.configuration_sign_recognizer import ALPHABET
@@ -53,6 +54,7 @@ def preset(name: str) -> Pose2GlossTrainConfig:
 def trained(output: Path, glosses: Sequence[str], config: Pose2GlossTrainConfig, batches: Callable[[], Batches]):
     """A network from `output`, or one that is trained now, and the seconds that took; None where it was resumed."""
     folder = output / config.decoder_type
+    check_training(folder, replace(config, encoder_from=None), glosses=glosses)
     if not (folder / "seconds.json").exists():
         resume, start = (folder / "checkpoint.pt").exists(), time.process_time()
         train_on(batches(), glosses, replace(config, output_dir=folder, resume=resume))
@@ -133,31 +135,17 @@ def words(output: Path, config: Pose2GlossTrainConfig, further_steps: int, *, al
 def sign_recognizer(output: Path, config: Pose2GlossTrainConfig) -> Path:
     """The sign recognizer's network, trained on the same words for as many steps of as many clips."""
     folder = output / "sign-recognizer"
+    same = "num_words max_letters num_steps batch_size warmup_steps ema_decay mixed_precision seed"
+    alike = TrainConfig(languages=config.training_languages, **{name: getattr(config, name) for name in same.split()})
+    check_training(folder, alike)
     if not (folder / "model").exists():
-        same = (
-            "num_words",
-            "max_letters",
-            "num_steps",
-            "batch_size",
-            "warmup_steps",
-            "ema_decay",
-            "mixed_precision",
-            "seed",
-        )
         resume = (folder / "checkpoint.pt").exists()
-        train(
-            TrainConfig(
-                output_dir=folder,
-                languages=config.training_languages,
-                resume=resume,
-                **{name: getattr(config, name) for name in same},
-            )
-        )
+        train(replace(alike, output_dir=folder, resume=resume))
     return folder / "model"
 
 
 def isolated(output: Path, config: Pose2GlossTrainConfig, further_steps: int, file: Path) -> dict:
-    """The comparison on isolated words, from each session to the other, and the mean of both."""
+    """The comparison on isolated words, from each session to the other, over the clips of both."""
     clips = read_word_set(file, "ins")
     glosses = tuple(sorted({clip.gloss for clip in clips}))
     known = normalize_clips(clips, ("", *glosses), SignRecognizerProcessor(num_frames=32))
@@ -191,7 +179,7 @@ def isolated(output: Path, config: Pose2GlossTrainConfig, further_steps: int, fi
         interval = bootstrap_interval(
             lambda w, every=every: float((w * every).sum() / w.sum()), [tested, list(range(len(every)))]
         )
-        row = {"decoder": key[0], "setting": key[1], "top1": float(np.mean([part.mean() for part in parts]))}
+        row = {"decoder": key[0], "setting": key[1], "top1": float(every.mean())}
         rows.append(row | {"of_session": [float(part.mean()) for part in parts], "interval": interval})
         if key in found:
             rows[-1] |= {name: [row[name] for row in found[key]] for name in ("ms", "training_s")}

@@ -37,7 +37,7 @@ def some_frames(video: Path, step: int) -> Iterator[np.ndarray]:
 
 def extracted(video: Path, output: Path, estimator: Estimator, step: int) -> PoseSequence | None:
     """What an estimator sees in a video, found now or before; None where it sees nobody."""
-    path = output / f"{video.stem}-{estimator.version.replace(' ', '-')}.npz"
+    path = output / f"{video.stem}-{estimator.version.replace(' ', '-')}-every-{step}.npz"
     if path.exists():
         return load_poses(path)
     try:

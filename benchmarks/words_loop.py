@@ -3,10 +3,11 @@
 `python -m benchmarks.words_loop` prints one JSON line (with `--known` of 108 words of alphabets that the recognizer was
 trained on): the word error rate on the driving poses, and beside it on the
 poses found in each renderer's videos, with paired differences. Each word is a file in the results folder, so a run that
-was stopped goes on where it was.
+was stopped goes on where it was; results of another signer, or of other weights, are refused.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -20,7 +21,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.kept import check_settings
 from benchmarks.recognizer import draw_words, read_words, word_figures
+from pipelines.renderer_version import renderer_version
 from poses.files import new_file
 from poses.fingerspelling import letter_clips, spell
 from recognizer.configuration_sign_recognizer import ALPHABET
@@ -93,7 +96,7 @@ def run_word(language: str, word: str, renderer_name: str, image: str | None) ->
         language=language,
         word=word,
         renderer=renderer.name,
-        version=renderer.version,
+        version=renderer_version(renderer),
         read_from_driving=[item.gloss for item in readings[0].glosses],
         read_from_render=[item.gloss for item in readings[1].glosses],
         frames=len(driving),
@@ -148,6 +151,17 @@ def summarize(results: list[WordResult]) -> dict:
     }
 
 
+def settings_of(renderer: str, image: str | None) -> dict[str, str | int]:
+    """What a renderer's results depend on, but for the words."""
+    from pipelines.environment import fingerprint
+
+    estimator, recognizer = _readers()
+    if image and Path(image).is_file():
+        image = hashlib.sha256(Path(image).read_bytes()).hexdigest()
+    judges = {"estimator": estimator.version, "recognizer": fingerprint(recognizer.model)}
+    return {**judges, "renderer": renderer_version(_renderer(renderer)), "image": image or "default", "size": SIZE}
+
+
 def known_words() -> list[tuple[str, str]]:
     """Language and word, of the alphabets in Latin letters that the recognizer was trained on."""
     alphabets = {code: sorted(letter_clips(code).keys() & set(ALPHABET)) for code in TRAINING_LANGUAGES}
@@ -164,10 +178,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path("runs/words_loop"))
     arguments = parser.parse_args()
-    arguments.results.mkdir(parents=True, exist_ok=True)
+    for renderer in arguments.renderers:
+        check_settings(arguments.results / renderer / "settings.json", settings_of(renderer, arguments.image))
     words = (known_words() if arguments.known else read_words())[:: arguments.every]
     jobs = {
-        (renderer, number): arguments.results / f"{renderer}-{number * arguments.every:03d}-{language}-{word}.json"
+        (renderer, number): arguments.results / renderer / f"{number * arguments.every:03d}-{language}-{word}.json"
         for number, (language, word) in enumerate(words)
         for renderer in arguments.renderers
     }
