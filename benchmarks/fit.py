@@ -58,16 +58,13 @@ def summary(errors: list[np.ndarray]) -> dict:
 
 
 def hand_errors(clips: list[PoseSequence], motions: list[BodyMotion], body: Body) -> dict:
-    absolute, relative, by_joint = [], [], []
+    absolute, relative = [], []
     for clip, motion in zip(clips, motions, strict=True):
-        points = pose_keypoints(body, motion) - clip.keypoints
-        for i, hand in enumerate(HANDS):
-            offset = points[motion.hand_seen[:, i], PARTS[hand]] * (WIDTH, WIDTH * clip.height / clip.width)
-            if len(offset):
-                absolute.append(np.linalg.norm(offset, axis=-1).ravel())
-                relative.append(np.linalg.norm(offset[:, 1:] - offset[:, :1], axis=-1).ravel())
-                by_joint.append(np.linalg.norm(offset, axis=-1))
-    mean_by_joint = np.concatenate(by_joint).mean(axis=0)
+        points = (pose_keypoints(body, motion) - clip.keypoints) * (WIDTH, WIDTH * clip.height / clip.width)
+        offsets = np.concatenate([points[motion.hand_seen[:, i], PARTS[hand]] for i, hand in enumerate(HANDS)])
+        absolute.append(np.linalg.norm(offsets, axis=-1))
+        relative.append(np.linalg.norm(offsets[:, 1:] - offsets[:, :1], axis=-1))
+    mean_by_joint = np.concatenate(absolute).mean(axis=0)
     return {
         "absolute": summary(absolute),
         "relative_to_wrist": summary(relative),
@@ -157,11 +154,10 @@ def rendered_errors(clips: list[PoseSequence]) -> dict:
     hands, found, turns, rows = [], [], [], {name: [] for name in NAMES}
     for body, motion, keypoints, confidence in read_renders(clips):
         offset = (keypoints - pose_keypoints(body, motion)[0]) * WIDTH
-        for i, hand in enumerate(HANDS):
-            if motion.hand_seen[0, i]:
-                found.append(confidence[PARTS[hand]].min() > 0)
-                if found[-1]:
-                    hands.append(np.linalg.norm(offset[PARTS[hand]], axis=-1))
+        asked = [PARTS[hand] for i, hand in enumerate(HANDS) if motion.hand_seen[0, i]]
+        seen = [part for part in asked if confidence[part].min() > 0]
+        found += [part in seen for part in asked]
+        hands.append(np.array([np.linalg.norm(offset[part], axis=-1) for part in seen]))
         for k in np.flatnonzero(confidence > 0.5):
             view = motion.linear[0, body.keypoint_bones[k]][[0, 2]] * motion.camera.scale * WIDTH * ((1,), (-1,))
             rows[NAMES[k]].append((view, offset[k]))
