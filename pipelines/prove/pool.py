@@ -61,8 +61,8 @@ class Pool:
     failed: Mapping[str, str]
 
     def with_poses(self) -> "Pool":
-        """Without the renders in which no shoulders were found."""
-        lists = ("real", "synthetic", "round_trip", "test", "synthetic_test")
+        """Without the renders to train on in which no shoulders were found; those of the test count as read wrongly."""
+        lists = ("real", "synthetic", "round_trip")
         found = {name: tuple(sample for sample in getattr(self, name) if sample.poses) for name in lists}
         return replace(self, **found)
 
@@ -86,15 +86,17 @@ def fill_pool(
         ValueError: The data are wrong, or too many clips could not be used.
     """
     stand_in = data.is_dir()
-    table = data
+    table, unfilmed = data, {}
     if stand_in:
         takes = read_takes(data / KEYPOINTS_FILE, plan.filming, seed=seed)
         size = plan.rendering.size
-        table = film_takes(
+        table, unfilmed = film_takes(
             takes, output / "films", filming=plan.filming, size=size, seed=seed, workers=workers, show=show
         )
     clips = read_labelled(table, seed=seed)
     looked = look_at(clips, output / "clips", plan.rendering, plan.training, workers=workers, show=show)
+    if not looked.parts:
+        raise ValueError(f"{table}: no clip could be used, the first because: {next(iter(looked.failed.values()))}")
     clips = tuple(clip for clip in clips if clip.name in looked.parts)
     check_disjoint(clips, table)
     shots = plan_shots(clips, output / "clips", plan.rendering, seed=seed)
@@ -113,7 +115,7 @@ def fill_pool(
             why = next(reason for name, reason in rendered.failed.items() if shots[name].group == group)
             raise ValueError(f"{table}: no {group} clip could be rendered, the first because: {why}")
     usable = {name: shot for name, shot in shots.items() if name in rendered.parts}
-    return _sort(clips, usable, output, gate, stand_in, {**looked.failed, **rendered.failed})
+    return _sort(clips, usable, output, gate, stand_in, {**unfilmed, **looked.failed, **rendered.failed})
 
 
 def _sort(

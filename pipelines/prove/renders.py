@@ -75,7 +75,9 @@ def look_at(
     }
     work = partial(look_at_clip, estimator=rendering.estimator, training=training)
     items = {clip.name: clip for clip in clips}
-    return run_bulk(work, items, output, settings=settings, workers=workers, unit=" clips", show=show)
+    return run_bulk(
+        work, items, output, settings=settings, workers=workers, unit=" clips", show=show, refusal=ValueError
+    )
 
 
 def look_at_clip(
@@ -178,7 +180,17 @@ def render_shots(
         "image_size": training.image_size,
     }
     work = partial(render_shot, rendering=rendering, training=training, consent=consent)
-    return run_bulk(work, shots, output, settings=settings, workers=workers, seed=seed, unit=" renders", show=show)
+    return run_bulk(
+        work,
+        shots,
+        output,
+        settings=settings,
+        workers=workers,
+        seed=seed,
+        unit=" renders",
+        show=show,
+        refusal=ValueError,
+    )
 
 
 def render_shot(

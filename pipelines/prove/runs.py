@@ -61,7 +61,8 @@ class RunResult:
         num_steps: Optimizer steps.
         loss: Mean over the last tenth of them.
         seconds: All of it.
-        read: By test, the likeliest glosses of each clip, at most `TOP`, the likeliest first.
+        read: By test, the likeliest glosses of each clip, at most `TOP`, the likeliest first; none of one that the
+            network cannot be given, since nobody was found in it.
     """
 
     arm: str
@@ -128,8 +129,12 @@ def train_run(run: Run, folder: Path, *, seed: int, tell: Tell, training: Traini
     loss = train(model, stages, training, classical=run.arm.classical, seed=run.seed)
     read = {}
     for name, samples in run.tests.items():
-        rows = scores(model, make_set([_file(sample, run.reads) for sample in samples], [0] * len(samples)))
-        read[name] = [[run.glosses[label] for label in np.argsort(-row, kind="stable")[:TOP]] for row in rows]
+        read[name] = [[] for _ in samples]
+        given = [number for number, sample in enumerate(samples) if run.reads == PIXELS or sample.poses]
+        if given:
+            rows = scores(model, make_set([_file(samples[number], run.reads) for number in given], [0] * len(given)))
+            for number, row in zip(given, rows, strict=True):
+                read[name][number] = [run.glosses[label] for label in np.argsort(-row, kind="stable")[:TOP]]
     clips = {_file(sample, run.reads) for stage in run.stages for sample, _ in stage.samples}
     seconds = round(time.perf_counter() - started, 2)
     result = RunResult(run.arm.name, run.seed, len(clips), sum(steps for _, steps in stages), loss, seconds, read)
@@ -153,7 +158,7 @@ def read_result(folder: Path) -> RunResult:
 def _file(sample: Sample, reads: str) -> Path:
     if reads == PIXELS:
         return sample.view
-    assert sample.poses is not None, "a pool for poses holds only samples with poses"
+    assert sample.poses is not None, "who has no poses is neither trained on nor asked"
     return sample.poses
 
 

@@ -6,6 +6,7 @@ on, and the pose clips are split by session, so that neither looks nor recording
 
 import csv
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -131,15 +132,28 @@ def read_takes(path: Path, filming: Filming, *, seed: int) -> dict[str, Take]:
 
 def film_takes(
     takes: dict[str, Take], output: Path, *, filming: Filming, size: int, seed: int, workers: int, show: bool
-) -> Path:
-    """Films all takes as a bulk job, and lists them in a table for `read_labelled`: gives its path.
+) -> tuple[Path, Mapping[str, str]]:
+    """Films all takes as a bulk job, and lists them in a table for `read_labelled`.
+
+    Returns:
+        The table's path, and why takes could not be filmed.
 
     Raises:
         ValueError: `output` belongs to something else.
     """
     settings = {"command": "prove film", "size": size, "fps": filming.fps, "source_fps": filming.source_fps}
     work = partial(film_take, size=size)
-    result = run_bulk(work, takes, output, settings=settings, workers=workers, seed=seed, unit=" films", show=show)
+    result = run_bulk(
+        work,
+        takes,
+        output,
+        settings=settings,
+        workers=workers,
+        seed=seed,
+        unit=" films",
+        show=show,
+        refusal=ValueError,
+    )
     table = output / "clips.csv"
     with new_file(table, overwrite=True) as aside, aside.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
@@ -147,7 +161,7 @@ def film_takes(
         for name in sorted(result.parts.keys() & takes.keys()):
             take, folder = takes[name], f"parts/{name}"
             writer.writerow((f"{folder}/video.mp4", take.gloss, take.signer, take.split, f"{folder}/poses.pose"))
-    return table
+    return table, result.failed
 
 
 def film_take(take: Take, folder: Path, *, seed: int, tell: Tell, size: int) -> Part:

@@ -122,9 +122,11 @@ def test_an_arm_without_clips_cannot_be_trained(pool, arms):
     assert can_be_trained(arms["synthetic"], rejected, [0, 1])
 
 
-def test_a_pool_for_poses_leaves_out_renders_without_poses(pool):
+def test_a_pool_for_poses_teaches_no_renders_without_poses_and_asks_them_all_the_same(pool):
     lost = (replace(pool.synthetic[0], poses=None), *pool.synthetic[1:])
-    assert len(replace(pool, synthetic=lost).with_poses().synthetic) == 39
+    unseen = (replace(pool.synthetic_test[0], poses=None),)
+    found = replace(pool, synthetic=lost, synthetic_test=unseen).with_poses()
+    assert (len(found.synthetic), found.synthetic_test) == (39, unseen)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.gate import Gate
 from pipelines.prove.clips import LabelledClip
-from pipelines.prove.plan import Rendering
-from pipelines.prove.renders import plan_shots
+from pipelines.prove.plan import Plan, Rendering, Training
+from pipelines.prove.pool import fill_pool
+from pipelines.prove.renders import Shot, look_at, plan_shots, render_shots
 
 GLOSSES = ("A", "B", "C")
 
@@ -36,6 +38,28 @@ def test_a_clip_is_rendered_by_several_signers_and_its_own():
     for shot in shots.values():
         by_clip[shot.clip.name].add(str(shot.signer))
     assert all(len(signers) == (4 if name.startswith("train") else 1) for name, signers in by_clip.items())
+
+
+def test_a_video_that_is_none_costs_its_own_clip_alone(tmp_path):
+    (tmp_path / "video.mp4").write_text("no video")
+    (tmp_path / "poses").mkdir()
+    clip = LabelledClip("torn", tmp_path / "video.mp4", "A", "ann", "test")
+    looked = look_at([clip], tmp_path / "clips", Rendering(), Training(), workers=1, show=False)
+    assert "expected a video" in looked.failed["torn"]
+    shots = {"lost": Shot(tmp_path / "poses", "round-trip", None)}
+    options = {"consent": "synthetic", "seed": 0, "workers": 1, "show": False}
+    rendered = render_shots(shots, tmp_path / "renders", Rendering(renderer="avatar"), Training(), **options)
+    assert "found.pose" in rendered.failed["lost"]
+
+
+def test_videos_none_of_which_can_be_read_are_refused_with_the_reason(tmp_path):
+    rows = ["video,gloss,signer,split", "a.mp4,A,ann,train", "b.mp4,B,ann,train", "c.mp4,A,ben,test"]
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").write_text("no video")
+    options = {"consent": "self", "gate": Gate(), "seed": 0, "workers": 1, "show": False}
+    with pytest.raises(ValueError, match=r"own.csv: no clip could be used, the first because: .*expected a video"):
+        fill_pool(tmp_path / "own.csv", tmp_path, Plan(), **options)
 
 
 @pytest.mark.parametrize(("takes", "renders"), [(1, 3), (5, 13), (7, 15), (17, 7), (3, 2)])

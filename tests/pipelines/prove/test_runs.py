@@ -10,7 +10,9 @@ from pipelines.prove import training as network
 from pipelines.prove.arms import Arm, Stage
 from pipelines.prove.plan import Training
 from pipelines.prove.pool import Sample, digest
-from pipelines.prove.runs import PIXELS, Run, train_run
+from pipelines.prove.runs import PIXELS, POSES, Run, read_result, train_run
+from poses.fingerspelling import spell
+from poses.io import save_poses
 
 GLOSSES = ("HOUSE", "TREE")
 
@@ -36,6 +38,20 @@ def test_a_result_is_never_taken_for_that_of_other_renders_of_the_same_clips(run
     assert digest(view, tmp_path / "not there") == digest(view) == first.content
     view.write_bytes(view.read_bytes()[:-1] + b"1")
     assert digest(view) != first.content
+
+
+def test_a_render_in_which_nobody_was_found_is_read_wrongly(run, tmp_path):
+    poses = tmp_path / "found.pose"
+    save_poses(spell("A", "ase"), poses)
+    found, lost = (replace(sample, poses=of) for sample, of in zip(run.tests["test"], (poses, None), strict=True))
+    stage = Stage(((found, "HOUSE"), (found, "TREE")))
+    tests = {"test": (lost, found, lost), "synthetic-test": (lost,)}
+    settings = Training(pose_steps=1, batch_size=2)
+    asked = replace(run, reads=POSES, stages=(stage,), tests=tests)
+    train_run(asked, tmp_path, seed=0, tell=lambda _: None, training=settings)
+    read = read_result(tmp_path).read
+    assert [len(likeliest) for likeliest in read["test"]] == [0, 2, 0]
+    assert read["synthetic-test"] == [[]]
 
 
 def test_training_does_not_depend_on_how_many_threads_there_are(run, tmp_path, monkeypatch):

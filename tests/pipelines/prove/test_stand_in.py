@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.prove.plan import Filming
-from pipelines.prove.stand_in import read_takes
+from pipelines.prove.stand_in import film_takes, read_takes
 
 FILMING = Filming(train_clips=2, test_clips=1, train_signers=2, test_signers=1)
 
@@ -45,6 +45,18 @@ def test_a_take_has_the_points_of_its_clip_in_time(tmp_path):
         assert any(np.allclose(take.poses.keypoints[:, 0], nose) for nose in noses)
         assert not take.poses.part("left_hand")[1].any()
         assert take.poses.part("right_hand")[1].all()
+
+
+def test_a_take_that_cannot_be_filmed_is_named_and_in_no_table(tmp_path):
+    takes = read_takes(keypoints_file(tmp_path), FILMING, seed=0)
+    lost = {
+        name: replace(take, poses=replace(take.poses, confidence=take.poses.confidence * 0))
+        for name, take in takes.items()
+    }
+    table, failed = film_takes(lost, tmp_path / "films", filming=FILMING, size=64, seed=0, workers=1, show=False)
+    assert failed.keys() == takes.keys()
+    assert all("shoulders" in reason for reason in failed.values())
+    assert len(table.read_text(encoding="utf-8").splitlines()) == 1
 
 
 def test_fewer_glosses_are_the_same_clips(tmp_path):
