@@ -17,6 +17,7 @@ from pipelines.clip_figures import (
     steadiness_figures,
 )
 from pipelines.environment import fingerprint
+from pipelines.measures.dtw import MAX_FRAMES
 from pipelines.measures.features import FeatureNetwork
 from pipelines.measures.pose import segment_means
 from pipelines.measures.reading import gloss_names, joined_glosses, read_out
@@ -118,7 +119,11 @@ def evaluate_clip(
 
     figures, error_over_time = pose_figures(placed, shown.poses, estimator=judges.estimator.version)
     figures["duration_ratio"] = shown.poses.duration_s / seen.driving.duration_s
+    if max(len(placed), len(shown.poses)) > MAX_FRAMES:
+        problems.append(f"it has more than {MAX_FRAMES} frames; no distance was warped")
     compared = reference.crops if reference and seen.comparable else None
+    if compared and len(shown.crops) < len(compared):
+        problems.append("the video ends before its reference; no picture was compared with it")
     likeness, described, described_reference = picture_figures(shown.crops, compared, judges.network)
     segments = {
         "mean_error/hands": segment_means(error_over_time),

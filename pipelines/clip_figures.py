@@ -78,9 +78,10 @@ def picture_figures(
     keys = ("ssim", "psnr", f"{network.name}_distance")
     figures: Figures = {f"{key}/{region}": None for key in keys for region in REGIONS}
     asked = shown[:0] if reference is None else reference.regions[reference.valid]
-    # The boxes are the same, so the same regions are valid unless the lengths differ.
-    if reference is None or not np.array_equal(crops.valid, reference.valid):
+    # The boxes are the same, so the same regions are valid; there are none for frames beyond the reference's.
+    if reference is None or len(crops) < len(reference):
         return figures, describe_pictures(network, shown), describe_pictures(network, asked)
+    crops = crops[: len(reference)]
     rows, reference_rows, distances = compare_pictures(network, shown, asked)
     region_of = np.nonzero(crops.valid)[1]
     for number, (region, (ssim, psnr)) in enumerate(similarity_by_region(crops, reference).items()):

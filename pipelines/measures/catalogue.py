@@ -55,7 +55,9 @@ def _of_movement() -> list[Measure]:
     return [
         Measure("movement_ratio", "Movement ratio of the wrists", "near 1", wrists, group),
         Measure("duration_ratio", "Duration ratio", "near 1", {"duration": "frames/fps"}, group),
-        Measure("jerk_ratio", "Jerk ratio of the wrists", "near 1", {**wrists, "order": 3}, group),
+        Measure(
+            "jerk_ratio", "Jerk ratio of the wrists", "near 1", {**wrists, "found": "four-in-a-row", "order": 3}, group
+        ),
         Measure(
             "frozen_share",
             "Frozen where it should move",

@@ -51,6 +51,9 @@ class Crops:
     def __len__(self) -> int:
         return len(self.small)
 
+    def __getitem__(self, frames: slice) -> "Crops":
+        return Crops(self.regions[frames], self.valid[frames], self.small[frames])
+
 
 def region_boxes(
     pixels: Float[np.ndarray, "frames 128 2"], visible: Bool[np.ndarray, "frames 128"], width: int, height: int

@@ -104,9 +104,9 @@ def cohens_kappa(
         1 for full agreement, 0 for what chance gives; None where the first says one label throughout, as of a single
         clip: whatever the second says then, they agree as often as by chance.
     """
-    if len(set(first)) < 2:
-        return None
     weights = np.ones(len(first)) if weights is None else weights
+    if len({label for label, weight in zip(first, weights, strict=True) if weight}) < 2:
+        return None
     weights = weights / weights.sum()
     agreed = float(sum(w for a, b, w in zip(first, second, weights, strict=True) if a == b))
     shares = [Counter(), Counter()]

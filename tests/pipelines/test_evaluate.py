@@ -12,6 +12,7 @@ from pipelines import clip_evaluation, evaluate, set_figures
 from pipelines.cli import main
 from pipelines.clip_evaluation import Judges
 from pipelines.evaluate import run_evaluation
+from pipelines.measures import dtw
 from pipelines.measures.features import OrientedFilters
 from pipelines.measures.reading import Readout
 from pipelines.pairs import Pair, read_pairs
@@ -235,6 +236,34 @@ def test_a_reference_of_another_length_is_not_compared_frame_by_frame(folder, tm
     clip = run_evaluation(folder, tmp_path / "report").clips[0]
     assert clip.figures["ssim/face"] is None
     assert any("the reference has 8 frames" in problem for problem in clip.problems)
+
+
+def test_a_video_that_is_longer_than_its_reference_is_compared_as_long_as_both_last(
+    folder, tmp_path, signer, judged_by
+):
+    longer = replace(
+        signer, keypoints=np.tile(signer.keypoints, (2, 1, 1)), confidence=np.tile(signer.confidence, (2, 1))
+    )
+    write_clip(folder, "hello", signer, longer)
+    write_clip(folder, "cut", signer, signer[:8])
+    for name in ("hello", "cut"):
+        write_video(folder / f"{name}.reference.mp4", draw_poses(signer, "videox-fun", height=128, width=128), fps=24)
+    judged_by(signer[:8], signer, longer, signer)
+    cut, hello = run_evaluation(folder, tmp_path / "report").clips
+    assert hello.figures["ssim/face"] == pytest.approx(1, abs=0.02)
+    assert [problem.split(":")[1] for problem in hello.problems] == [" those beyond are left out frame by frame"]
+    assert cut.figures["ssim/face"] is None
+    assert cut.problems[-1] == "the video ends before its reference; no picture was compared with it"
+
+
+def test_a_clip_too_long_to_be_warped_is_said(folder, tmp_path, signer, judged_by, monkeypatch):
+    write_clip(folder, "long", signer)
+    judged_by(signer)
+    for module in (dtw, clip_evaluation):
+        monkeypatch.setattr(module, "MAX_FRAMES", 11)
+    (clip,) = run_evaluation(folder, tmp_path / "report").clips
+    assert clip.figures["ndtwp"] is None
+    assert clip.problems == ("it has more than 11 frames; no distance was warped",)
 
 
 def test_a_table_names_files_beside_it(folder, signer):

@@ -77,6 +77,8 @@ def test_kappa_by_hand():
     assert cohens_kappa(["yes"] * 3, ["yes", "no", "yes"]) is None
     assert cohens_kappa(["yes"], ["no"]) is None
     assert cohens_kappa(["yes", "no"], ["no"] * 2) == 0
+    # What does not count says no other label either.
+    assert cohens_kappa(["yes", "yes", "no"], ["yes", "no", "no"], np.array([1.0, 1, 0])) is None
 
 
 def test_confusions_by_hand():
