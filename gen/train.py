@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -11,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from jaxtyping import UInt8
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
@@ -49,7 +51,7 @@ def train(config: RendererTrainConfig) -> Path:
         crop_size=config.crop_size,
         seed=config.seed,
     )
-    validation = validation_windows(config)  # missing ones are told of before the training, not after it
+    validation = validation_windows(config)  # what is wrong with them is told before the training, not after it
     learner = Learner(config, accelerator)
     config.output.mkdir(parents=True, exist_ok=True)
     step = learner.resume(config.output)
@@ -92,7 +94,7 @@ def cut_curve(path: Path, step: int) -> None:
             aside.write_text("".join(kept))
 
 
-def _checkpoint(learner: Learner, step: int, validation: WindowDataset):
+def _checkpoint(learner: Learner, step: int, validation: Sequence[dict[str, Tensor]]):
     """Saves the pipeline with averaged weights, a grid to look at, and what resuming needs.
 
     The last of these last: a run that is killed meanwhile goes on before this step, and writes all of them anew.
@@ -106,18 +108,19 @@ def _checkpoint(learner: Learner, step: int, validation: WindowDataset):
     learner.save(config.output, step)
 
 
-def validation_windows(config: RendererTrainConfig) -> WindowDataset:
+def validation_windows(config: RendererTrainConfig) -> list[dict[str, Tensor]]:
     """The crops that every checkpoint is looked at with."""
-    folder = config.data / "validation"
-    return WindowDataset(folder, num_windows=8, num_frames=2, crop_size=config.crop_size, seed=1)
+    folder, num_frames = config.data / "validation", min(2, config.num_frames)
+    windows = WindowDataset(folder, num_windows=8, num_frames=num_frames, crop_size=config.crop_size, seed=1)
+    return [windows[index] for index in range(len(windows))]
 
 
 @torch.no_grad()
-def sample_grid(unet: SignerUNet, windows: WindowDataset) -> UInt8[np.ndarray, "h w 3"]:
+def sample_grid(unet: SignerUNet, windows: Sequence[dict[str, Tensor]]) -> UInt8[np.ndarray, "h w 3"]:
     """Validation crops, one to a column: true frame, coarse composite, and the frame made in one step and in four."""
     columns = []
-    for index in range(len(windows)):
-        item = {name: value[None].to(unet.device) for name, value in windows[index].items()}
+    for index, window in enumerate(windows):
+        item = {name: value[None].to(unet.device) for name, value in window.items()}
         conditions = to_conditions(item["maps"], item["keypoints"], item["reference"])
         rows = [item["frames"][0, 0].cpu().numpy(), item["maps"][0, 0, ..., :3].cpu().numpy()]
         noise = torch.randn(1, 3, 1, *item["keep"].shape[-2:], generator=torch.Generator().manual_seed(index))

@@ -348,11 +348,25 @@ def test_clips_to_look_at_are_missed_before_the_training(config, clips, tmp_path
     assert not config.output.exists()
 
 
+def test_clips_to_look_at_may_be_as_short_as_what_is_trained_on(config):
+    assert {len(window["frames"]) for window in validation_windows(replace(config, num_frames=1))} == {1}
+    assert {len(window["frames"]) for window in validation_windows(replace(config, num_frames=4))} == {2}
+
+
+def test_clips_to_look_at_that_are_too_small_are_told_of_before_the_training(config, clips, tmp_path):
+    for split in ("train", "validation"):
+        shutil.copytree(clips / split, tmp_path / "data" / split)
+    short = tmp_path / "data" / "validation" / "000000"
+    for name in ("frames", "maps", "driving"):
+        np.save(short / f"{name}.npy", np.load(short / f"{name}.npy")[: 2 if name == "frames" else 1])
+    with pytest.raises(ValueError, match="`num_frames` must be at most the clips' 1, got 2"):
+        train(replace(config, data=tmp_path / "data"))
+    assert not config.output.exists()
+
+
 def test_samples_show_a_column_for_each_window(unet, config):
     """True frame, composite, made in one step, made in four."""
-    windows = validation_windows(config)
-    windows.num_windows = 2
-    grid = sample_grid(unet, windows)
+    grid = sample_grid(unet, validation_windows(config)[:2])
     assert grid.shape == (4 * 16, 2 * 16, 3)
     # In the tiny clips, the composite is the true frame.
     np.testing.assert_array_equal(grid[16:32], grid[:16])
