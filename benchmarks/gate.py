@@ -245,7 +245,7 @@ def slide(frames: Frames, most_px: float) -> Frames:
 def summary(rows: Sequence[Figures]) -> dict[str, object]:
     """How many clips, how many are rejected and by what, and quantiles of what the gate looks at."""
     gate = Gate()
-    reasons = [gate.reasons({**PASSING, **row}) for row in rows]
+    reasons = [gate.reasons(row if "hands_in_frame" in row else {**PASSING, **row}) for row in rows]
     quantiles = {}
     for name in (*gate.figures(), *(f"label_share@{top_k}" for top_k in (1, 2, 3, 5))):
         values = [value for row in rows if (value := row.get(name)) is not None]

@@ -1,4 +1,6 @@
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +35,16 @@ def test_the_gate_says_why():
     ]
     assert GATE.reasons(GOOD | {"recall/hands": None}) == ["recall/hands could not be measured"]
     assert GATE.reasons(GOOD | {"frozen_share": None}) == []
+
+
+def test_what_the_documents_turn_off_is_the_whole_gate():
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "augment.md").read_text(encoding="utf-8")
+    bounds = {name: float(value) for name, value in re.findall(r"--gate\.(\w+)\s+([\d.]+)", text)}
+    gate = Gate(**bounds)
+    assert bounds.keys() == {field.name for field in fields(Gate)} - {"top_k"}
+    worst = {"delta_e/largest": 300.0, "delta_e_drift": 300.0, "drift/pose": 50.0, "frozen_share": 1.0}
+    assert gate.reasons(dict.fromkeys(gate.figures(), 0.0) | worst) == []
+    assert len(Gate().reasons(dict.fromkeys(gate.figures(), 0.0) | worst)) == len(gate.figures())
 
 
 @pytest.mark.parametrize(("name", "value"), [("hand_pck", 1.1), ("colour", -2.0), ("top_k", 0)])
