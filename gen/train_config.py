@@ -93,6 +93,11 @@ class RendererTrainConfig:
         check_at_least(STRUCTURE_WINDOW, crop_size=self.crop_size)
         check_at_least(
             0,
+            learning_rate=self.learning_rate,
+            warmup_steps=self.warmup_steps,
+            workers=self.workers,
+            hand_weight=self.hand_weight,
+            face_weight=self.face_weight,
             structure_weight=self.structure_weight,
             adversarial_weight=self.adversarial_weight,
             lora_rank=self.lora_rank,
