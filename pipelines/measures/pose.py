@@ -155,7 +155,8 @@ def measure_fidelity(driving: PoseSequence, reextracted: PoseSequence, *, estima
             f"`reextracted` must lie in the driving pose's frame of {driving.width} x {driving.height}, "
             f"got {reextracted.width} x {reextracted.height}."
         )
-    unit = driving.shoulder_width_px()  # NaN without shoulders: then recall and movement are known, distances are not
+    # NaN without shoulders, or where both lie in one place: then recall and movement are known, distances are not.
+    unit = driving.shoulder_width_px() or np.nan
     visible = visible_points(driving)
     found = visible & (reextracted.confidence >= VISIBLE_CONFIDENCE)
     reference, hypothesis = driving.pixels(), reextracted.pixels()

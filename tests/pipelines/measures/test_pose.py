@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.clip_figures import steadiness_figures
 from pipelines.measures.pose import (
     fit_length,
     hand_presence,
@@ -174,6 +175,18 @@ def test_without_shoulders_recall_is_known_and_distance_is_not(signer):
     assert fidelity.parts["face"] == PartFidelity(68 * 12, 1.0, None, None, None)
     assert fidelity.movement_ratio == 1
     assert fidelity.error_over_time["face"] == [None] * 12
+
+
+@pytest.mark.filterwarnings("error")
+def test_shoulders_in_one_place_measure_nothing(signer):
+    left, right = index("left_shoulder", "right_shoulder")
+    keypoints = signer.keypoints.copy()
+    keypoints[:, left] = keypoints[:, right]
+    sideways = replace(signer, keypoints=keypoints)
+    fidelity = measure_fidelity(sideways, signer, estimator="none")
+    assert fidelity.shoulder_width_px is None
+    assert (fidelity.parts["face"].recall, fidelity.parts["face"].pck_0_2) == (1, None)
+    assert steadiness_figures(np.zeros((12, 64, 64), np.float32), sideways)["frozen_share"] is None
 
 
 def test_one_frame_is_enough(signer):
