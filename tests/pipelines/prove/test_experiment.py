@@ -79,6 +79,7 @@ def test_the_page_names_the_experiments_for_what_they_are_and_holds_every_figure
     assert "A stand-in, no real video" in page
     assert "Experiment: pose chain" in page
     assert "real alone" not in page
+    assert "over clips, seeds and, where they are known, signers" in page  # nobody knows who signs the pose clips
     assert page.count('<th scope="row">stand-in + 1 × synthetic</th>') == 1
     assert "0.250 <small>[0.210, 0.280]</small>" in page
     assert '<span class="less">-0.100</span> <small>[-0.150, -0.050]</small>' in page
