@@ -1,9 +1,10 @@
 """How much of a spelled word survives the loop: 200 words of held-out languages, rendered, re-extracted and read.
 
 `python -m benchmarks.words_loop` prints one JSON line (with `--known` of 108 words of alphabets that the recognizer was
-trained on): the word error rate on the driving poses, and beside it on the
-poses found in each renderer's videos, with paired differences. Each word is a file in the results folder, so a run that
-was stopped goes on where it was; results of another signer, or of other weights, are refused.
+trained on): the word error rate on the driving poses, and beside it on the poses found in each renderer's videos, with
+paired differences to the driving poses, to the renderer before, and, with `--beside FOLDER`, to the results of another
+run, such as with another signer. Each word is a file in the results folder, so a run that was stopped goes on where it
+was; results of another signer, or of other weights, are refused.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -124,31 +126,29 @@ def summarize(results: list[WordResult]) -> dict:
     words = [(result.language, result.word) for result in results]
     driving = [result.read_from_driving for result in results]
     render = [result.read_from_render for result in results]
-    references = [list(word) for _, word in words]
-    extra = np.array(
-        [
-            after - before
-            for of_driving, of_render in zip(
-                errors_by_gloss(references, driving), errors_by_gloss(references, render), strict=True
-            )
-            for before, after in zip(of_driving, of_render, strict=True)
-        ]
-    )
-    causes = [
-        [language for language, word in words for _ in word],
-        [letter for _, word in words for letter in word],
-    ]
+    above, interval = wer_above(words, driving, render)
     recalls = [result.hand_recall for result in results if result.hand_recall is not None]
     errors = [result.hand_error for result in results if result.hand_error is not None]
     return {
         "driving": word_figures(words, driving),
         "render": word_figures(words, render),
-        "wer_above_driving": float(extra.mean()),
-        "wer_above_driving_interval": bootstrap_interval(lambda w: float((w * extra).sum() / w.sum()), causes),
+        "wer_above_driving": above,
+        "wer_above_driving_interval": interval,
         "mean_hand_recall": float(np.mean(recalls)),
         "mean_hand_error_shoulder_widths": float(np.mean(errors)),
         "frames": sum(result.frames for result in results),
     }
+
+
+def wer_above(
+    words: Sequence[tuple[str, str]], before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]
+) -> tuple[float, tuple[float, float]]:
+    """How much more of the same words is read wrongly in one way than in another, and its interval."""
+    references = [list(word) for _, word in words]
+    errors = [np.concatenate(errors_by_gloss(references, readings)) for readings in (before, after)]
+    extra = errors[1] - errors[0]
+    causes = [[language for language, word in words for _ in word], [letter for _, word in words for letter in word]]
+    return float(extra.mean()), bootstrap_interval(lambda w: float((w * extra).sum() / w.sum()), causes)
 
 
 def settings_of(renderer: str, image: str | None) -> dict[str, str | int]:
@@ -177,6 +177,7 @@ def main() -> None:
     parser.add_argument("--image", help="a built-in signer's name or a picture; the default signer if left out")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path("runs/words_loop"))
+    parser.add_argument("--beside", type=Path, help="results of the same words, to be compared with")
     arguments = parser.parse_args()
     for renderer in arguments.renderers:
         check_settings(arguments.results / renderer / "settings.json", settings_of(renderer, arguments.image))
@@ -201,10 +202,17 @@ def main() -> None:
         for job in as_completed(pending):
             job.result()
             bar.update()
-    figures = {}
+    figures, read = {}, {}
     for renderer in arguments.renderers:
         paths = [jobs[renderer, number] for number in range(len(words))]
-        figures[renderer] = summarize([WordResult(**json.loads(path.read_text())) for path in paths])
+        results = [WordResult(**json.loads(path.read_text())) for path in paths]
+        figures[renderer] = summarize(results)
+        others = {f"wer_above_{before}": of for before, of in list(read.items())[-1:]}
+        read[renderer] = [result.read_from_render for result in results]
+        if arguments.beside:
+            beside = [json.loads((arguments.beside / renderer / path.name).read_text()) for path in paths]
+            others["wer_above_those_beside"] = [result["read_from_render"] for result in beside]
+        figures[renderer] |= {name: wer_above(words, before, read[renderer]) for name, before in others.items()}
     print(json.dumps({"words": len(words), "size": SIZE, "estimator": "mediapipe", "renderers": figures}))
 
 

@@ -9,6 +9,7 @@ from benchmarks.kept import check_settings, check_training, clip_key
 from benchmarks.renderer import result_path
 from benchmarks.renderer_measures import colour_distance
 from benchmarks.renderer_table import identity_figures
+from benchmarks.words_loop import wer_above
 from gen.bundled import BUNDLED_WEIGHTS
 from recognizer.training import TrainConfig
 
@@ -68,3 +69,12 @@ def test_who_cannot_be_seen_is_recognized_as_nobody():
     assert unseen == {"signers": 3, "right": [0, 0, 0]}
     swapped = {clip: {"colours": pictures[(int(clip) + 1) % 3]} for clip in ceiling}
     assert identity_figures(swapped, ceiling)["right"] == [0, 0, 0]
+
+
+def test_two_ways_of_showing_words_are_compared_letter_by_letter():
+    words = [("bzs", "AB"), ("gsg", "CAD")]
+    above, (low, high) = wer_above(words, [["A", "B"], ["C", "A"]], [["A", "X"], ["C", "A", "D"]])
+    assert above == 0  # B is lost, D is won
+    assert low < 0 < high
+    assert wer_above(words, [["A"], []], [["A"], []]) == (0, (0, 0))
+    assert wer_above(words, [list("AB"), list("CAD")], [[], []]) == (1, (1, 1))
