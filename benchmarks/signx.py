@@ -51,10 +51,15 @@ def preset(name: str) -> Pose2GlossTrainConfig:
     return Pose2GlossTrainConfig(**yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
-def trained(output: Path, glosses: Sequence[str], config: Pose2GlossTrainConfig, batches: Callable[[], Batches]):
-    """A network from `output`, or one that is trained now, and the seconds that took; None where it was resumed."""
+def trained(
+    output: Path, glosses: Sequence[str], config: Pose2GlossTrainConfig, batches: Callable[[], Batches], **data: Any
+):
+    """A network from `output`, or one that is trained now, and the seconds that took; None where it was resumed.
+
+    What it is trained on is said by `config` and, where that does not, by `data`.
+    """
     folder = output / config.decoder_type
-    check_training(folder, replace(config, encoder_from=None), glosses=glosses)
+    check_training(folder, replace(config, encoder_from=None), glosses=glosses, **data)
     if not (folder / "seconds.json").exists():
         resume, start = (folder / "checkpoint.pt").exists(), time.process_time()
         train_on(batches(), glosses, replace(config, output_dir=folder, resume=resume))

@@ -33,7 +33,8 @@ def ablation(output: Path, config: Pose2GlossTrainConfig, clips: Sequence[TrackC
     training, validation = ([clip for clip in clips if clip.split == split] for split in SPLITS)
     glosses = tuple(sorted({gloss for clip in clips for gloss in clip.glosses}))
     source = clip_source(training, glosses, batch_size=config.batch_size)
-    model, seconds = trained(output, glosses, config, lambda: source)
+    shown = [(clip.name, *clip.features.shape) for clip in training]
+    model, seconds = trained(output, glosses, config, lambda: source, clips=shown)
     references = [clip.glosses for clip in validation]
     lengths = np.array([len(of_clip) for of_clip in references])
     there = list(split_tracks(clips[0].features))
