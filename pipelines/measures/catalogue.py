@@ -90,7 +90,13 @@ def _of_pictures(network: str) -> list[Measure]:
     group = "Steadiness and identity"
     return [
         *measures,
-        Measure("temporal_consistency", "Likeness of neighbouring frames", "higher", {"ssim": "64x64-luma"}, group),
+        Measure(
+            "temporal_consistency",
+            "Likeness of neighbouring frames, 1 where all stands still",
+            "higher",
+            {"ssim": "64x64-luma"},
+            group,
+        ),
         Measure(f"{network}_drift", f"Drift of the face in {network}", "lower", {**face, "segments": 4}, group),
         *_of_colours(group),
     ]
