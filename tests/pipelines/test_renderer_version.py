@@ -19,4 +19,5 @@ def test_other_weights_or_settings_are_another_version_and_other_words_about_the
     )
     assert first.startswith("0.1 weights ")
     assert first == same
-    assert len({first, other, configured, renderer_version(SignerSmallRenderer())}) == 4
+    file = renderer_version(SignerSmallRenderer(str(tmp_path / "other" / "unet" / "weights.safetensors")))
+    assert len({file, first, other, configured, renderer_version(SignerSmallRenderer())}) == 5
