@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from gen import pipeline_signer
 from gen.conditioning import MAP_CHANNELS
 from gen.conditions import CONDITIONS
+from gen.detail import find_detail
 from gen.drawn_hands import HandDrawer
-from gen.pipeline_signer import AROUND, SignerVideoPipeline, cut_windows, find_box, to_pixels
+from gen.models.signer_unet import SignerUNetOutput
+from gen.pipeline_signer import AROUND, SignerVideoPipeline, cut_windows, find_box
 from gen.reference import read_reference
 from gen.signers.fit import fit_body
+from gen.signers.hand_errors import ESTIMATOR, correct_hands
 from poses.keypoints import HAND, PARTS
 
 
@@ -98,23 +101,56 @@ def test_windows_share_as_many_frames_as_asked_and_are_equally_long(num_frames, 
 
 
 def test_a_window_fades_into_the_next_one(pipeline, driving, picture, monkeypatch):
-    """By the network's own answers, in one step, which ends on the clean frames; to the rounding of pixels."""
-    made, forward = [], pipeline.unet.forward
+    """Of a network that makes the first window black and the second white; around that, the picture fades into it."""
+    boxes, held = [(slice(16, 48), slice(0, 32)), (slice(16, 64), slice(0, 48))], []
+    colours = iter((-1.0, 1.0))
 
-    def record(sample, timestep, **conditions):
+    def answer(sample, timestep, **conditions):
         assert timestep.eq(1000).all()
         assert not conditions["given"][0, CONDITIONS.index("previous")]
-        output = forward(sample, timestep, **conditions)
-        made.append(to_pixels(output.clean).astype(float))
-        return output
+        assert sample.shape[2] == 4
+        clean = torch.full_like(sample, next(colours))
+        return SignerUNetOutput(sample=sample - clean, clean=clean)
 
-    monkeypatch.setattr(pipeline.unet, "forward", record)
-    monkeypatch.setattr(pipeline_signer, "find_box", lambda maps, *_: tuple(slice(0, size) for size in maps.shape[1:3]))
+    def box_of(maps, image, multiple, least):
+        held.append(least)
+        return boxes[len(held) - 1]
+
+    monkeypatch.setattr(pipeline.unet, "forward", answer)
+    monkeypatch.setattr(pipeline_signer, "find_box", box_of)
     frames = render(pipeline, driving[:6], picture, window=4, detail_scale=0.0)
-    first, second = made
-    assert (len(first), len(second)) == (4, 4)
-    shared = [(2 * first[2] + second[0]) / 3, (first[3] + 2 * second[1]) / 3]
-    np.testing.assert_allclose(frames, [*first[:2], *shared, *second[2:]], atol=1)
+    assert held == [None, boxes[0]]
+    expected = np.stack([picture.image] * 6).astype(float)
+    expected[:4, *boxes[0]] = 0
+    for number, share in ((2, 1 / 3), (3, 2 / 3), (4, 1), (5, 1)):
+        expected[number, *boxes[1]] += share * (255 - expected[number, *boxes[1]])
+    np.testing.assert_allclose(frames, expected, atol=0.51)
+
+
+def test_detail_is_that_of_its_frame(pipeline, driving, picture, monkeypatch):
+    """However long windows are."""
+    found = []
+    monkeypatch.setattr(
+        pipeline_signer,
+        "find_detail",
+        lambda maps, hands, keep: found.append((maps, hands)) or find_detail(maps, hands),
+    )
+    render(pipeline, driving[:6], picture)
+    render(pipeline, driving[:6], picture, window=4)
+    ((maps, hands), *parts) = found
+    assert [len(of) for of, _ in parts] == [2, 4]
+    np.testing.assert_array_equal(np.concatenate([of for of, _ in parts]), maps)
+    np.testing.assert_array_equal(np.concatenate([of.cover for _, of in parts]), hands.cover)
+
+
+def test_hands_are_corrected_before_the_body_is_fitted(pipeline, driving, picture):
+    """Those of the picture too."""
+    found = replace(driving[:2], estimator=ESTIMATOR)
+    corrected, alone = (replace(correct_hands(poses), estimator="") for poses in (found, found[:1]))
+    frames = render(pipeline, corrected, replace(picture, poses=alone))
+    np.testing.assert_array_equal(render(pipeline, found, replace(picture, poses=found[:1])), frames)
+    for driven, held in ((driving[:2], alone), (corrected, driving[:1])):
+        assert (render(pipeline, driven, replace(picture, poses=held)) != frames).any()
 
 
 def test_with_a_prefix_a_window_begins_where_the_last_one_ended(pipeline, driving, picture, monkeypatch):
@@ -288,6 +324,8 @@ def test_around_the_signer_the_picture_stays(pipeline, driving, picture, monkeyp
     np.testing.assert_array_equal(frames[:, :, :hidden], np.broadcast_to(image[:, :hidden], (3, len(room), hidden, 3)))
     assert (frames[:, :, hidden:] != image[:, hidden:]).any()
     np.testing.assert_allclose(nose[:2] + np.array([hidden, 0]), clip.pixels()[-1, 0], atol=1e-3)
+    pipeline(clip, image, beside(picture.poses), detail_scale=0.0, guidance_scale={"background": 0.5})
+    assert {width for width, _ in seen[1:]} == {image.shape[1]}  # more or less of the picture is more or less of all
 
 
 @pytest.mark.usefixtures("unchecked")
