@@ -47,6 +47,9 @@ def test_frames_maps_and_picture_are_cut_at_the_same_place(windows):
         assert torch.equal(place[1:, :, 0] - place[:-1, :, 0], torch.ones(15, 16, dtype=torch.uint8))
         assert torch.equal(window["frames"][..., :2], place.expand(2, -1, -1, -1))
         assert torch.equal(window["maps"][..., :2], place.expand(2, -1, -1, -1))
+        high, wide = (window["keep"].any(dim=dim).sum() for dim in (1, 0))
+        assert window["keep"].sum() == high * wide
+        assert max(high, wide) <= 8
         # All keypoints are at column 38 and row 8 of the frame.
         assert window["keypoints"][0, 0].tolist() == [38 - int(place[0, 0, 1]), 8 - int(place[0, 0, 0]), 1]
 
@@ -102,14 +105,17 @@ def test_keypoints_are_disturbed_a_little_and_only_where_they_are_seen(driving):
 
 
 def test_disturbance_has_the_size_it_says(driving):
-    """Gaussian of `jitter_px` / 256 in each coordinate of a body point, with a strength of its own in each clip."""
-    errors = [
-        (disturb(driving, np.random.default_rng(seed), jitter_px=2.0).keypoints - driving.keypoints)[
-            :, PARTS["right_hand"]
+    """Gaussian of `jitter_px` / 256 in each coordinate, half that of the face, with its own strength in each clip."""
+    all_errors = np.stack(
+        [
+            disturb(driving, np.random.default_rng(seed), jitter_px=2.0).keypoints - driving.keypoints
+            for seed in range(200)
         ]
-        for seed in range(200)
-    ]
+    )
+    errors, of_face = (all_errors[:, :, PARTS[name]] for name in ("right_hand", "face"))
     assert np.mean(np.abs(errors)) * 256 == pytest.approx(2.0 * np.sqrt(2 / np.pi), rel=0.1)
+    assert np.mean(np.abs(of_face)) * 256 == pytest.approx(1.0 * np.sqrt(2 / np.pi), rel=0.1)
+    assert errors.mean(axis=2).std() / errors.std() == pytest.approx(0.6, abs=0.1)  # much of it is the whole hand's
     per_clip = np.std(errors, axis=(1, 2, 3))
     assert per_clip.max() > 3 * per_clip.min()
 

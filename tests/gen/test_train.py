@@ -19,6 +19,7 @@ import gen.train
 from gen.conditions import CONDITIONS
 from gen.data import WindowDataset
 from gen.learner import LORA_TARGETS, Learner, load_network
+from gen.losses import critic_loss
 from gen.models.patch_critic import PatchCritic
 from gen.objective import persuade, pixel_weights, predict, regression_loss
 from gen.pipeline_signer import SignerVideoPipeline
@@ -92,22 +93,45 @@ def test_the_generator_decides_the_loss(unet, batch, config):
 
 
 def test_conditions_are_dropped_as_often_as_asked(unet, batch, config, monkeypatch):
-    told, forward = [], unet.forward
+    told, forward, counts = [], unet.forward, []
 
     def record(sample, timestep, **conditions):
         told.append((timestep, conditions))
         return forward(sample, timestep, **conditions)
 
     monkeypatch.setattr(unet, "forward", record)
-    for rates in (ALL_GIVEN, replace(ALL_GIVEN, control=1.0, previous=1.0)):
-        predict(unet, batch, replace(config, drop=rates), torch.Generator().manual_seed(0))
+    for rates in (ALL_GIVEN, replace(ALL_GIVEN, keypoints=1.0, previous=1.0)):
+        prediction = predict(unet, batch, replace(config, drop=rates), torch.Generator().manual_seed(0))
+        counts.append(prediction.weight.flatten(2).any(dim=2))
     (levels, all_given), (other_levels, some) = told
     assert all_given["given"].all()
     assert (levels[:, 0] == 0).all()
     assert (other_levels[:, 0] > 0).all()
-    assert some["given"].tolist() == [[name not in ("control", "previous") for name in CONDITIONS]] * 3
-    assert not torch.equal(some["pose_maps"], all_given["pose_maps"])
+    assert [of.tolist() for of in counts] == [
+        [[False, True]] * 3,
+        [[True, True]] * 3,
+    ]  # nothing is learned of the given
+    assert some["given"].tolist() == [[name not in ("keypoints", "previous") for name in CONDITIONS]] * 3
+    assert not some["keypoints"].any()
+    assert all_given["keypoints"].any()
     assert [field.name for field in fields(DropRates)] == list(CONDITIONS)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_windows_begin_with_noise_alone_as_often_as_asked(share, unet, batch, config, monkeypatch):
+    """The same in all frames, as in use."""
+    told, forward = [], unet.forward
+    monkeypatch.setattr(unet, "forward", lambda *given, **told_of: told.append(given) or forward(*given, **told_of))
+    config = replace(config, full_noise=share, drop=replace(ALL_GIVEN, previous=1.0, keep=1.0))
+    predict(unet, batch, config, torch.Generator().manual_seed(0))
+    ((sample, timestep),) = told
+    assert timestep.eq(1000).tolist() == [[share == 1.0] * 2] * 3
+    assert torch.equal(timestep[:, 0], timestep[:, 1])
+    level = (timestep / 1000)[:, None, :, None, None]
+    clean = batch["frames"].permute(0, 4, 1, 2, 3) / 127.5 - 1
+    noise = (sample - (1 - level) * clean) / level
+    torch.testing.assert_close(noise[:, :, 0], noise[:, :, 1], atol=1e-4, rtol=1e-4)
+    assert noise.std() == pytest.approx(1, abs=0.05)
 
 
 def test_what_is_kept_is_learned_from_the_picture(unet, batch, config):
@@ -161,6 +185,48 @@ def test_a_critic_weighs_what_is_asked_beside_the_regression(unet, batch, config
         both = persuade(loss, prediction, critic, last_layer, 0.5)
         (together,) = torch.autograd.grad(both, last_layer, retain_graph=True)
         assert ((together - alone).norm() / alone.norm()).item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_a_critic_speaks_when_it_has_warmed_up_and_is_taught_by_its_own_loss_alone(config, batch, monkeypatch):
+    learner = Learner(replace(config, adversarial_weight=0.5, warmup_steps=1), Accelerator())
+    assert learner.critic is not None
+    persuaded, taught = [], []
+
+    def teach(critic, prediction):
+        taught.append([(parameter.requires_grad, parameter.grad is None) for parameter in critic.parameters()])
+        return critic_loss(critic, prediction)
+
+    monkeypatch.setattr(gen.learner, "persuade", lambda *given: persuaded.append(len(taught)) or persuade(*given))
+    monkeypatch.setattr(gen.learner, "critic_loss", teach)
+    for step in range(3):
+        learner.learn(batch, step, torch.Generator().manual_seed(step))
+    assert persuaded == [1, 2]
+    assert {state for states in taught for state in states} == {(True, True)}
+
+
+def test_averages_are_given_and_the_network_learns_on_from_where_it_is(config):
+    learner = Learner(config, Accelerator())
+    for average in learner.ema.shadow_params:
+        average.fill_(7)
+    before = copy.deepcopy(learner.network.state_dict())
+    averaged = learner.averaged()
+    assert all(parameter.eq(7).all() for parameter in averaged.parameters())
+    assert_same(before, learner.network.state_dict())
+
+
+def test_a_network_is_trained_as_the_configuration_says(config, batch, monkeypatch):
+    compiled, computed = [], []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda network: compiled.append(network))
+    monkeypatch.setattr(
+        gen.learner, "predict", lambda *given: computed.append(torch.is_autocast_enabled("cpu")) or predict(*given)
+    )
+    for chosen in (False, True):
+        options = replace(config, gradient_checkpointing=chosen, compile=chosen, bf16=chosen)
+        learner = Learner(options, Accelerator())
+        learner.learn(batch, 0, torch.Generator().manual_seed(0))
+        assert learner.network.is_gradient_checkpointing is chosen
+        assert computed.pop() is chosen
+    assert compiled == [learner.network]
 
 
 @pytest.mark.parametrize(
