@@ -7,10 +7,13 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from diffusers.utils import logging
 
 from gen.pipeline_signer import SignerVideoPipeline
-from gen.renderers import RENDERERS, Placement, SignerPicture, create_renderer
-from gen.renderers.pictures import built_in_picture, fit_picture
+from gen.renderers import RENDERERS, Placement, SignerPicture, avatar, create_renderer
+from gen.renderers.pictures import built_in_picture, dressed_signer, fit_picture
 from gen.renderers.placing import place_over
 from gen.renderers.signer_small import SignerSmallRenderer, is_bf16_faster, load_pipeline
+from gen.signers.fit import fit_body, pose_vertices
+from gen.signers.hand_errors import ESTIMATOR, correct_hands
+from gen.signers.render import render_frames
 from poses.keypoints import index
 
 
@@ -47,6 +50,16 @@ def test_the_avatar_takes_no_steps_and_no_strangers(driving, picture):
         avatar.place(driving, replace(picture, name="me.png"), height=64, width=64)
 
 
+def test_the_avatar_draws_poses_in_their_order_with_corrected_hands(driving, monkeypatch):
+    monkeypatch.setattr(avatar, "_CHUNK", 2)
+    found = replace(driving[:3], estimator=ESTIMATOR)
+    body, figure = dressed_signer("kenji")
+    motion = fit_body(correct_hands(found), body)
+    expected = render_frames(figure, pose_vertices(body, motion), motion.camera, height=64, width=64)
+    frames = list(create_renderer("avatar").render(found, built_in_picture("kenji", 64, 64)))
+    np.testing.assert_array_equal(frames, expected)
+
+
 @pytest.mark.parametrize("shown", [True, False])
 def test_loading_says_nothing_and_leaves_the_bars_as_they_were(shown, unet, tmp_path, monkeypatch, capfd):
     SignerVideoPipeline(unet, FlowMatchEulerDiscreteScheduler()).save_pretrained(tmp_path)
@@ -65,6 +78,9 @@ def test_placing_finds_a_shift_and_a_scale(picture):
     assert (back.scale, back.offset_x, back.offset_y) == pytest.approx((0.5, -5.0, 2.5), abs=1e-3)
     seen = picture.poses.confidence > 0
     np.testing.assert_allclose(back(moved).keypoints[seen], picture.poses.keypoints[seen], atol=1e-5)
+    assert not moved.keypoints[~seen].any()
+    larger = replace(picture.poses, width=128, height=128)
+    assert place_over(moved, larger, height=64, width=64) == back
 
 
 def test_placing_needs_a_body(picture):
@@ -73,6 +89,19 @@ def test_placing_needs_a_body(picture):
     )
     with pytest.raises(ValueError, match="expected shoulders and nose to place the signer by, found 0 of neck"):
         place_over(nobody, picture.poses, height=64, width=64)
+
+
+def test_placing_needs_somebody_upright(picture):
+    seen = picture.poses.confidence[..., None] > 0
+    upside_down = replace(picture.poses, keypoints=np.where(seen, 1 - picture.poses.keypoints, 0).astype(np.float32))
+    with pytest.raises(ValueError, match="expected an upright signer facing the camera"):
+        place_over(upside_down, picture.poses, height=64, width=64)
+
+
+def test_a_picture_of_nobody_is_not_cut(picture):
+    nobody = replace(picture.poses, confidence=np.zeros((1, 128), np.float32))
+    with pytest.raises(ValueError, match=r"^me\.png: expected a signer's head and shoulders, found none"):
+        fit_picture(replace(picture, poses=nobody, name="me.png"), 48, 48)
 
 
 def test_a_picture_is_cut_around_the_signer(picture):
@@ -86,6 +115,7 @@ def test_a_picture_is_cut_around_the_signer(picture):
     np.testing.assert_array_equal(cut.keep, cut.image[..., 0] > 0)
     neck = index("neck")
     assert abs(cut.poses.keypoints[0, neck, 0] - 0.5) < 0.02
+    assert not cut.poses.keypoints[cut.poses.confidence == 0].any()
     np.testing.assert_allclose(cut.poses.pixels()[0, neck, 1], picture.poses.pixels()[0, neck, 1], atol=1)
 
 
@@ -120,6 +150,48 @@ def test_any_size_is_rendered(unet, driving, picture, tmp_path):
         frames = list(renderer.render(placed, signer))
         assert len(frames) == len(driving)
         assert {frame.shape for frame in frames} == {(50, 70, 3)}
+
+
+def test_what_is_rendered_goes_on_at_its_edges(unet, driving, picture, tmp_path, monkeypatch):
+    """To the next multiple: points stay where they are."""
+    SignerVideoPipeline(unet, FlowMatchEulerDiscreteScheduler()).save_pretrained(tmp_path)
+    given = []
+
+    def stream(pipeline, poses, image, image_poses, *, keep, **options):
+        given.append((poses, image, image_poses, keep))
+        yield image
+
+    monkeypatch.setattr(SignerVideoPipeline, "stream", stream)
+    renderer = SignerSmallRenderer(str(tmp_path))
+    signer = fit_picture(replace(picture, keep=picture.image[..., 0] > 99), 50, 70)
+    placed = renderer.place(driving, signer, height=50, width=70)(driving)
+    (frame,) = renderer.render(placed, signer)
+    np.testing.assert_array_equal(frame, signer.image)
+    ((poses, image, image_poses, keep),) = given
+    for wide, own in ((poses, placed), (image_poses, signer.poses)):
+        assert (wide.height, wide.width) == (64, 80)
+        np.testing.assert_allclose(wide.pixels(), own.pixels(), atol=1e-4)
+    rows, columns = np.arange(64).clip(max=49)[:, None], np.arange(80).clip(max=69)
+    np.testing.assert_array_equal(image, signer.image[rows, columns])
+    np.testing.assert_array_equal(keep, signer.keep[rows, columns])
+
+
+def test_seed_steps_and_guidance_are_the_pipelines(unet, driving, picture, tmp_path):
+    SignerVideoPipeline(unet, FlowMatchEulerDiscreteScheduler()).save_pretrained(tmp_path)
+    renderer = SignerSmallRenderer(str(tmp_path), guidance_scale={"control": 3.0})
+    pipeline = load_pipeline(str(tmp_path))
+    pipeline.set_progress_bar_config(disable=True)
+    for steps, seed in ((None, 3), (2, 4)):
+        expected = pipeline(
+            driving[:1],
+            picture.image,
+            picture.poses,
+            num_inference_steps=steps or 1,
+            guidance_scale={"control": 3.0},
+            generator=torch.Generator().manual_seed(seed),
+        ).frames
+        frames = list(renderer.render(driving[:1], picture, num_inference_steps=steps, seed=seed))
+        np.testing.assert_array_equal(frames, expected)
 
 
 @pytest.mark.parametrize(
