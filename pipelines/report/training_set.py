@@ -63,6 +63,10 @@ def in_words(change: Mapping[str, Any]) -> str:
     said += [f"{abs(percent)} % {'faster' if percent > 0 else 'slower'}"] if percent else []
     said += [f"{abs(nearer)} % {'larger' if nearer > 0 else 'smaller'}"] if nearer else []
     said += [f"arms turned by up to {turned:.0f}°"] if turned >= 0.5 else []
+    stretched = round(100 * max(abs(ratio - 1) for ratio in change["ratios"].values()))
+    said += [f"proportions changed by up to {stretched} %"] if stretched else []
+    moved = round(100 * max(abs(share) for share in change["shift"]))
+    said += [f"moved by up to {moved} % of the picture"] if moved else []
     return ", ".join(said) or "as it was"
 
 

@@ -146,9 +146,13 @@ def test_reasons_and_changes_are_put_into_words():
     assert len(nothing) == len(Gate().figures())
     assert all(reason.split()[0] not in reason_in_words(reason) for reason in nothing)
     assert reason_in_words("it passed, but another was better") == "it passed, but another was better"
-    change = {"mirrored": True, "speed": 1.07, "zoom": 0.96, "turns_deg": {"left_forearm": -3.2}}
+    still = {"mirrored": False, "speed": 1.0, "zoom": 1.0, "turns_deg": {"neck": 0.0}, "ratios": {"neck": 1.0}}
+    still["shift"] = (0.0, 0.0)
+    assert in_words(still) == "as it was"
+    change = still | {"mirrored": True, "speed": 1.07, "zoom": 0.96, "turns_deg": {"left_forearm": -3.2}}
     assert in_words(change) == "mirrored, 7 % faster, 4 % smaller, arms turned by up to 3°"
-    assert in_words({"mirrored": False, "speed": 1.0, "zoom": 1.0, "turns_deg": {"neck": 0.0}}) == "as it was"
+    change = still | {"ratios": {"neck": 1.01, "forearm": 0.96}, "shift": (0.004, -0.02)}
+    assert in_words(change) == "proportions changed by up to 4 %, moved by up to 2 % of the picture"
 
 
 def test_a_kept_clip_says_what_it_is(made):
