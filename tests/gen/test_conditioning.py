@@ -46,6 +46,31 @@ def test_the_network_sees_ranges_it_knows(maps, read):
     assert reference.abs().max() <= 1.01
 
 
+@pytest.mark.parametrize(
+    ("part", "codes"),
+    [("left_index_2", [1, 1, -0.5, 2 / 3]), ("right_palm", [-1, 7 / 8, 0, 0]), ("torso", [0, 1 / 8, 0, 0])],
+)
+def test_parts_are_told_by_side_region_finger_and_segment(part, codes):
+    """As the weights have learned them."""
+    maps, reference = torch.full((1, 1, 1, 2, 12), 51, dtype=torch.uint8), torch.zeros(1, 1, 2, 7, dtype=torch.uint8)
+    maps[..., 8] = reference[..., 6] = torch.tensor([0, PARTS.index(part) + 1])
+    pose, shown = to_pose_maps(maps)[0, :, 0, 0], to_reference(reference)[0, :, 0]
+    expected = torch.tensor([[0.0] * 5, [*codes, 1]]).T
+    torch.testing.assert_close(pose[8:13], expected)
+    torch.testing.assert_close(shown[6:], expected[:4])
+    others = [-0.6] * 3 + [0.2] + [-77 / 127] * 3 + [0.2] + [0.2] * 3
+    torch.testing.assert_close(torch.cat([pose[:8], pose[13:]]), torch.tensor([others] * 2).T)
+
+
+def test_depth_is_told_from_the_bodys_middle_on(read, maps, driving):
+    body = load_body()
+    motion = fit_body(driving, body)
+    away = replace(motion, positions=motion.positions + np.float32([0, 0.5, 0]))
+    moved = map_frames(read, body, away, driving, slice(2, 5)).astype(int)
+    assert np.abs(moved - maps).max() <= 1
+    assert np.ptp(maps[..., 7][maps[..., 8] > 0]) > 20
+
+
 def test_a_hand_that_is_absent_throughout_is_no_error(read, driving):
     body = load_body()
     confidence, keypoints = driving.confidence.copy(), driving.keypoints.copy()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import cpu_offload
 
-from gen.models.signer_unet import KeypointAttention, SignerUNet
+from gen.models.signer_unet import KeypointAttention, SignerUNet, TemporalAttention
 
 SIZE = 32
 
@@ -50,6 +50,18 @@ def test_frames_learn_of_each_other(unet):
     changed = {**given, "sample": given["sample"].clone()}
     changed["sample"][:, :, 2] += 0.5
     assert (unet(**given).clean[:, :, 0] != unet(**changed).clean[:, :, 0]).any()
+
+
+def test_frames_know_their_order_in_windows_of_any_length():
+    torch.manual_seed(0)
+    attention = TemporalAttention(64)
+    for parameter in attention.parameters():
+        torch.nn.init.normal_(parameter)
+    hidden = torch.randn(40, 64, 1, 1)
+    found = attention(hidden, 40)
+    assert not torch.allclose(attention(hidden.flip(0), 40).flip(0), found, atol=0.1)
+    apart = attention(torch.cat([hidden, hidden]), 40)  # two clips
+    torch.testing.assert_close(apart, torch.cat([found, found]))
 
 
 @pytest.fixture

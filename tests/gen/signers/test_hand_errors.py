@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen.signers import make_hand_errors
-from gen.signers.hand_errors import ESTIMATOR, correct_hands, features_of, look_at_hands, predict
+from gen.signers.hand_errors import ESTIMATOR, FARTHEST, HandSight, correct_hands, features_of, look_at_hands, predict
 from gen.signers.make_hand_errors import Hands, read_hands, train
 from poses.fingerspelling import letter_clips
 from poses.keypoints import NAMES, PARTS, index
@@ -58,6 +58,33 @@ def test_is_the_same_in_a_mirror(found):
     np.testing.assert_allclose(
         mirrored(correct_hands(mirrored(found))).keypoints, correct_hands(found).keypoints, atol=1e-5
     )
+
+
+def test_neighbours_are_as_far_away_in_time_whatever_the_rate_and_unknown_where_they_were_not_found(found):
+    sight = look_at_hands(found, "right")
+    twice = HandSight(*(np.repeat(of, 2, axis=0) for of in (sight.points, sight.seen, sight.arm, sight.arm_seen)), 50.0)
+    twice.points[1::2] += np.arange(21)[:, None]
+    features, _ = features_of(sight)
+    np.testing.assert_allclose(features_of(twice)[0][::2], features, atol=1e-5)
+    missing = replace(sight, seen=np.arange(len(sight.seen)) != 2, points=sight.points.copy())
+    missing.points[2] = 0
+    of_one_before = slice(42 + 43, 42 + 2 * 43)
+    before = features_of(missing)[0][:, of_one_before]
+    known = [False, True, False, True, True]  # of frames 0, 1, 3, 4 and 5
+    assert before.any(axis=1).tolist() == (before[:, -1] == 1).tolist() == known
+
+
+def test_what_is_farther_than_was_learned_counts_as_if_it_were_not(found):
+    features, _ = features_of(look_at_hands(found, "right"))
+    sizes = (features.shape[1], 8), (8, 8), (8, 42)
+    rng = np.random.default_rng(0)
+    weights = {f"{number}.weight": rng.normal(size=size[::-1]) for number, size in enumerate(sizes)}
+    weights |= {f"{number}.bias": rng.normal(size=size[1]) for number, size in enumerate(sizes)}
+    weights |= {"mean": np.zeros(sizes[0][0]), "spread": np.full(sizes[0][0], 2.0)}
+    weights = {name: tensor.astype(np.float32) for name, tensor in weights.items()}
+    far, farthest = (np.full_like(features, value) for value in (99, 2 * FARTHEST))
+    np.testing.assert_array_equal(predict(far, weights), predict(farthest, weights))
+    assert (predict(far, weights) != predict(farthest - 1, weights)).any()
 
 
 def test_learns_what_it_is_shown(found, monkeypatch):
