@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import gen.drawn_hands
 from gen.drawn_hands import HandDrawer
 from gen.reference import GROUPS, find_groups, read_reference, to_screen
+from gen.signers.appearance import Light
 from gen.signers.body import load_body
 from gen.signers.fit import fit_body, pose_vertices
 from gen.signers.raster import rasterize
@@ -54,6 +56,16 @@ def test_hands_partly_outside_are_drawn_as_far_as_they_are_seen(drawer, motion):
     assert lower.cover[0, -1].any()
     np.testing.assert_array_equal(lower.cover[0, down:], whole.cover[0, :-down])
     assert np.abs(lower.frames[0, down:].astype(int) - whole.frames[0, :-down]).mean() < 1
+
+
+def test_hands_are_lit_from_where_light_is_found(picture, motion, read, monkeypatch):
+    body, held = load_body(), fit_body(picture.poses, load_body())
+    drawn = []
+    for azimuth in (-60.0, 60.0):
+        monkeypatch.setattr(gen.drawn_hands, "find_light", lambda *_, azimuth=azimuth: Light(azimuth_deg=azimuth))
+        drawn.append(HandDrawer(read, body, held).draw(motion, slice(4, 5)))
+    np.testing.assert_array_equal(drawn[0].cover, drawn[1].cover)
+    assert (drawn[0].frames != drawn[1].frames).any()
 
 
 def test_hands_outside_the_frame_are_not_drawn(drawer, motion):

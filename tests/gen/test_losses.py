@@ -77,6 +77,18 @@ def test_a_critic_judges_patches_of_every_frame(critic):
     torch.testing.assert_close(moved.view(2, 3, 4, 6).roll(-1, dims=1).flatten(0, 1), judgement)
 
 
+def test_features_count_as_much_as_is_asked(critic):
+    clean, target, maps = videos()
+    critic.eval()
+    weight = torch.ones(2, 3, 16, 24)
+    made, perfect = (Prediction(of, target, maps, weight) for of in (clean, target))
+    losses = [persuasion_loss(critic, made, feature_weight=of).item() for of in (0.0, 1.0, 10.0)]
+    assert losses[0] < losses[1]
+    assert losses[2] - losses[0] == pytest.approx(10 * (losses[1] - losses[0]), rel=1e-3)
+    alike = [persuasion_loss(critic, perfect, feature_weight=of).item() for of in (0.0, 10.0)]
+    assert alike[0] == alike[1]
+
+
 def test_a_critic_learns_to_tell_frames_apart_and_teaches_it(critic):
     """It learns from what is weighed only, and leaves the made frames as they are."""
     clean, target, maps = videos()

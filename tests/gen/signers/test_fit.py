@@ -134,6 +134,26 @@ def test_head_turns_as_its_points_say(body, yaw_deg, pitch_deg, only_body_points
     assert motion.head_turn_deg[0, 1] == pytest.approx(pitch_deg, abs=tolerance + 3)
 
 
+@pytest.mark.parametrize("roll_deg", [-20, 20])
+def test_head_rolls_towards_a_shoulder(body, roll_deg):
+    """Positive is the signer's right one, which is where the top of the head goes."""
+    linear, positions, expression = rest_motion(body, 1)
+    linear[:, body.bone("head")] = rotations.from_vector(np.radians([0.0, -roll_deg, 0.0]))
+    poses = seen_body(body, linear, positions, expression)
+    eyes, chin = (poses.keypoints[0, index(name), 0] for name in ("face_nose_bridge_0", "face_jaw_8"))
+    assert np.sign(chin - eyes) == np.sign(roll_deg)  # in the picture, the signer's right is on the left
+    assert fit_body(poses, body).head_turn_deg[0, 2] == pytest.approx(roll_deg, abs=3)
+
+
+def test_a_monster_of_a_hand_is_taken_for_none(body, clip):
+    keypoints = clip.keypoints.copy()
+    hand = PARTS["right_hand"]
+    keypoints[2, hand] += 5 * (keypoints[2, hand] - keypoints[2, hand][:1])
+    assert (
+        fit_body(replace(clip, keypoints=keypoints), body).hand_seen[:, 0].tolist() == [True] * 2 + [False] + [True] * 3
+    )
+
+
 def test_mouth_and_brows_follow(body):
     linear, positions, expression = rest_motion(body, 9)
     expression[:, FACIAL_ACTIONS.index("jawOpen")] = np.linspace(0, 0.6, 9)

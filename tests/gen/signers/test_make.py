@@ -89,6 +89,16 @@ def test_forgets_what_a_killed_run_left_and_nothing_else(tmp_path):
     assert {path.name for path in train.iterdir()} == {"000000", ".DS_Store"}
 
 
+def test_a_shorter_run_forgets_no_clip_of_a_longer_one(tmp_path):
+    make_signers(nothing(tmp_path))
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["splits"]["train"]["train/000000"] = 2_000_000
+    path.write_text(json.dumps(manifest))
+    make_signers(nothing(tmp_path))
+    assert json.loads(path.read_text()) == manifest
+
+
 def test_refuses_to_continue_with_other_settings(tmp_path):
     make_signers(nothing(tmp_path))
     with pytest.raises(ValueError, match=r"must hold the settings .*'size': 64.* to be continued, holds .*'size': 48"):
