@@ -2,13 +2,15 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pytest
 from scipy.spatial import KDTree
 
 from gen.cut_out import grow
 from gen.reference import HEAD, IS_ARM, IS_HAND, IS_TRUNK, read_reference
-from gen.renderers.pictures import built_in_picture
+from gen.renderers.pictures import built_in_picture, dressed_signer
 from gen.signers.body import PARTS, load_body
-from gen.signers.fit import fit_body
+from gen.signers.fit import fit_body, pose_vertices
+from gen.signers.render import render_frames
 from poses.keypoints import index
 
 
@@ -93,6 +95,22 @@ def test_what_was_not_touched_stays(picture, read):
     np.testing.assert_array_equal(read.plate[far], picture.image[far])
 
 
+@pytest.mark.parametrize("gloved", [False, True])
+def test_seen_hands_have_their_own_colour_unless_it_is_no_skin(driving, gloved):
+    (body, figure), usual = dressed_signer("lucia"), load_body()
+    poses = replace(driving[4:5], height=128, width=128)
+    motion, held = fit_body(poses, body), fit_body(poses, usual)
+    image = render_frames(figure, pose_vertices(body, motion), motion.camera, height=128, width=128)[0]
+    hand = IS_HAND[read_reference(image, usual, held).part]
+    assert hand.sum() > 100
+    image[hand] = (30, 30, 200) if gloved else (150, 100, 75)
+    red, _, blue = read_reference(image, usual, held).colours[0]
+    if gloved:
+        assert red > blue
+    else:
+        assert red / blue == pytest.approx(2, rel=0.05)
+
+
 def test_hands_that_are_not_seen_have_the_skin_of_a_covered_head():
     """A head that is green but from the eyes to the mouth gives hands the face's colour, not the scarf's."""
     body, picture = load_body(), built_in_picture("lucia", 128, 128)
@@ -103,6 +121,5 @@ def test_hands_that_are_not_seen_have_the_skin_of_a_covered_head():
     face = cv2.fillConvexPoly(np.zeros(part.shape, np.uint8), hull, 1) > 0
     covered = picture.image.copy()
     covered[(part == HEAD) & ~cv2.dilate(face.astype(np.uint8), np.ones((3, 3))).astype(bool)] = (20, 160, 40)
-    covered[IS_HAND[part]] = (30, 30, 200)  # gloves, so that the hands tell nothing
     skin = np.median(picture.image[face], axis=0)
     assert np.abs(read_reference(covered, body, motion).colours[0] - skin).max() < 25
