@@ -3,7 +3,7 @@
 What becomes of an item is a folder of its own, which appears whole or not at all, so that what a job leaves does not
 depend on the number of workers, on the order in which they finish, or on how often it was stopped:
 
-    OUTPUT/job.json          what decides the result; a job that would decide otherwise is refused
+    OUTPUT/job.json          what decides the result; where parts are, a job that would decide otherwise is refused
     OUTPUT/parts/ITEM/       what one item became, with its counts in part.json
     OUTPUT/manifest.jsonl    the counts of every item, and
     OUTPUT/rejects.jsonl     what could not be used, each with its reason: both by item, written when all are done
@@ -36,7 +36,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from poses.bounds import check_at_least
-from poses.files import new_file
+from poses.files import new_file, read_json
 from poses.sequence import PoseFileError
 
 Item = TypeVar("Item", contravariant=True)
@@ -170,7 +170,9 @@ def run_bulk(
         ):
             for name, outcome in finished:
                 if isinstance(outcome, refusal):
-                    failed[name] = " ".join(str(outcome).split())
+                    # Names of files that are no UTF-8 could not be written.
+                    reason = str(outcome).encode(errors="backslashreplace").decode()
+                    failed[name] = " ".join(reason.split())
                     shutil.rmtree(aside / name, ignore_errors=True)
                 else:
                     os.replace(aside / name, parts / name)
@@ -223,7 +225,7 @@ def _write_part(folder: Path, part: Part) -> None:
 
 
 def _read_part(folder: Path) -> Part:
-    held = json.loads((folder / "part.json").read_text(encoding="utf-8"))
+    held = read_json(folder / "part.json")
     return Part(held["num_in"], held["num_out"], tuple(Rejected(**reject) for reject in held["rejects"]))
 
 
@@ -236,7 +238,7 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def _claimed(output: Path, job: dict[str, Any]) -> Generator[tuple[Path, Path]]:
     """Makes sure that a folder is this job's and nobody else works in it. Gives where parts go, and where they grow."""
     described = json.dumps(job, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-    stated = output / "job.json"
+    stated, parts = output / "job.json", output / "parts"
     if output.is_dir() and not stated.exists() and not all(_OWN.fullmatch(path.name) for path in output.iterdir()):
         raise ValueError(f"{output}: must be a new folder, or one that this job began, but it holds something else.")
     if output.exists() and not output.is_dir():
@@ -250,17 +252,17 @@ def _claimed(output: Path, job: dict[str, Any]) -> Generator[tuple[Path, Path]]:
     except Timeout:
         raise ValueError(f"{output}: another process works in it.") from None
     with lock:
-        if not stated.exists():
-            with new_file(stated) as beside:
+        if not (stated.exists() and parts.is_dir() and any(parts.iterdir())):
+            with new_file(stated, overwrite=True) as beside:
                 beside.write_text(described, encoding="utf-8")
-        elif (begun := stated.read_text(encoding="utf-8")) != described:
-            raise ValueError(f"{output}: {_difference(begun, job)}; go on as it was begun, or choose another folder.")
+        elif difference := _difference(stated.read_text(encoding="utf-8", errors="replace"), described):
+            raise ValueError(f"{output}: {difference}; go on as it was begun, or choose another folder.")
         for left in [path for path in output.iterdir() if _OWN.fullmatch(path.name)]:
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             elif left.name != ".lock":
                 left.unlink()
-        parts, aside = output / "parts", output / f".work-{secrets.token_hex(4)}"
+        aside = output / f".work-{secrets.token_hex(4)}"
         parts.mkdir(exist_ok=True)
         aside.mkdir()
         try:
@@ -269,15 +271,15 @@ def _claimed(output: Path, job: dict[str, Any]) -> Generator[tuple[Path, Path]]:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _difference(begun: str, job: dict[str, Any]) -> str:
-    """How a job differs from the one that began a folder."""
+def _difference(begun: str, described: str) -> str:
+    """How a job differs from the one that began a folder; empty where it does not."""
     try:
-        held = json.loads(begun)
+        held, job = json.loads(begun), json.loads(described)
         then, now = ({"seed": each["seed"], **each["settings"]} for each in (held, job))
     except (ValueError, TypeError, KeyError):
         return "job.json is damaged"
-    key = next(key for key in sorted({*then, *now}) if then.get(key) != now.get(key))
-    return f"was begun with {key} {then.get(key)!r}, not {now.get(key)!r}"
+    key = next((key for key in sorted({*then, *now}) if then.get(key) != now.get(key)), None)
+    return "" if key is None else f"was begun with {key} {then.get(key)!r}, not {now.get(key)!r}"
 
 
 # Local processes

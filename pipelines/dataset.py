@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipelines.bulk import BulkResult
 from poses.corpus.store import CAPTION
-from poses.files import new_directory
+from poses.files import new_directory, read_json
 from poses.io import load_poses
 from poses.keypoints import NUM_KEYPOINTS
 
@@ -150,7 +150,7 @@ def write_dataset(output: Path, result: BulkResult, *, format: str, provenance: 
         write(kept, folder)
         with (folder / "candidates.jsonl").open("w", encoding="utf-8") as stream:
             for item, part in parts.items():
-                for candidate in _read_json(part / "candidates.json"):
+                for candidate in read_json(part / "candidates.json"):
                     stream.write(json.dumps({"item": item, **candidate}, ensure_ascii=False) + "\n")
         card = _card(kept, result, provenance, data_files)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -168,7 +168,7 @@ def write_folder(kept: Sequence[Path], folder: Path) -> None:
     (folder / "clips").mkdir()
     with (folder / "clips.jsonl").open("w", encoding="utf-8") as stream:
         for part in kept:
-            facts = {"file_name": f"clips/{part.name}.mp4"} | _read_json(part / "clip.json")
+            facts = {"file_name": f"clips/{part.name}.mp4"} | read_json(part / "clip.json")
             stream.write(json.dumps(facts, ensure_ascii=False) + "\n")
     for part in kept:
         for suffix, name in _FILES.items():
@@ -228,7 +228,7 @@ def _plain_arrays(path: Path) -> bytes:
 
 
 def _row(part: Path) -> pa.RecordBatch:
-    facts, poses = _read_json(part / "clip.json"), load_poses(part / "poses.npz")
+    facts, poses = read_json(part / "clip.json"), load_poses(part / "poses.npz")
     points = {
         "keypoints": _nested(poses.keypoints.reshape(-1), SCHEMA.field("keypoints").type),
         "confidence": _nested(poses.confidence.reshape(-1), SCHEMA.field("confidence").type),
@@ -257,7 +257,7 @@ def _nested(values: np.ndarray, kind: pa.DataType) -> pa.Array:
 
 
 def _card(kept: Sequence[Path], result: BulkResult, provenance: Provenance, data_files: str) -> str:
-    clips = [_read_json(part / "clip.json") for part in kept]
+    clips = [read_json(part / "clip.json") for part in kept]
     tables = {
         "signer": Counter(clip["signer"] for clip in clips),
         "language": Counter(clip["language"] or "not stated" for clip in clips),
@@ -304,7 +304,3 @@ def _table(name: str, counts: Mapping[str, int]) -> str:
 
 def _listed(facts: Mapping[str, object]) -> str:
     return "".join(f"* {name}: {value}\n" for name, value in facts.items())
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ from pipelines.pairs import Pair, read_pairs
 from pipelines.report.evaluation import write_evaluation_page
 from pipelines.set_figures import ClipSet
 from pipelines.summary import Evaluation, Summary, summarise, with_faithfulness
-from poses.files import new_file
+from poses.files import new_file, read_json
 from poses.io import save_poses
 from recognizer.reading import load_recognizer
 
@@ -122,7 +122,7 @@ def evaluate_item(pair: Pair, folder: Path, *, seed: int, tell: Tell, judges: Ju
 
 def read_clip(folder: Path) -> ClipEvaluation:
     """Reads what `evaluate_item` found."""
-    held: dict[str, Any] = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
+    held: dict[str, Any] = read_json(folder / "clip.json")
     held["read"] = {of: Read(tuple(read["glosses"]), read["top"], read["reason"]) for of, read in held["read"].items()}
     held |= {name: tuple(held[name]) for name in ("glosses", "problems")}
     return ClipEvaluation(**held)

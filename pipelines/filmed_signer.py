@@ -27,7 +27,7 @@ from pipelines.extraction import find_videos
 from pipelines.inputs import CONSENTS, extract_from_video
 from pipelines.progress import Stages
 from poses.bounds import check_at_least
-from poses.files import new_directory
+from poses.files import new_directory, read_json
 from poses.keypoints import PARTS, index
 from poses.sequence import PoseSequence
 from poses.video import read_frames, read_info
@@ -196,7 +196,7 @@ def _windows(
 
 def _check_same(folder: Path, about: dict[str, Any]) -> None:
     """Refuses a clip that another film, or another call, has left."""
-    held = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
+    held = read_json(folder / "clip.json")
     for key, value in about.items():
         if held.get(key) != value:
             raise ValueError(f"{folder}: was made with {key} {held.get(key)!r}, not {value!r}; choose another folder.")

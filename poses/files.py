@@ -1,5 +1,6 @@
 """Files and folders that appear under their final name whole, or not at all."""
 
+import json
 import os
 import re
 import secrets
@@ -7,6 +8,7 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _LONGEST_NAME = 255
 """Bytes in the name of a file, on every common file system."""
@@ -81,6 +83,20 @@ def check_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> None
         raise ValueError(f"{path}: must be a file, but something else of that name is there.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path}: already there; choose another name, or allow overwriting (--overwrite).")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: It cannot be read, or is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path}: must be JSON, but it is damaged.") from None
 
 
 def plain_name(text: str) -> str:

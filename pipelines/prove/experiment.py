@@ -34,7 +34,7 @@ from pipelines.prove.results import (
 from pipelines.prove.runs import PIXELS, POSES, RunResult, run_arms
 from pipelines.prove.stand_in import KEYPOINTS_FILE
 from pipelines.report.prove import write_prove_page
-from poses.files import new_file
+from poses.files import new_file, read_json
 
 
 def run_proof(
@@ -56,7 +56,6 @@ def run_proof(
         ValueError: An argument or the data are wrong.
     """
     data = checked_data(data, consent)
-    output.mkdir(parents=True, exist_ok=True)
     pool = fill_pool(
         data, output, plan, consent=consent or "synthetic", gate=gate, seed=seed, workers=workers, show=show
     )
@@ -164,7 +163,7 @@ def gate_facts(pool: Pool, gate: Gate) -> tuple[float, dict[str, int], float]:
     reasons: dict[str, int] = {}
     seconds = []
     for sample in pool.synthetic:
-        figures = json.loads((sample.view.parent / "figures.json").read_text(encoding="utf-8"))
+        figures = read_json(sample.view.parent / "figures.json")
         seconds.append(figures[SECONDS])
         for reason in gate.reasons(figures):
             reasons[reason.split()[0]] = reasons.get(reason.split()[0], 0) + 1

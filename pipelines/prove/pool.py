@@ -89,11 +89,13 @@ def fill_pool(
     table, unfilmed = data, {}
     if stand_in:
         takes = read_takes(data / KEYPOINTS_FILE, plan.filming, seed=seed)
+        output.mkdir(parents=True, exist_ok=True)
         size = plan.rendering.size
         table, unfilmed = film_takes(
             takes, output / "films", filming=plan.filming, size=size, seed=seed, workers=workers, show=show
         )
     clips = read_labelled(table, seed=seed)
+    output.mkdir(parents=True, exist_ok=True)
     looked = look_at(clips, output / "clips", plan.rendering, plan.training, workers=workers, show=show)
     if not looked.parts:
         raise ValueError(f"{table}: no clip could be used, the first because: {next(iter(looked.failed.values()))}")

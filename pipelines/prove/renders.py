@@ -6,7 +6,6 @@ taken from their own video (`round-trip`), and test clips by further synthetic s
 every render as `signloop augment` does, so that its gate can be applied afterwards.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from pipelines.prove.stand_in import SignerName, synthetic_picture
 from pipelines.render import render_video
 from pipelines.renderer_version import renderer_version
 from poses.estimators import extract_poses
+from poses.files import read_json
 from poses.io import load_poses, save_poses
 from poses.keypoints import index
 from poses.sequence import PoseSequence
@@ -233,7 +233,7 @@ def render_shot(
 
 def reasons_against(folder: Path, gate: Gate) -> list[str]:
     """What the gate has against a render; nothing where it passes."""
-    figures: Figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    figures: Figures = read_json(folder / "figures.json")
     return gate.reasons(figures)
 
 

@@ -1,7 +1,6 @@
 """All runs of an experiment as a bulk job: each arm with each seed is trained once, and what it reads is kept."""
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pipelines.candidates import write_json
 from pipelines.prove.arms import Arm, Stage, select
 from pipelines.prove.plan import Training
 from pipelines.prove.pool import Pool, Sample
+from poses.files import read_json
 from recognizer.one_thread import one_thread
 
 PIXELS, POSES = "pixels", "poses"
@@ -152,7 +152,7 @@ def share_steps(stages: Sequence[Stage], num_steps: int) -> list[int]:
 
 def read_result(folder: Path) -> RunResult:
     """Reads what `train_run` wrote."""
-    return RunResult(**json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    return RunResult(**read_json(folder / "result.json"))
 
 
 def _file(sample: Sample, reads: str) -> Path:

@@ -1,6 +1,5 @@
 """Writes the page of a training set: what was kept and what was rejected, with reasons and videos."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from pipelines.bulk import BulkResult
 from pipelines.gate import RANKED_BY
 from pipelines.report.page import environment
-from poses.files import new_file
+from poses.files import new_file, read_json
 
 MAX_SHOWN = 48
 """Renders that are shown of the kept, and of the rejected."""
@@ -80,9 +79,9 @@ def _renders(output: Path, item: str) -> list[dict[str, Any]]:
     """All that were tried of an item, with what the page says of each."""
     folder = output / "parts" / item
     clip, signer, variant = item.split("--")
-    facts = _read_json(folder / "clip.json") if (folder / "clip.json").exists() else None
+    facts = read_json(folder / "clip.json") if (folder / "clip.json").exists() else None
     renders = []
-    for tried in _read_json(folder / "candidates.json"):
+    for tried in read_json(folder / "candidates.json"):
         video = folder / ("video.mp4" if tried["kept"] else f"candidate-{tried['candidate']}.mp4")
         known = facts if tried["kept"] else None
         renders.append(
@@ -100,7 +99,3 @@ def _renders(output: Path, item: str) -> list[dict[str, Any]]:
             }
         )
     return renders
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

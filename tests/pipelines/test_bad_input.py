@@ -251,3 +251,10 @@ def test_wrong_values(args, said, signer, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     save_poses(signer, Path("clip.npz"))
     assert said in refuse(args, "", tmp_path, capfd)
+
+
+def test_labelled_videos_that_prove_nothing_leave_no_folder(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("clips.csv").write_text("video,gloss,signer\nno.mp4,HOUSE,anna\n")
+    args = ["prove", "--data", "clips.csv", "--consent", "self", "--output", "proof"]
+    refuse(args, "clips.csv: must name two signers at least", tmp_path, capfd)

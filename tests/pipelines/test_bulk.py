@@ -158,6 +158,46 @@ def test_what_would_not_be_the_same_job_is_refused(done, tmp_path, change, messa
     assert contents(tmp_path / "done") == done[1]
 
 
+def test_a_folder_without_parts_is_begun_anew_with_other_settings(done, tmp_path):
+    """A wrong setting with which nothing could be made does not cost the folder."""
+
+    def refused(number, folder, *, seed, tell):
+        raise PoseFileError("too wide.")
+
+    output = tmp_path / "out"
+    assert not run_bulk(refused, ITEMS, output, settings={"quality": 0}, seed=3).parts
+    run_bulk(work, ITEMS, output, settings={"quality": 1}, seed=7)
+    assert contents(output) == done[1]
+
+
+def test_a_job_laid_out_anew_is_the_same_job(done, tmp_path):
+    stated = tmp_path / "done" / "job.json"
+    stated.write_text(json.dumps(json.loads(stated.read_text())))
+    assert run_bulk(work, ITEMS, tmp_path / "done", settings={"quality": 1}, seed=7) == done[0]
+
+
+@pytest.mark.parametrize("held", [b"", b"[]", b"\xff"])
+def test_damage_of_a_job_is_told(done, tmp_path, held):
+    (tmp_path / "done" / "job.json").write_bytes(held)
+    with pytest.raises(ValueError, match=r"done: job.json is damaged; go on as it was begun, or choose another"):
+        run_bulk(work, ITEMS, tmp_path / "done", settings={"quality": 1}, seed=7)
+
+
+def test_damage_of_a_part_is_told_by_its_file(done, tmp_path):
+    (tmp_path / "done" / "parts" / "item-1" / "part.json").write_text("")
+    with pytest.raises(ValueError, match=r"item-1/part.json: must be JSON, but it is damaged"):
+        run_bulk(work, ITEMS, tmp_path / "done", settings={"quality": 1}, seed=7)
+
+
+def test_a_reason_may_name_a_file_that_is_no_utf8(tmp_path):
+    def refused(number, folder, *, seed, tell):
+        raise PoseFileError("v\udcff.mp4: is damaged.")
+
+    result = run_bulk(refused, {"a": 1}, tmp_path / "out", settings={})
+    assert result.failed == {"a": r"v\udcff.mp4: is damaged."}
+    assert json.loads((tmp_path / "out" / "rejects.jsonl").read_text())["reason"] == r"v\udcff.mp4: is damaged."
+
+
 def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("years of work")

@@ -1,11 +1,12 @@
 """`poses.files`: whole under the final name, or nothing at all."""
 
 import os
+import re
 import stat
 
 import pytest
 
-from poses.files import new_directory, new_file
+from poses.files import new_directory, new_file, read_json
 
 
 def test_new_file_appears_only_when_done(tmp_path):
@@ -110,3 +111,26 @@ def test_new_directory_refuses_what_is_there(tmp_path):
     with pytest.raises(ValueError, match="folder does not exist"), new_directory(tmp_path / "missing" / "report"):
         pass
     assert (tmp_path / "full" / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"", "must be JSON, but it is damaged"),
+        (b'{"half": ', "must be JSON, but it is damaged"),
+        (b"\xff", "must be JSON, but it is damaged"),
+        (b"[" * 100_000, "must be JSON, but it is damaged"),
+    ],
+)
+def test_damaged_json_is_told_by_its_name(tmp_path, held, said):
+    path = tmp_path / "part.json"
+    if held is not None:
+        path.write_bytes(held)
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {said}.")):
+        read_json(path)
+
+
+def test_json_is_read_as_utf8(tmp_path):
+    (tmp_path / "part.json").write_bytes('{"sign": "手"}'.encode())
+    assert read_json(tmp_path / "part.json") == {"sign": "手"}
