@@ -16,9 +16,11 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
 
 from pipelines.corpus import COMMANDS as CORPUS_COMMANDS
@@ -122,8 +124,10 @@ def convert(
     """
     from pipelines.convert import convert_poses, summary
     from pipelines.progress import Stages
+    from poses.bounds import check_at_least
     from poses.io import load_poses
 
+    check_at_least(0, fill_gaps=fill_gaps)
     stages = Stages(show=True)
     with stages.stage("read"):
         poses = load_poses(input, fps=source_fps, width=width, height=height)
@@ -526,7 +530,7 @@ def rate_make(clips: Path, *, output: Path, raters: int = 3, catch: int = 2, see
     """
     from pipelines.rating import make_sheets
 
-    key = make_sheets(clips, output, raters=raters, catch=catch, seed=seed)
+    key = make_sheets(clips, output, raters=raters, catch=catch, seed=seed, show=True)
     text = f"{output}: {raters} sheets of {len(key)} clips in for_raters; key.csv is not for raters."
     return {"output": str(output), "clips": len(key), "raters": raters}, text
 
@@ -540,7 +544,10 @@ def rate_score(answers: Path, *, key: Path) -> Result:
     """
     from pipelines.rating import score_sheets
 
-    scores = score_sheets(key, sorted(answers.glob("*.csv")) if answers.is_dir() else [answers])
+    tables = sorted(answers.glob("*.csv")) if answers.is_dir() else [answers]
+    if not tables:
+        raise ValueError(f"{answers}: expected tables (.csv) that raters sent back, found none.")
+    scores = score_sheets(key, tables)
     lines = []
     for system in scores.systems:
         means = ", ".join(
@@ -734,6 +741,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: `argparse` has said its own, or a command has found something wrong.
     """
+    _open_closed()
     try:
         try:
             return _run(list(sys.argv[1:] if argv is None else argv))
@@ -744,11 +752,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
+def _open_closed() -> None:
+    """Sends to nowhere what goes to a closed stream, as after `>&-`, lest a file that is opened take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w"))
+
+
 def _run(args: list[str]) -> int:
+    if odd := next((arg for arg in args if arg.encode(errors="replace").decode() != arg), None):
+        return _refuse(f"{odd!r}: must be UTF-8, as names of files must be, too.")
     as_json = "--json" in args
     args = _resolve_presets([_underscored(arg) for arg in args if arg != "--json"])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are cleared away then, too
     try:
+        for before, arg in pairwise(args):
+            if before == "--config" and Path(arg).is_file():
+                _check_config(Path(arg))
         set_parsing_settings(add_print_completion_argument=True)
         config = auto_cli(
             _commands(args, as_json),
@@ -839,6 +860,16 @@ def _resolve_presets(args: list[str]) -> list[str]:
     return [
         names.get(arg, arg) if before == "--config" else arg for before, arg in zip(["", *args], args, strict=False)
     ]
+
+
+def _check_config(path: Path) -> None:
+    """Refuses a file that the parser would refuse without its name."""
+    try:
+        held, why = yaml.safe_load(path.read_text(encoding="utf-8")), "found something else"
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        held, why = None, f"but it cannot be read ({error})"
+    if not isinstance(held, dict):
+        raise ValueError(f"{path}: must be YAML of options and their values, {why}.")
 
 
 def _printing(command: Callable[..., Result], as_json: bool) -> Callable[..., None]:

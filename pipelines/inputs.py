@@ -88,7 +88,7 @@ def load_signer(
 
 def _load_signer(image: str | None, consent: str | None, height: int, width: int) -> SignerPicture | None:
     check_frame_size(height, width)
-    if image is None or (image in BUILT_IN_SIGNERS and not Path(image).exists()):
+    if image is None or (image in BUILT_IN_SIGNERS and not Path(image).is_file()):
         if consent is not None:
             raise ValueError(f"`consent` must be left out where `image` is no picture of your own, got {consent!r}.")
         return None if image is None else built_in_picture(image, height, width)

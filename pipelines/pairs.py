@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from poses.files import check_utf8
 from poses.tables import read_table
 
 COLUMNS = ("driving", "video", "name", "reference", "control", "image", "glosses", "language", "signer")
@@ -80,6 +81,7 @@ def read_pairs(source: Path) -> PairSet:
         raise ValueError(f"{source}: expected a .csv table or a folder with poses and videos.")
     if not found.pairs:
         raise ValueError(f"{source}: expected pairs such as HELLO.npz and HELLO.mp4, found none.")
+    check_utf8(*(pair.driving for pair in found.pairs), *map(Path, found.alone))
     if twice := _first_repeated(pair.name for pair in found.pairs):
         raise ValueError(f"{source}: every pair must have a name of its own, found {twice!r} twice.")
     return found

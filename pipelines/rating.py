@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
+from tqdm import tqdm
 
 from pipelines.report.page import environment
-from poses.files import new_directory
+from poses.files import check_utf8, new_directory
 from poses.tables import read_table
 from poses.video import read_frames, read_info, write_video
 from recognizer.metrics import bootstrap_interval
@@ -34,6 +35,8 @@ KEY_COLUMNS = ("clip", "system", "item", "kind", "repeats", "glosses")
 ANSWER_COLUMNS = ("rater", "clip", *QUESTIONS, "signed", "comment")
 BLUR = 24
 """A blurred catch trial has this many pixels on its longer side."""
+
+MOST_RATERS = 1000
 
 MOST_UNDERSTOOD = 2
 """How well a blurred clip may be understood at most."""
@@ -93,7 +96,9 @@ class RatingScores:
     unanswered: int
 
 
-def make_sheets(source: Path, output: Path, *, raters: int = 3, catch: int = 2, seed: int = 0) -> list[RatingClip]:
+def make_sheets(
+    source: Path, output: Path, *, raters: int = 3, catch: int = 2, seed: int = 0, show: bool = False
+) -> list[RatingClip]:
     """Writes sheets for raters: `sheet-N.html` and `answers-N.csv` for each, and the clips; beside them the key.
 
     All clips are shown at the height of the lowest, so that size tells no system.
@@ -102,9 +107,10 @@ def make_sheets(source: Path, output: Path, *, raters: int = 3, catch: int = 2, 
         source: A folder with one subfolder of .mp4 files a system; clips of one name show the same item. NAME.txt
             beside a clip may hold its glosses.
         output: A new folder: `for_raters/`, and `key.csv`, which raters must not see.
-        raters: Sheets, each in an order of its own.
+        raters: Sheets, each in an order of its own, at most `MOST_RATERS`.
         catch: How many clips are repeated, and how many are blurred.
         seed: Of what is random.
+        show: Whether to show a progress bar on standard error.
 
     Raises:
         ValueError: There are too few clips, a number is wrong, or `output` holds something.
@@ -112,9 +118,10 @@ def make_sheets(source: Path, output: Path, *, raters: int = 3, catch: int = 2, 
     videos = sorted(source.glob("*/*.mp4")) if source.is_dir() else []
     if not videos:
         raise ValueError(f"{source}: expected a folder with one subfolder of .mp4 files a system, found none.")
-    if raters < 1 or not 0 <= catch <= len(videos):
+    check_utf8(*videos)
+    if not 1 <= raters <= MOST_RATERS or not 0 <= catch <= len(videos):
         raise ValueError(
-            f"`raters` must be at least 1 and `catch` 0 to {len(videos)}, the number of clips, "
+            f"`raters` must be 1 to {MOST_RATERS} and `catch` 0 to {len(videos)}, the number of clips, "
             f"got {raters} and {catch}."
         )
     dice = random.Random(seed)
@@ -127,7 +134,7 @@ def make_sheets(source: Path, output: Path, *, raters: int = 3, catch: int = 2, 
     with new_directory(output) as directory:
         folder = directory / "for_raters"
         folder.mkdir()
-        for number, (path, kind) in enumerate(shown, 1):
+        for number, (path, kind) in enumerate(tqdm(shown, unit=" clips", disable=not show), 1):
             clip = RatingClip(
                 f"clip-{number:03d}",
                 path.parent.name,
@@ -265,7 +272,10 @@ def _plain(text: str) -> str:
 
 def _glosses_beside(path: Path) -> str:
     beside = path.with_suffix(".txt")
-    return " ".join(beside.read_text(encoding="utf-8").split()) if beside.is_file() else ""
+    try:
+        return " ".join(beside.read_text(encoding="utf-8").split()) if beside.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{beside}: expected glosses in UTF-8, which cannot be read ({error}).") from None
 
 
 def _prepared(path: Path, height: int, *, blurred: bool) -> Iterator[UInt8[np.ndarray, "height width 3"]]:

@@ -99,6 +99,17 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: must be JSON, but it is damaged.") from None
 
 
+def check_utf8(*paths: Path) -> None:
+    """Refuses files whose names are no UTF-8, since no table or report could name them.
+
+    Raises:
+        ValueError: One is not.
+    """
+    for path in paths:
+        if (told := str(path).encode(errors="backslashreplace").decode()) != str(path):
+            raise ValueError(f"{told}: its name must be UTF-8.")
+
+
 def plain_name(text: str) -> str:
     """A name of letters, digits, _ and single - inside, as tar keys and folders can have it; -- may part two such."""
     return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9_-]", "_", text)).strip("-")[:80]

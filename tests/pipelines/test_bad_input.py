@@ -234,6 +234,7 @@ def test_output_is_refused_before_the_video_is_opened(command, output, said, tmp
         (["spell", "A9", "out.npz"], "`word` must be spelled from"),
         (["spell", "A", "out.txt"], "must end in .npz"),
         (["spell", "A", "out.npz", "--fps", "0"], "`fps` must be"),
+        (["convert", "clip.npz", "out.npz", "--fill-gaps", "-5"], "`fill_gaps` must be at least 0, got -5.0."),
         (["draw", "clip.npz", "out.mp4", "--preset", "x"], "`preset` must be one of"),
         (["draw", "clip.npz", "out.mp4", "--height", "0"], "`height` and `width` must be 16 to 8192 pixels"),
         (["rate", "score", "answers.csv", "--key", "no.csv"], "no.csv: cannot be read (No such file or directory)."),

@@ -271,3 +271,34 @@ def test_a_stopped_command_leaves_nothing(stop, clip, tmp_path):
     assert process.returncode == (130 if stop == signal.SIGINT else 143)
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_streams_that_are_closed_cost_nothing(tmp_path):
+    command = f"exec {sys.executable} -m pipelines.cli spell A {tmp_path / 'a.npz'} >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], cwd=ROOT, check=False).returncode == 0
+    assert len(load_poses(tmp_path / "a.npz")) > 0
+    told = subprocess.run(["sh", "-c", command + " <&-"], cwd=ROOT, check=False)
+    assert told.returncode == 2  # it is there
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (b"", "found something else."),
+        (b"- fps", "found something else."),
+        (b"fps: [", "but it cannot be read (while parsing"),
+        (b"\xff", "but it cannot be read ('utf-8' codec"),
+    ],
+)
+def test_a_damaged_configuration_is_told_by_its_name(held, said, tmp_path, capfd):
+    (tmp_path / "my.yaml").write_bytes(held)
+    assert main(["spell", "A", str(tmp_path / "a.npz"), "--config", str(tmp_path / "my.yaml")]) == 2
+    assert (
+        f"signloop: {tmp_path / 'my.yaml'}: must be YAML of options and their values, {said}" in capfd.readouterr().err
+    )
+    assert not (tmp_path / "a.npz").exists()
+
+
+def test_an_argument_that_is_no_utf8_is_told(capfd):
+    assert main(["inspect", "b\udcff.npz"]) == 2
+    assert capfd.readouterr().err == "signloop: 'b\\udcff.npz': must be UTF-8, as names of files must be, too.\n"

@@ -76,6 +76,15 @@ def test_a_head_without_shoulders_is_refused(monkeypatch):
         find_signer(bars((50, 151)), HeadEstimator(), NAME)
 
 
+def test_a_folder_does_not_hide_a_built_in_signer(tmp_path, monkeypatch):
+    """As what `signloop loop --output lucia` writes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lucia").mkdir()
+    signer = load_signer("lucia", height=48, width=64)
+    assert signer is not None
+    assert signer.consent == "built-in"
+
+
 def test_a_mask_goes_with_its_picture(tmp_path):
     mask = np.zeros((48, 64), np.uint8)
     mask[:10, 20:] = 255

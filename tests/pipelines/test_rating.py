@@ -155,6 +155,21 @@ def test_wrong_numbers_and_empty_folders_are_refused(tmp_path):
     write_video(tmp_path / "in" / "ours" / "A.mp4", np.zeros((2, 16, 16, 3), np.uint8), fps=10)
     with pytest.raises(ValueError, match="`catch` 0 to 1, the number of clips, got 0 and 2"):
         make_sheets(tmp_path / "in", tmp_path / "out", raters=0, catch=2)
+    with pytest.raises(
+        ValueError, match="`raters` must be 1 to 1000 and `catch` 0 to 1, the number of clips, got 1001"
+    ):
+        make_sheets(tmp_path / "in", tmp_path / "out", raters=1001, catch=0)
+    (tmp_path / "in" / "ours" / "A.txt").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"A\.txt: expected glosses in UTF-8, which cannot be read"):
+        make_sheets(tmp_path / "in", tmp_path / "out", catch=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_a_folder_without_answers_is_told(tmp_path, capsys):
+    (tmp_path / "answers").mkdir()
+    key = write_key(tmp_path / "key.csv")
+    assert main(["rate", "score", str(tmp_path / "answers"), "--key", str(key)]) == 2
+    assert "answers: expected tables (.csv) that raters sent back, found none." in capsys.readouterr().err
 
 
 def test_scores_from_the_command_line(tmp_path, capsys):

@@ -3,10 +3,11 @@
 import os
 import re
 import stat
+from pathlib import Path
 
 import pytest
 
-from poses.files import new_directory, new_file, read_json
+from poses.files import check_utf8, new_directory, new_file, read_json
 
 
 def test_new_file_appears_only_when_done(tmp_path):
@@ -129,6 +130,12 @@ def test_damaged_json_is_told_by_its_name(tmp_path, held, said):
         path.write_bytes(held)
     with pytest.raises(ValueError, match=re.escape(f"{path}: {said}.")):
         read_json(path)
+
+
+def test_names_that_no_report_could_hold_are_refused():
+    check_utf8(Path("手/ü.mp4"))
+    with pytest.raises(ValueError, match=r"in/v\\udcff\.mp4: its name must be UTF-8\."):
+        check_utf8(Path("a.mp4"), Path("in/v\udcff.mp4"))
 
 
 def test_json_is_read_as_utf8(tmp_path):
