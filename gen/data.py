@@ -1,6 +1,5 @@
 """Training data of the renderer: clips with their maps on disk, windows and crops out of them."""
 
-import json
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from gen.signers.hand_errors import correct_hands
 from gen.signers.make import worker_pool
 from poses import PoseSequence
 from poses.bounds import check_at_least
-from poses.files import new_file
+from poses.files import new_file, read_json
 from poses.keypoints import PARTS as POINT_PARTS
 
 DOUBTFUL_SHARE, LEAST_DOUBTFUL = 0.1, 0.4
@@ -100,8 +99,14 @@ def prepare_clips(config: PrepareConfig) -> int:
 
     Returns:
         How many clips lacked it.
+
+    Raises:
+        ValueError: There are no clips.
     """
-    missing = [path.parent for path in sorted(config.data.glob("*/*/frames.npy")) if not _is_prepared(path.parent)]
+    clips = [path.parent for path in sorted(config.data.glob("*/*/frames.npy"))]
+    if not clips:
+        raise ValueError(f"`data` must hold clips that `signloop signers` made, found none in {config.data}.")
+    missing = [clip for clip in clips if not _is_prepared(clip)]
     with worker_pool(config.workers) as pool, tqdm(total=len(missing), unit="clip") as bar:
         for job in as_completed([pool.submit(_prepare, folder) for folder in missing]):
             job.result()
@@ -115,7 +120,7 @@ def _is_prepared(folder: Path) -> bool:
 
 def _prepare(folder: Path) -> None:
     frames, keypoints, confidence = (np.load(folder / f"{name}.npy") for name in ("frames", "keypoints", "confidence"))
-    about = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
+    about = read_json(folder / "clip.json")
     seen = np.where(confidence[..., None] > 0, keypoints, np.float32(0))
     height, width = frames.shape[1:3]
     estimator = about.get("estimator", "")  # only films need one

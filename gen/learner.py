@@ -17,6 +17,7 @@ from gen.models.patch_critic import PatchCritic
 from gen.models.signer_unet import SignerUNet
 from gen.objective import persuade, predict, regression_loss
 from gen.train_config import RendererTrainConfig
+from poses.weights import loading
 
 LORA_TARGETS = ["conv1", "conv2", "qkv", "out"]
 """Layers that low-rank updates lie beside: of the blocks, of temporal attention, and the last one of keypoints'."""
@@ -124,7 +125,8 @@ class Learner:
         found = sorted(output.glob("checkpoint-*/done"))
         if not found:
             return 0
-        self.accelerator.load_state(str(found[-1].parent))
+        with loading(found[-1].parent):
+            self.accelerator.load_state(str(found[-1].parent))
         self.ema.to(self.accelerator.device)  # it is loaded to the CPU
         return int(found[-1].read_text())
 
@@ -145,7 +147,8 @@ def load_network(config: RendererTrainConfig) -> SignerUNet:
             f"`weights` must be {BUNDLED_WEIGHTS.name} or a saved pipeline's folder, "
             f"found no unet/config.json in {folder}."
         )
-    unet = SignerUNet.from_pretrained(folder, subfolder="unet", dtype=torch.float32, local_files_only=True)
+    with loading(folder):
+        unet = SignerUNet.from_pretrained(folder, subfolder="unet", dtype=torch.float32, local_files_only=True)
     for name, size in sizes.items():
         if tuple(unet.config[name]) != tuple(size):
             raise ValueError(f"`{name}` must be {tuple(unet.config[name])}, as in {folder}, or left out, got {size}.")

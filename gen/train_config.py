@@ -95,6 +95,7 @@ class RendererTrainConfig:
             0,
             learning_rate=self.learning_rate,
             warmup_steps=self.warmup_steps,
+            seed=self.seed,
             workers=self.workers,
             hand_weight=self.hand_weight,
             face_weight=self.face_weight,

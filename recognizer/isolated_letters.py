@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch.nn import functional as F
 
-from poses.bounds import check_at_least
+from poses.bounds import check_at_least, check_shares
 from poses.clean import resample
 from poses.fingerspelling import LANGUAGES, TWO_HANDED
 from recognizer.augmentation import augment, turn_hands
@@ -51,10 +51,13 @@ class IsolatedTrainConfig:
 
     def __post_init__(self):
         check_at_least(1, num_views=self.num_views)
+        check_at_least(0, seed=self.seed)
+        check_shares(unknown_threshold=self.unknown_threshold)
         if unknown := [language for language in self.languages if language not in LANGUAGES]:
             raise ValueError(f"`languages` must be among {', '.join(LANGUAGES)}, got {unknown[0]!r}.")
-        if not self.penalty > 0:
-            raise ValueError(f"`penalty` must be positive, got {self.penalty}.")
+        for name in ("penalty", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}.")
 
 
 def train_isolated(config: IsolatedTrainConfig) -> SignRecognizerForCTC:
@@ -68,8 +71,8 @@ def train_isolated(config: IsolatedTrainConfig) -> SignRecognizerForCTC:
             `config.languages` have no letter that it reads.
     """
     folder = config.output_dir / "model"
-    if folder.exists():
-        raise ValueError(f"`output_dir` must hold no model, got {str(config.output_dir)!r}.")
+    if folder.exists() or config.output_dir.is_file():
+        raise ValueError(f"`output_dir` must be a folder and hold no model, got {str(config.output_dir)!r}.")
     recognizer = load_recognizer(config.start_from)
     if not isinstance(recognizer.model, SignRecognizerForCTC):
         raise ValueError(

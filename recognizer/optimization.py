@@ -20,6 +20,7 @@ from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmu
 
 from poses.bounds import check_at_least, check_shares
 from poses.files import new_file
+from poses.weights import loading
 from recognizer.curves import LossCurve
 from recognizer.processing_sign_recognizer import SignRecognizerProcessor
 
@@ -76,6 +77,7 @@ class LoopConfig:
             gradient_accumulation=self.gradient_accumulation,
             checkpoint_every=self.checkpoint_every,
         )
+        check_at_least(0, warmup_steps=self.warmup_steps, seed=self.seed)
         check_shares(min_lr_rate=self.min_lr_rate)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"`ema_decay` must be in [0, 1), got {self.ema_decay}.")
@@ -93,8 +95,10 @@ class LoopConfig:
         """Refuses to overwrite a run, or to go on with none.
 
         Raises:
-            ValueError: `output_dir` holds a checkpoint and `resume` is false, or holds none and it is true.
+            ValueError: `output_dir` is a file, holds a checkpoint and `resume` is false, or holds none and it is true.
         """
+        if self.output_dir.is_file():
+            raise ValueError(f"`output_dir` must be a folder, got the file {str(self.output_dir)!r}.")
         if self.checkpoint.exists() != self.resume:
             state = "holds a checkpoint" if self.checkpoint.exists() else "holds none"
             raise ValueError(f"`resume` must be {self.checkpoint.exists()} where {str(self.output_dir)!r} {state}.")
@@ -200,10 +204,11 @@ def _accumulate(
 
 def _resume(config: LoopConfig, parts: dict[str, Any]) -> int:
     """Loads the last checkpoint, and gives the number of its steps."""
-    state = torch.load(config.checkpoint, map_location="cpu", weights_only=True)
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return state["step"]
+    with loading(config.checkpoint):
+        state = torch.load(config.checkpoint, map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return state["step"]
 
 
 def _tracker(config: LoopConfig) -> str | None:

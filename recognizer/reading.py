@@ -18,6 +18,7 @@ from transformers.utils import logging
 
 from poses.fingerspelling import letter_span
 from poses.sequence import PoseSequence
+from poses.weights import loading
 from recognizer.configuration_sign_recognizer import SignRecognizerConfig
 from recognizer.decoding import decode
 from recognizer.modeling_sign_recognizer import (
@@ -127,11 +128,12 @@ def load_recognizer(
     ]
     if missing:
         raise ValueError(f"`path` must be a folder with a recognizer, got {str(folder)!r} without {missing[0]}.")
-    config = SignRecognizerConfig.from_pretrained(folder, local_files_only=True)
+    with loading(folder):
+        config = SignRecognizerConfig.from_pretrained(folder, local_files_only=True)
     kind = (config.architectures or ["none"])[0]
     if kind not in MODELS:
         raise ValueError(f"{folder / 'config.json'}: `architectures` must name one of {', '.join(MODELS)}, got {kind}.")
-    with quietly():
+    with quietly(), loading(folder):
         model, found = cast(Any, MODELS[kind]).from_pretrained(
             folder,
             config=config,
@@ -145,7 +147,8 @@ def load_recognizer(
         raise ValueError(f"{folder}: expected weights of {kind} for {labels}, found others.")
     if isolated and isinstance(model, SignRecognizerForCTC) and not config.isolated:
         raise ValueError(f"`isolated` must be False for a recognizer of continuous signing only, got {str(folder)!r}.")
-    processor = SignRecognizerProcessor.from_pretrained(folder, local_files_only=True)
+    with loading(folder):
+        processor = SignRecognizerProcessor.from_pretrained(folder, local_files_only=True)
     return Recognizer(model.eval(), processor, vocabulary if path is None else str(path), isolated)
 
 

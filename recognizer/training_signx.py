@@ -17,6 +17,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from poses.bounds import check_at_least, check_shares
 from poses.files import new_file
 from poses.fingerspelling import HELD_OUT_LANGUAGES, LANGUAGES, TWO_HANDED, letter_clips, spell
+from poses.weights import loading
 from recognizer.configuration_sign_recognizer import ALPHABET, GlossConfig
 from recognizer.configuration_signx import SignXConfig
 from recognizer.data import compose_words, load_letters, word_batches
@@ -254,11 +255,12 @@ def load_pose2gloss(folder: Path, argument: str) -> SignXForPose2Gloss:
     asked = f"`{argument}` must be a trained Pose2Gloss's folder, got {str(folder)!r}"
     if missing := [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]:
         raise ValueError(f"{asked} without {missing[0]}.")
-    facts, _ = PreTrainedConfig.get_config_dict(folder, local_files_only=True)
+    with loading(folder):
+        facts, _ = PreTrainedConfig.get_config_dict(folder, local_files_only=True)
     kind = (facts.get("architectures") or ["nothing"])[0]
     if kind != SignXForPose2Gloss.__name__:
         raise ValueError(f"{asked}, whose config.json names {kind} in place of {SignXForPose2Gloss.__name__}.")
-    with quietly():
+    with quietly(), loading(folder):
         model, found = cast(Any, SignXForPose2Gloss).from_pretrained(
             folder,
             dtype=torch.float32,

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 
 from poses.keypoints import PARTS, index
+from poses.weights import loading
 from recognizer.modeling_video2pose import SeenFrames, SignXForVideo2Pose, heatmap_spread
 from recognizer.one_thread import one_thread
 from recognizer.processing_video2pose import Video2PoseProcessor
@@ -54,10 +55,10 @@ class Video2PoseEstimator:
             )
         digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
         self.version = f"video2pose {digest[:12]}"
-        with quietly():
+        with quietly(), loading(folder):
             model = SignXForVideo2Pose.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+            self._processor = Video2PoseProcessor.from_pretrained(folder, local_files_only=True)
         self._model = model.eval()
-        self._processor = Video2PoseProcessor.from_pretrained(folder, local_files_only=True)
         self._seen: SeenFrames | None = None
 
     @torch.no_grad()

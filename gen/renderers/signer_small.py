@@ -17,6 +17,7 @@ from gen.renderers.base import Placement, SignerPicture
 from gen.renderers.pictures import DEFAULT_SIGNER, built_in_picture, fit_picture
 from gen.renderers.placing import place_over
 from poses import PoseSequence
+from poses.weights import loading
 
 
 class SignerSmallRenderer:
@@ -104,7 +105,7 @@ def load_pipeline(weights: str, *, quantized: bool = True) -> SignerVideoPipelin
     Where `quantized` and the CPU can, that is 8 bits: then the network renders, but can be neither trained nor saved.
     """
     dtype = torch.bfloat16 if is_bf16_faster() else torch.float32
-    with _no_loading_bar():
+    with _no_loading_bar(), loading(weights):
         pipeline = SignerVideoPipeline.from_pretrained(weights, dtype=dtype, local_files_only=True)
     torch.nn.Module.to(pipeline.unet, memory_format=torch.channels_last)
     if quantized and is_int8_faster():

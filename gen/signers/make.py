@@ -46,7 +46,7 @@ from gen.signers.motion import FPS, Motion, sample_camera, sample_motion, sample
 from gen.signers.posing import Rig, rig_of
 from gen.signers.render import render_frames
 from poses.bounds import check_at_least
-from poses.files import new_directory, new_file
+from poses.files import new_directory, new_file, read_json
 from poses.fingerspelling import letter_clips
 from poses.keypoints import PARTS
 from poses.sequence import PoseSequence
@@ -234,7 +234,7 @@ def _write_manifest(config: MakeConfig, output: Path) -> None:
     }
     path = output / "manifest.json"
     if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = read_json(path)
         if there["settings"] != settings:
             raise ValueError(f"{path}: must hold the settings {settings} to be continued, holds {there['settings']}.")
         for split in SPLITS:

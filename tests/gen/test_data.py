@@ -173,3 +173,10 @@ def test_clips_are_prepared_where_something_is_missing(driving, picture, tmp_pat
     assert set(estimators) == {"mediapipe"}
     assert prepare_clips(PrepareConfig(tmp_path, workers=1)) == 0
     assert len(np.load(tmp_path / "train" / "whole" / "maps.npy")) == 1
+
+
+def test_a_folder_without_clips_is_not_prepared(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"`data` must hold clips that `signloop signers` made, found none in .*nowhere"
+    ):
+        prepare_clips(PrepareConfig(tmp_path / "nowhere", workers=1))

@@ -447,6 +447,7 @@ def test_samples_show_a_column_for_each_window(unet, config):
         ({"face_weight": float("nan")}, r"`face_weight` must be at least 0, got nan"),
         ({"learning_rate": -1e-4}, r"`learning_rate` must be at least 0, got -0\.0001"),
         ({"warmup_steps": -1}, r"`warmup_steps` must be at least 0, got -1"),
+        ({"seed": -1}, r"`seed` must be at least 0, got -1"),
         ({"workers": -1}, r"`workers` must be at least 0, got -1"),
         ({"structure_weight": -1.0}, r"`structure_weight` must be at least 0, got -1\.0"),
         ({"adversarial_weight": -0.5}, r"`adversarial_weight` must be at least 0, got -0\.5"),

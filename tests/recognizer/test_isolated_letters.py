@@ -85,6 +85,9 @@ def test_classifier_tells_what_is_apart_in_any_scale():
         ({"languages": ("fsl",)}, "`languages` must be among ase, .*, got 'fsl'"),
         ({"num_views": 0}, "`num_views` must be at least 1, got 0"),
         ({"penalty": 0.0}, r"`penalty` must be positive, got 0.0"),
+        ({"temperature": 0.0}, r"`temperature` must be positive, got 0.0"),
+        ({"unknown_threshold": 2.0}, r"`unknown_threshold` must be in \[0, 1\], got 2.0"),
+        ({"seed": -1}, r"`seed` must be at least 0, got -1"),
     ],
 )
 def test_wrong_configurations_are_refused(change, message):
@@ -100,7 +103,7 @@ def test_what_cannot_be_taught_is_refused(config, tmp_path):
         train_isolated(replace(new, start_from=VOCABULARIES["words"]))
     with pytest.raises(ValueError, match="`isolated` must be False for a recognizer of continuous signing only, got"):
         load_recognizer(config.start_from, isolated=True)
-    with pytest.raises(ValueError, match=r"`output_dir` must hold no model, got '.*run'"):
+    with pytest.raises(ValueError, match=r"`output_dir` must be a folder and hold no model, got '.*run'"):
         train_isolated(config)
 
 

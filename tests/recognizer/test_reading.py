@@ -1,3 +1,5 @@
+import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -126,6 +128,16 @@ def test_weights_are_small_and_half_precision():
 
     with safe_open(WEIGHTS / "model.safetensors", framework="pt") as weights:
         assert {weights.get_tensor(name).dtype for name in weights.keys()} == {torch.float16}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "preprocessor_config.json"])
+def test_a_damaged_recognizer_is_told_by_its_folder(tmp_path, name):
+    for path in WEIGHTS.glob("*.*"):
+        shutil.copy(path, tmp_path)
+    held = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(held[: len(held) // 2])
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: expected a network that can be loaded, found damage")):
+        load_recognizer(tmp_path)
 
 
 def test_unknown_vocabulary_is_refused():

@@ -66,6 +66,20 @@ def test_resuming_needs_a_checkpoint(config):
         train(replace(config, resume=True), TINY)
 
 
+def test_a_damaged_checkpoint_is_told_by_its_file(config):
+    config.output_dir.mkdir(parents=True)
+    for held in (b"", b"PK\x03\x04", b"\x80\x02no"):
+        config.checkpoint.write_bytes(held)
+        with pytest.raises(ValueError, match=r"checkpoint\.pt: expected a network that can be loaded, found damage"):
+            train(replace(config, resume=True), TINY)
+
+
+def test_a_file_is_no_output_folder(config):
+    config.output_dir.write_text("mine")
+    with pytest.raises(ValueError, match=r"`output_dir` must be a folder, got the file '.*run'"):
+        train(config, TINY)
+
+
 def test_a_checkpoint_is_never_overwritten_by_a_new_run(config):
     train(config, TINY)
     with pytest.raises(ValueError, match=r"`resume` must be True where '.*run' holds a checkpoint"):
@@ -79,6 +93,8 @@ def test_a_checkpoint_is_never_overwritten_by_a_new_run(config):
         ({"languages": ("fsl",)}, "`languages` must be among ase, .*, got 'fsl'"),
         ({"languages": ()}, "`languages` must name at least one language, got none"),
         ({"ema_decay": 1.0}, r"`ema_decay` must be in \[0, 1\), got 1.0"),
+        ({"warmup_steps": -1}, "`warmup_steps` must be at least 0, got -1"),
+        ({"seed": -1}, "`seed` must be at least 0, got -1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be positive, got 0.0"),
     ],
 )
