@@ -69,6 +69,8 @@ def convert_shards(
     known = {video_id: video.language for video_id, video in read_index(index).items()} if index else {}
     repairs = repairs or Repairs()
     archive = find_subtitles(subtitles) if subtitles else None
+    if archive and not archive.offsets:
+        raise ValueError(f"{subtitles}: expected a tar of subtitles, found none in it.")
     settings = {
         "store": STORE_VERSION,
         "repairs": asdict(repairs),

@@ -97,9 +97,13 @@ def stats(store: Path) -> Result:
     tallies: dict[str, Tally] = defaultdict(Tally)
     for row in ClipStore(store).table.drop_columns(["bone_ratios"]).to_pylist():
         tallies[row["language"] or NOT_STATED].add(row)
-    with (store / "rejects.jsonl").open(encoding="utf-8") as stream:
-        for line in stream:
-            tallies[json.loads(line)["group"] or NOT_STATED].num_rejects += 1
+    rejects = store / "rejects.jsonl"
+    try:
+        groups = [json.loads(line)["group"] for line in rejects.read_text(encoding="utf-8").splitlines()]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{rejects}: must be a line of JSON a reject, but it is damaged.") from None
+    for group in groups:
+        tallies[group or NOT_STATED].num_rejects += 1
     by_language = {code: tallies[code].facts() for code in sorted(tallies, key=lambda code: -tallies[code].num_clips)}
     stated = {code: facts for code, facts in by_language.items() if code != NOT_STATED and facts["clips"]}
     macro = {

@@ -59,6 +59,8 @@ def render_video(
     Raises:
         ValueError: A wrong argument, or the file is there already.
     """
+    if Path(path).suffix.lower() != ".mp4":  # a GIF could not say that it is generated
+        raise ValueError(f"{path}: expected a name that ends in .mp4.")
     if not 0 <= seed < 2**63:
         raise ValueError(f"`seed` must be from 0 to 2^63 - 1, got {seed}.")
     check_frame_size(height, width)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,6 +170,13 @@ def test_captions_come_from_the_archive_of_subtitles(corpus, tmp_path):
         convert(*args)
 
 
+def test_an_archive_without_subtitles_is_refused(corpus, tmp_path):
+    (tmp_path / "page.tar").write_text("<html>Not found</html>" * 100)
+    with pytest.raises(ValueError, match=r"page\.tar: expected a tar of subtitles, found none in it\."):
+        convert([str(corpus / "shards" / "S_000001.tar")], tmp_path / "out", subtitles=str(tmp_path / "page.tar"))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("shards", "message"),
     [
@@ -182,6 +190,14 @@ def test_shards_that_are_none(shards, message, tmp_path, monkeypatch):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         convert(shards, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("held", [b"{", b"[]", b"\xff"])
+def test_damaged_rejects_are_told_by_their_file(store, tmp_path, held):
+    shutil.copytree(store, tmp_path / "store")
+    (tmp_path / "store" / "rejects.jsonl").write_bytes(held)
+    with pytest.raises(ValueError, match=r"rejects\.jsonl: must be a line of JSON a reject, but it is damaged\."):
+        stats(tmp_path / "store")
 
 
 def test_stats(store):

@@ -176,6 +176,12 @@ def test_why_a_person_is_shown_is_in_the_report_and_in_what_shows_them(
         assert comment == f"{GENERATED} Consent for the signer's picture: self."
 
 
+def test_a_render_is_no_gif_which_could_not_say_that_it_is_generated(signer, renderer, tmp_path):
+    with pytest.raises(ValueError, match=r"render\.gif: expected a name that ends in \.mp4\.$"):
+        render_video(signer, tmp_path / "render.gif", renderer=renderer)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_render_is_not_replaced_unless_asked_for(signer, renderer, tmp_path):
     path = tmp_path / "render.mp4"
     path.write_bytes(b"mine")

@@ -20,3 +20,6 @@ def test_what_is_no_table_is_refused(tmp_path):
     (tmp_path / "table.csv").write_bytes("poses,gloss\na.npz,Ä".encode("latin-1"))
     with pytest.raises(ValueError, match=r"table\.csv: expected a table in UTF-8, which cannot be read \('utf-8'"):
         read_table(tmp_path / "table.csv")
+    (tmp_path / "table.csv").write_text("poses,gloss,poses\n")
+    with pytest.raises(ValueError, match=r"every column must have a name of its own, found poses, gloss, poses\.$"):
+        read_table(tmp_path / "table.csv")
