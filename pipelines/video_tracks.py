@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from pipelines.inputs import extract_from_video
+from pipelines.inputs import check_frame_rate, extract_from_video
 from pipelines.progress import Stages
 from poses.estimators import Estimator
 from poses.video import read_frames, read_info
@@ -61,6 +61,10 @@ def extract_tracks(
     if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
         raise ValueError(f"`fps` must be from {FPS_RANGE[0]} to {FPS_RANGE[1]}, got {fps:g}.")
     info = read_info(video)
+    if "dwpose" in tracks:
+        check_frame_rate(video, info.fps)
+    if smplerx is not None and not smplerx.is_dir():
+        raise ValueError(f"`smplerx` must be a folder with results of SMPLer-X, got {str(smplerx)!r}.")
     found = {}
     for name in tracks:
         if name == "dwpose":

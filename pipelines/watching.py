@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from pipelines.inputs import check_frame_rate
 from pipelines.measures.identity import region_colours
 from pipelines.measures.picture import Crops, cut_frames, region_boxes
 from pipelines.measures.pose import VISIBLE_CONFIDENCE, visible_points
@@ -80,11 +81,12 @@ def watch_pair(pair: Pair, estimator: Estimator, clock: Clock) -> WatchedPair:
     """Looks through all videos of a pair.
 
     Raises:
-        ValueError: A file cannot be read.
+        ValueError: A file cannot be read, or the video is slower than 5 or faster than 120 frames a second.
     """
     driving = load_poses(pair.driving)
     driving = replace(driving, language=pair.language or driving.language)
     info = read_info(pair.video)
+    check_frame_rate(pair.video, info.fps)
     placed, problems = _in_frames_of(driving, info.fps, info.num_frames, info.width, info.height)
     boxes = region_boxes(placed.pixels(), visible_points(placed), placed.width, placed.height)
     boxes /= np.array([placed.width, placed.height] * 2)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from poses.files import check_file
 from poses.formats.array_files import Given
 from poses.formats.coco_wholebody import read_coco_wholebody, write_coco_wholebody
+from poses.formats.frame_runs import MAX_FRAMES
 from poses.formats.mediapipe import read_holistic, write_holistic
 from poses.formats.multi_vsl import read_multi_vsl, write_multi_vsl
 from poses.formats.npz import open_npz
@@ -124,7 +125,10 @@ def save_poses(poses: PoseSequence, path: StrPath, *, format: str | None = None,
     Raises:
         ValueError: The format is unknown, the suffix is another, `path` is taken, or the format cannot hold the clip.
     """
-    FORMATS[_format_name(path, format)].write(poses, path, overwrite=overwrite)
+    name = _format_name(path, format)
+    if len(poses) > MAX_FRAMES and name != "pose":
+        raise ValueError(f"{path}: must hold at most {MAX_FRAMES} frames but for .pose files, got {len(poses)}.")
+    FORMATS[name].write(poses, path, overwrite=overwrite)
 
 
 def check_output(path: StrPath, *, overwrite: bool = False) -> None:

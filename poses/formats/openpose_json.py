@@ -93,10 +93,13 @@ def write_openpose(poses: PoseSequence, path: str | os.PathLike[str], *, overwri
     confidence 0.
 
     Raises:
-        ValueError: `path` is a file or holds something; a folder is never overwritten.
+        ValueError: `path` is a file or holds something; a folder is never overwritten. Or all points lie within the
+            first pixel, which readers take for fractions.
     """
     del overwrite
     size = np.array([poses.width, poses.height], np.float64)
+    if (poses.confidence > 0).any() and np.abs(poses.keypoints * size).max() <= 1:
+        raise ValueError(f"{path}: OpenPose JSON must hold pixels, got a clip whose points all lie within the first.")
     facts = {"fps": poses.fps, "canvas_width": poses.width, "canvas_height": poses.height}
     name = Path(path).name
     with new_directory(path) as folder:

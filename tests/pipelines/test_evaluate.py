@@ -157,6 +157,20 @@ def test_a_clip_that_cannot_be_read_is_counted_and_said(folder, tmp_path, signer
     assert "truncated" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
 
 
+def test_a_video_that_nobody_reads_is_refused_before_its_poses_are_found(folder, tmp_path, signer):
+    save_poses(signer, folder / "slow.npz")
+    write_video(folder / "slow.mp4", np.zeros((2, 64, 64, 3), np.uint8), fps=1)
+    with pytest.raises(ValueError, match=r"slow\.mp4: expected 5 to 120 frames per second, found 1\."):
+        run_evaluation(folder, tmp_path / "report")
+
+
+def test_a_name_that_is_no_utf8_is_refused_before_anything_is_measured(folder, tmp_path, signer):
+    write_clip(folder, "b\udcff", signer)
+    with pytest.raises(ValueError, match=r"b\\udcff\.npz: its name must be UTF-8"):
+        run_evaluation(folder, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
 def test_other_lengths_rates_and_shapes_are_said(folder, tmp_path, signer, judged_by):
     save_poses(signer, folder / "short.npz")
     write_video(folder / "short.mp4", draw_poses(signer[:9], "videox-fun", height=96, width=128), fps=24)

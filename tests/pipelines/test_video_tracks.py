@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,16 @@ def test_command_writes_a_clip_of_tracks(video, tmp_path, capfd):
     assert json.loads(capfd.readouterr().out)["num_frames"] == 12
     assert main([*own, "4", "--overwrite"]) == 2
     assert "`fps` must be from 5 to 120, got 4" in capfd.readouterr().err
+
+
+def test_what_would_be_refused_in_the_end_is_refused_at_once(video, tmp_path, monkeypatch):
+    monkeypatch.delattr("pipelines.video_tracks.extract_from_video")
+    given = {"estimator": KnowingEstimator(video[1]), "stages": Stages(show=False)}
+    write_video(tmp_path / "slow.mp4", np.zeros((2, 64, 64, 3), np.uint8), fps=1)
+    with pytest.raises(ValueError, match=r"slow\.mp4: expected 5 to 120 frames per second, found 1\."):
+        extract_tracks(tmp_path / "slow.mp4", ["dwpose"], **given)
+    with pytest.raises(ValueError, match="`smplerx` must be a folder with results of SMPLer-X, got 'no'"):
+        extract_tracks(video[0], ["dwpose"], smplerx=Path("no"), **given)
 
 
 @pytest.mark.parametrize(("tracks", "named"), [(["smplerx"], "smplerx"), ([], "none")])

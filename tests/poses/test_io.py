@@ -57,6 +57,14 @@ def test_formats_have_one_suffix_each(poses, tmp_path, format, name, said):
     assert not any(tmp_path.iterdir())
 
 
+def test_longer_clips_than_are_read_are_not_written(poses, tmp_path, monkeypatch):
+    monkeypatch.setattr("poses.io.MAX_FRAMES", 2)
+    with pytest.raises(ValueError, match=r"clip\.npz: must hold at most 2 frames but for \.pose files, got 3"):
+        save_poses(poses, tmp_path / "clip.npz")
+    save_poses(poses, tmp_path / "clip.pose")
+    assert len(load_poses(tmp_path / "clip.pose")) == 3
+
+
 def test_what_a_file_states_is_not_overruled(poses, tmp_path):
     save_poses(poses, tmp_path / "clip.pose")
     assert load_poses(tmp_path / "clip.pose", fps=25, width=320, height=240).fps == 25

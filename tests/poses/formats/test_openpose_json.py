@@ -1,6 +1,7 @@
 """OpenPose's JSON, as it and ControlNet's tools write it, and files that only look like it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,14 @@ def test_a_folder_is_never_overwritten(make_poses, tmp_path):
     assert names[0] == "clip_000000000000_keypoints.json"
     with pytest.raises(ValueError, match="must be an empty directory or a new one"):
         save_poses(make_poses(), tmp_path / "clip", format="openpose", overwrite=True)
+
+
+def test_points_that_would_be_taken_for_fractions_are_not_written(make_poses, tmp_path):
+    poses = make_poses()
+    tiny = replace(poses, keypoints=poses.keypoints * np.float32(1e-3))
+    with pytest.raises(ValueError, match="clip: OpenPose JSON must hold pixels, got a clip whose points"):
+        save_poses(tiny, tmp_path / "clip", format="openpose")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_not_stated_must_be_given(tmp_path):
