@@ -25,7 +25,7 @@ class StoredArray:
     dtype: np.dtype = _NOTHING
     shape: tuple[int, ...] = ()
     order: str = "C"
-    data: bytes = b""
+    data: bytes | bytearray = b""
     start: int = 0
     items: list | None = None
 
@@ -78,23 +78,29 @@ class Layout:
 
     stride: int
     pieces: list[tuple[int, bytes]]
-    puts: np.ndarray
+    puts: list[tuple[int, int]]
     memo_entries: int
     values: dict[str, object]
 
-    def run(self, data: bytes, at: int, memo_size: int) -> FrameRun | None:
+    def run(self, data: bytes | bytearray, at: int, memo_size: int) -> FrameRun | None:
         """The frames of this layout that lie one after another from `at`, None where there is none."""
+        if any(
+            int.from_bytes(data[at + put : at + put + 4], "little") != memo_size + index for put, index in self.puts
+        ):
+            return None
         stop, last = at, min(len(data) - self.stride, at + MAX_FRAMES * self.stride)
-        while stop < last and all(data.startswith(piece, stop + offset) for offset, piece in self.pieces):
-            stop += self.stride
-        count = (stop - at) // self.stride
-        if count and data[stop] not in _AFTER_FRAME:
+        count = looked_at = 0
+        # Twice as far each time: however few of many frames are right, about as many are looked at.
+        while count == looked_at and stop < last:
+            ahead = min(last, stop + max(looked_at, 1) * self.stride)
+            while stop < ahead and all(data.startswith(piece, stop + offset) for offset, piece in self.pieces):
+                stop += self.stride
+            found = (stop - at) // self.stride
+            if found == looked_at:
+                break
+            count, looked_at = self._num_right(data, at, memo_size, found), found
+        if count and count == looked_at and data[stop] not in _AFTER_FRAME:
             count -= 1
-        if count and len(self.puts):
-            stored = [np.ndarray((count,), "<u4", data, at + offset, (self.stride,)) for offset in self.puts[:, 0]]
-            frames = memo_size + self.memo_entries * np.arange(count)
-            right = (np.stack(stored, axis=1) == frames[:, None] + self.puts[:, 1]).all(axis=1)
-            count = count if right.all() else int(right.argmin())
         if not count:
             return None
         values = {
@@ -103,9 +109,23 @@ class Layout:
         }
         return FrameRun(count, values, self.stride)
 
+    def _num_right(self, data: bytes | bytearray, at: int, memo_size: int, count: int) -> int:
+        """How many of the frames from `at` have the memo indices that they should, before the first that has not."""
+        if not self.puts:
+            return count
+        stored = [np.ndarray((count,), "<u4", data, at + put, (self.stride,)) for put, _ in self.puts]
+        frames = memo_size + self.memo_entries * np.arange(count)
+        right = (np.stack(stored, axis=1) == frames[:, None] + [index for _, index in self.puts]).all(axis=1)
+        return count if right.all() else int(right.argmin())
+
 
 def find_layout(
-    data: bytes, start: int, stop: int, frame: dict[str, object], puts: list[tuple[int, int]], memo_entries: int
+    data: bytes | bytearray,
+    start: int,
+    stop: int,
+    frame: dict[str, object],
+    puts: list[tuple[int, int]],
+    memo_entries: int,
 ) -> Layout | None:
     """The layout of a frame that was decoded from `start` to `stop`, None where others cannot be told by it."""
     if data[stop] not in _AFTER_FRAME:
@@ -125,4 +145,4 @@ def find_layout(
         if offset > begin:
             pieces.append((begin, data[start + begin : start + offset]))
         begin = offset + size
-    return Layout(stop - start, pieces, np.array(puts, np.int64).reshape(-1, 2), memo_entries, values)
+    return Layout(stop - start, pieces, puts, memo_entries, values)

@@ -16,7 +16,6 @@ from typing import IO
 import numpy as np
 
 from poses.formats.frame_runs import MAX_FRAMES, FrameRun, Layout, StoredArray, find_layout
-from poses.formats.npz import MAX_MEMBER_BYTES
 from poses.sequence import PoseFileError
 
 _MAX_STEPS = 2_000_000
@@ -24,6 +23,12 @@ _MAX_STEPS = 2_000_000
 
 _MAX_LAYOUTS = 16
 """Frames of different numbers of people differ in layout; more kinds than this are decoded step by step."""
+
+_MAX_KEY = 100
+"""Characters of a key; those of the corpus have up to 30."""
+
+_PIECE = 2**20
+"""Bytes read at once, so that what is read is in memory once."""
 
 _BLOCK, _STOP = 0x95, ord(".")
 
@@ -37,7 +42,7 @@ class _Dtype:
         return np.dtype(self.byte_order + self.code)
 
 
-def read_unframed(stream: IO[bytes], where: str) -> bytes:
+def read_unframed(stream: IO[bytes], where: str) -> bytearray:
     """Reads a pickle and takes out its framing.
 
     Since protocol 4 it is cut into blocks of 64 KB, each with a header that may lie between any two opcodes. Without
@@ -53,16 +58,21 @@ def read_unframed(stream: IO[bytes], where: str) -> bytes:
     data = bytearray(stream.read(2))
     head = stream.read(9)
     while len(head) == 9 and head[0] == _BLOCK:
-        size = int.from_bytes(head[1:], "little")
-        block = stream.read(min(size, MAX_MEMBER_BYTES))
-        if len(block) != size:
-            raise PoseFileError(f"{where}: the pickle ends early.")
-        data += block
+        missing = int.from_bytes(head[1:], "little")
+        while missing:
+            piece = stream.read(min(missing, _PIECE))
+            if not piece:
+                raise PoseFileError(f"{where}: the pickle ends early.")
+            data += piece
+            missing -= len(piece)
         head = stream.read(9)
-    return bytes(data + head + stream.read())
+    data += head
+    while piece := stream.read(_PIECE):
+        data += piece
+    return data
 
 
-def decode_frame_payloads(data: bytes, where: str) -> list[FrameRun]:
+def decode_frame_payloads(data: bytes | bytearray, where: str) -> list[FrameRun]:
     """Decodes a pickled object array of one dictionary a frame.
 
     Args:
@@ -120,13 +130,14 @@ class _OpenFrame:
 
 
 class _Decoder:
-    def __init__(self, data: bytes, find_runs: bool):
+    def __init__(self, data: bytes | bytearray, find_runs: bool):
         self.data = data
         self.at = 2
         self.stack: list = []
         self.below_marks: list[list] = []
         self.memo: dict[int, object] = {}
         self.skipped_entries = 0
+        self.encoded_bytes = 0
         self.find_runs = find_runs
         self.frame: _OpenFrame | None = None
         self.layouts: list[Layout] = []
@@ -154,12 +165,15 @@ class _Decoder:
             if not isinstance(frame, (dict, FrameRun)):
                 raise _RefusedError(f"each frame must be a dictionary, found {type(frame).__name__.strip('_')}.")
             runs.append(frame if isinstance(frame, FrameRun) else FrameRun(1, frame))
+        # A dictionary may be there many times, and is looked through each time.
+        if sum(len(frame) for frame in array.items if isinstance(frame, dict)) > _MAX_STEPS:
+            raise _RefusedError(f"must hold at most {_MAX_STEPS} keys, found more.")
         count = sum(run.count for run in runs)
         if array.shape != (count,) or count > MAX_FRAMES:
             raise _RefusedError(f"must hold 1 to {MAX_FRAMES} frames, found {count} for shape {list(array.shape)}.")
         return runs
 
-    def take(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes | bytearray:
         taken = self.data[self.at : self.at + size]
         if len(taken) != size:
             raise _RefusedError("the pickle ends early.")
@@ -282,6 +296,8 @@ class _Decoder:
     def set_items(self, items: list) -> None:
         if not isinstance(self.stack[-1], dict) or len(items) % 2 or not all(isinstance(k, str) for k in items[::2]):
             raise _RefusedError("must hold dictionaries with text as keys, found something else.")
+        if any(len(key) > _MAX_KEY for key in items[::2]):
+            raise _RefusedError(f"must hold keys of at most {_MAX_KEY} characters, found a longer one.")
         self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
     def open_frame(self) -> None:
@@ -341,7 +357,11 @@ def _encoded(decoder: _Decoder, arguments: tuple) -> bytes:
     text, encoding = arguments
     if encoding != "latin1":
         raise _RefusedError(f"must encode bytes as latin1, found {str(encoding)[:20]!r}.")
-    return text.encode("latin1")
+    encoded = text.encode("latin1")
+    decoder.encoded_bytes += len(encoded)
+    if decoder.encoded_bytes > len(decoder.data):  # each text that numpy writes is encoded once
+        raise _RefusedError("must encode each text once, found more bytes than the pickle has.")
+    return encoded
 
 
 _NDARRAY = _Global(None)

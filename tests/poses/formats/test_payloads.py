@@ -165,6 +165,13 @@ HOSTILE = {
     "a huge array": _marked(_ARRAY + b"(K\x01J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86" + _FLOAT + b"\x89C\x01atb"),
     "a negative shape": _marked(b"}\x8c\x01a" + _ARRAY + b"(K\x01J\xff\xff\xff\xff\x85" + _FLOAT + b"\x89C\x00tbs"),
     "numbers from text": _marked(b"}\x8c\x01a" + _ARRAY + b"(K\x01K\x01\x85" + _FLOAT + b"\x89\x8c\x04aaaatbs"),
+    "text encoded again and again": _marked(
+        _text(b"a" * 1000) + b"q\x00" + _text(b"latin1") + b"q\x01" + b"c_codecs\nencode\nh\x00h\x01\x86R" * 100
+    ),
+    "a frame again and again": _marked(
+        b"}q\x00(" + b"".join(_text(b"%d" % i) + b"N" for i in range(4000)) + b"u" + b"h\x00" * 501
+    ),
+    "a long key": _marked(b"}" + _text(b"a" * 101) + b"Ns"),
     "a list in itself": _marked(b"]q\x00h\x00a"),
     "a deep tuple": _marked(b")" + b"\x85" * 100_000),
     "marks without end": b"\x80\x04" + b"(" * 100_000,
@@ -225,6 +232,9 @@ def test_the_streams_are_hostile(tmp_path, monkeypatch):
         ("a void dtype", "found dtype 'V4'"),
         ("protocol 0", "must be a pickle of protocol 2 to 5"),
         ("fewer frames than stated", r"found 0 for shape \[1\]"),
+        ("text encoded again and again", "found more bytes than the pickle has"),
+        ("a frame again and again", "must hold at most 2000000 keys"),
+        ("a long key", "must hold keys of at most 100 characters"),
     ],
 )
 def test_says_what_is_refused(kind, message):
@@ -235,6 +245,42 @@ def test_says_what_is_refused(kind, message):
 def test_many_steps_are_refused():
     with pytest.raises(PoseFileError, match="must decode in at most 2000000 steps"):
         _decode(_marked(b"N" * 2_000_001))
+
+
+def test_frames_that_only_seem_alike_are_not_compared_again_and_again():
+    """Each frame's memo index is another one than its neighbours lead to expect."""
+
+    class Counted(bytes):
+        compared = 0
+
+        def startswith(self, *arguments):
+            Counted.compared += 1
+            return super().startswith(*arguments)
+
+    count = 1000
+    frames = [b"}r" + struct.pack("<I", 2 * (i * 7919 % 10_007)) + b"(" + _text(b"a") + b"K\x01u" for i in range(count)]
+    begin = (
+        _marked(b"").removesuffix(b"etb.").replace(b"K\x01K\x01\x85", b"K\x01M" + struct.pack("<H", count) + b"\x85")
+    )
+    runs = decode_frame_payloads(Counted(begin + b"".join(frames) + b"etb."), "clip.npz")
+    assert sum(run.count for run in runs) == count
+    assert Counted.compared < 20 * count
+
+
+def test_what_is_read_is_in_memory_once():
+    """Blocks and what follows them come in pieces, however long a block says that it is."""
+
+    class Asked(io.BytesIO):
+        most = 0
+
+        def read(self, size=-1):
+            Asked.most = max(Asked.most, size if size >= 0 else 2**62)
+            return super().read(size)
+
+    block = bytes(3 * 2**20)
+    read = read_unframed(Asked(b"\x80\x04\x95" + struct.pack("<Q", len(block)) + block + b"rest"), "clip.npz")
+    assert bytes(read) == b"\x80\x04" + block + b"rest"
+    assert Asked.most <= 2**20
 
 
 def test_many_frames_are_refused():
