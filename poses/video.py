@@ -24,6 +24,9 @@ from poses.bounds import MAX_SIZE_PX, MIN_SIZE_PX
 from poses.files import new_file
 
 WRITABLE = (".mp4", ".gif")
+MAX_BOXES = 1_000_000
+"""Parts of an mp4 file; ten hours of half-second fragments have 150,000."""
+
 MAX_GIF_FPS = 100
 """GIF counts hundredths of a second."""
 
@@ -305,7 +308,9 @@ def _check_complete(path: Path) -> None:
     size = path.stat().st_size
     offset = 0
     with path.open("rb") as file:
-        while offset + 8 <= size:
+        for _ in range(MAX_BOXES + 1):
+            if offset + 8 > size:
+                return
             file.seek(offset)
             length, kind = struct.unpack(">I4s", file.read(8))
             if length == 1:
@@ -318,6 +323,7 @@ def _check_complete(path: Path) -> None:
                     f"{size - offset} are left."
                 )
             offset += length
+    raise ValueError(f"{path}: expected at most {MAX_BOXES} boxes, found more.")
 
 
 def _orientation(path: Path, matrix: bytes | None) -> tuple[bool, int, int]:

@@ -11,6 +11,26 @@ _LARGEST_FRAME = 65_535
 _SMALLEST_FPS, _LARGEST_FPS = 0.1, 1000
 
 
+def check_facts(path: object, *, fps: float, width: int, height: int) -> None:
+    """Refuses a frame rate and a frame size that no video has.
+
+    Args:
+        path: The file, for messages.
+        fps: Frames per second.
+        width: Pixels.
+        height: Pixels.
+
+    Raises:
+        PoseFileError: One cannot be true.
+    """
+    if not (0 < width <= _LARGEST_FRAME and 0 < height <= _LARGEST_FRAME):
+        raise PoseFileError(
+            f"{path}: must state a frame size of 1 to {_LARGEST_FRAME} pixels, found {width} x {height}."
+        )
+    if not _SMALLEST_FPS <= fps <= _LARGEST_FPS:
+        raise PoseFileError(f"{path}: must state {_SMALLEST_FPS} to {_LARGEST_FPS} frames per second, found {fps:g}.")
+
+
 def checked_sequence(
     path: object,
     keypoints: np.ndarray,
@@ -35,12 +55,7 @@ def checked_sequence(
     """
     if len(keypoints) == 0:
         raise PoseFileError(f"{path}: must hold at least one frame, found none.")
-    if not (0 < width <= _LARGEST_FRAME and 0 < height <= _LARGEST_FRAME):
-        raise PoseFileError(
-            f"{path}: must state a frame size of 1 to {_LARGEST_FRAME} pixels, found {width} x {height}."
-        )
-    if not _SMALLEST_FPS <= fps <= _LARGEST_FPS:
-        raise PoseFileError(f"{path}: must state {_SMALLEST_FPS} to {_LARGEST_FPS} frames per second, found {fps:g}.")
+    check_facts(path, fps=fps, width=width, height=height)
     with np.errstate(over="ignore", invalid="ignore"):
         keypoints, confidence = keypoints.astype(np.float32), confidence.astype(np.float32)
     seen = confidence > 0

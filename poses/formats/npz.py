@@ -5,9 +5,9 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import prod
-from os import PathLike
+from os import SEEK_END, PathLike
 from typing import IO, BinaryIO
 
 import numpy as np
@@ -16,6 +16,16 @@ from poses.sequence import PoseFileError
 
 MAX_MEMBER_BYTES = 2**30
 """The largest member that is read. Three hours of one signer are 900 MB."""
+
+_MAX_DIRECTORY_BYTES = 2**25
+"""The longest list of members: those of a video with one file a frame, three hours of it. Each takes 50 bytes or more
+of it, and of memory ten times as many."""
+
+_END_BYTES = 2**16 + 100
+"""The list's length is stated among the last bytes of a file, before a comment of at most 64 KB."""
+
+_DIRECTORY_BYTES = re.compile(rb"(?s)(?=PK\x05\x06.{8}(.{4})|PK\x06\x06.{36}(.{8}))")
+_SAID_ELSEWHERE = 2**32 - 1
 
 _MAX_RATIO = 100
 """The strongest compression believed: coordinates shrink twofold, only a bomb shrinks a hundredfold."""
@@ -35,9 +45,11 @@ def open_npz(file: str | PathLike[str] | BinaryIO, name: object) -> Generator[zi
     """Opens a zip file.
 
     Raises:
-        PoseFileError: It is none, its directory is damaged, or names a member twice.
+        PoseFileError: It is none, its directory is damaged, too long, or names a member twice.
     """
     with _damage_named(name):
+        with open(file, "rb") if isinstance(file, str | PathLike) else nullcontext(file) as stream:
+            _check_directory(stream, name)
         archive = zipfile.ZipFile(file)
     with archive:
         if len(set(archive.namelist())) != len(archive.namelist()):
@@ -45,9 +57,29 @@ def open_npz(file: str | PathLike[str] | BinaryIO, name: object) -> Generator[zi
         yield archive
 
 
+def _check_directory(stream: IO[bytes], name: object) -> None:
+    """Refuses a file whose list of members is longer than any true one; `zipfile` reads all of it at once."""
+    stream.seek(0, SEEK_END)
+    stream.seek(max(stream.tell() - _END_BYTES, 0))
+    for found in _DIRECTORY_BYTES.finditer(stream.read(_END_BYTES)):
+        stated = int.from_bytes(found[1] or found[2], "little")
+        if stated > _MAX_DIRECTORY_BYTES and stated != _SAID_ELSEWHERE:
+            raise PoseFileError(
+                f"{name}: must list its members in at most {_MAX_DIRECTORY_BYTES} bytes, found {stated}."
+            )
+
+
 @contextmanager
-def open_member(archive: zipfile.ZipFile, member: str, name: object) -> Generator[IO[bytes]]:
+def open_member(
+    archive: zipfile.ZipFile, member: str, name: object, *, max_bytes: int = MAX_MEMBER_BYTES
+) -> Generator[IO[bytes]]:
     """Opens one member, for reading and nothing else: what goes wrong inside the block is taken for damage.
+
+    Args:
+        archive: What `open_npz` gives.
+        member: Its name.
+        name: The archive, for messages.
+        max_bytes: Those of the largest member that is opened.
 
     Raises:
         PoseFileError: The member is missing, too large, packed in a way numpy never does, or damaged.
@@ -57,9 +89,9 @@ def open_member(archive: zipfile.ZipFile, member: str, name: object) -> Generato
     info = archive.getinfo(member)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise PoseFileError(f"{name}: {member} must be stored or deflated, found method {info.compress_type}.")
-    if info.file_size > min(MAX_MEMBER_BYTES, _MAX_RATIO * max(info.compress_size, 1000)):
+    if info.file_size > min(max_bytes, _MAX_RATIO * max(info.compress_size, 1000)):
         raise PoseFileError(
-            f"{name}: {member} must unpack to at most {MAX_MEMBER_BYTES} bytes and {_MAX_RATIO} times its packed size, "
+            f"{name}: {member} must unpack to at most {max_bytes} bytes and {_MAX_RATIO} times its packed size, "
             f"found {info.file_size} from {info.compress_size}."
         )
     with _damage_named(name), archive.open(info) as stream:
@@ -94,17 +126,25 @@ def read_header(stream: IO[bytes], where: str) -> tuple[np.dtype, tuple[int, ...
         dtype = np.dtype(descr)
     except (TypeError, ValueError):
         raise PoseFileError(f"{where} must be an array of numbers or text, found dtype {descr}.") from None
+    if not dtype.itemsize:  # no bytes would be any number of them
+        raise PoseFileError(f"{where} must be an array of numbers or text, found dtype {descr}.")
     return dtype, tuple(int(size) for size in shape.split(",") if size.strip()), fortran_order == "True"
 
 
-def read_array(archive: zipfile.ZipFile, member: str, name: object) -> np.ndarray:
+def read_array(archive: zipfile.ZipFile, member: str, name: object, *, max_bytes: int = MAX_MEMBER_BYTES) -> np.ndarray:
     """Reads an array of numbers or text.
+
+    Args:
+        archive: What `open_npz` gives.
+        member: Its name.
+        name: The archive, for messages.
+        max_bytes: Those of the largest member that is read.
 
     Raises:
         PoseFileError: The member holds anything else, or not as many bytes as its shape says.
     """
     where = f"{name}: {member}"
-    with open_member(archive, member, name) as stream:
+    with open_member(archive, member, name, max_bytes=max_bytes) as stream:
         dtype, shape, fortran_order = read_header(stream, where)
         data = stream.read()
     if dtype.hasobject:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from poses.files import new_file
+from poses.formats.checks import check_facts
 from poses.formats.frame_runs import MAX_FRAMES, FrameRun
 from poses.formats.signverse_files import LARGEST_FPS_ERROR, Clip, read_clip
 from poses.formats.signverse_published import frame_payload, poses_arrays, save_npz
@@ -82,6 +83,7 @@ def repaired_people(
     frames, fps, repaired = _frame_numbers(clip, path, repairs)
     most = max(counts) if max_people is None else min(max_people, max(counts))
     width, height = _frame_size(clip.runs, path)
+    check_facts(path, fps=fps, width=width, height=height)
     codes = _body_scores_are_codes(clip.runs, counts, most, path)
     permuted = repairs.hands and max(counts) > 1 and _hands_are_permuted(clip.runs, counts, codes, path)
     keypoints, scores, num_people = _assembled(clip.runs, counts, frames, most, permuted, path)

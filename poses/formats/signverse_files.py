@@ -22,6 +22,9 @@ LARGEST_FPS_ERROR = 0.05
 """How far `exact_fps` may be from the whole number that `fps` is, as a fraction: any rate from 10 on can be written."""
 
 _MAX_MARKER_BYTES = 10_000
+_MAX_TEXT_BYTES = 2**24
+"""Of the glosses of a clip, and of all else that is text or one number."""
+
 _MAX_FRAME_FILE_BYTES = 2**24
 _MAX_FRAMES_BYTES = 2**29
 _FRAME_NAME = re.compile(r"(?:.*/)?(\d{8})\.npz")
@@ -148,14 +151,14 @@ def _read_glosses(archive: zipfile.ZipFile, path: object) -> tuple[GlossSpan, ..
 
 
 def _number(archive: zipfile.ZipFile, key: str, path: object) -> int | float:
-    value = read_array(archive, f"{key}.npy", path)
+    value = read_array(archive, f"{key}.npy", path, max_bytes=_MAX_TEXT_BYTES)
     if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
         raise PoseFileError(f"{path}: {key}.npy must be one number, found {value.dtype} {list(value.shape)}.")
     return value.item()
 
 
 def _texts(archive: zipfile.ZipFile, key: str, path: object) -> list[str]:
-    value = read_array(archive, f"{key}.npy", path)
+    value = read_array(archive, f"{key}.npy", path, max_bytes=_MAX_TEXT_BYTES)
     try:
         if value.dtype.kind == "U":
             # Numpy's own way to text ends in a SystemError where a number is no character.

@@ -144,6 +144,15 @@ def test_a_slanted_video_is_refused(tmp_path):
         read_info(path)
 
 
+def test_a_file_of_ever_more_boxes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("poses.video.MAX_BOXES", 4)
+    path = tmp_path / "clip.mp4"
+    for count, message in ((3, "damaged file or one without pictures"), (4, "at most 4 boxes, found more")):
+        path.write_bytes(b"\0\0\0\x10ftypisom\0\0\2\0" + b"\0\0\0\x08free" * count)
+        with pytest.raises(ValueError, match=message):
+            read_info(path)
+
+
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.99])
 def test_a_truncated_mp4_is_refused(tmp_path, share):
     path = movie(tmp_path / "clip.mp4")

@@ -1,6 +1,7 @@
 """Zip files of unknown origin: sizes are believed only when they can be true."""
 
 import io
+import struct
 import zipfile
 
 import numpy as np
@@ -74,6 +75,8 @@ def test_reads_plain_arrays(read, array, compression):
         (_stated("<U99999999", "(1,)"), "found 8 bytes"),
         (_stated("<U999999999", "(1,)"), "found dtype <U999999999"),
         (_stated("|O", "(1,)"), "found pickled objects"),
+        (_stated("<U0", "(999999999999,)").removesuffix(bytes(8)), "found dtype <U0"),
+        (_stated("|S", "(999999999999,)").removesuffix(bytes(8)), r"found dtype \|S"),
         (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "another header"),
     ],
 )
@@ -104,6 +107,25 @@ def test_refuses_a_member_that_is_missing_or_there_twice(tmp_path):
     np.savez(path, a=np.zeros(1))
     with pytest.raises(PoseFileError, match=r"hold b\.npy, found no such member"), open_npz(path, path) as archive:
         read_array(archive, "b.npy", path)
+
+
+@pytest.mark.parametrize("size", [2**25 + 1, 2**32 + 1])
+@pytest.mark.parametrize("comment", [b"", b"c" * 65_535])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_refuses_a_long_list_of_members_without_reading_it(tmp_path, size, comment, in_memory):
+    """What it states is enough, in the 64-bit record too, which counts where there is one."""
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, min(size, 2**32 - 1), 0, len(comment))
+    if size >= 2**32:
+        record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, size, 0)
+        end = record + struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1) + end
+    path = tmp_path / "a.npz"
+    path.write_bytes(bytes(100) + end + comment)
+    file = io.BytesIO(path.read_bytes()) if in_memory else path
+    with (
+        pytest.raises(PoseFileError, match=rf"^a\.npz: must list .* at most 33554432 bytes, found {size}\.$"),
+        open_npz(file, "a.npz"),
+    ):
+        pass
 
 
 def test_refuses_damage(tmp_path):

@@ -438,6 +438,20 @@ def test_wrong_files_are_refused(publish, save_poses_npz, others, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("fps", [0, 1e-320, 1e300])
+def test_a_frame_rate_that_cannot_be_is_refused_before_several_people_are_followed(publish, save_poses_npz, fps):
+    path = save_poses_npz(publish([2, 2]).payloads, fps=np.asarray(fps))
+    with pytest.raises(PoseFileError, match=r"must state 0\.1 to 1000 frames per second"):
+        read_people(path)
+
+
+def test_many_glosses_are_refused_before_they_are_unpacked(publish, save_poses_npz):
+    glosses = {"glosses": np.zeros(2**22, "<U1"), "gloss_spans": np.zeros((2, 2), np.int32)}
+    path = save_poses_npz(publish([1, 1]).payloads, **glosses)
+    with pytest.raises(PoseFileError, match=r"glosses\.npy must unpack to at most 16777216 bytes"):
+        read_signverse(path)
+
+
 def test_far_apart_frames_take_no_memory(publish, save_poses_npz):
     path = save_poses_npz(publish([1] * 3).payloads, frame_indices=np.array([1, 2, 2**40]))
     with pytest.raises(PoseFileError, match=r"must hold at most 262144 frames .*, found 1099511627776 frames"):
