@@ -845,7 +845,23 @@ class _Parser(ArgumentParser):
         return re.sub(r"<class\s+'Path'>", "path", super().format_help(*args, **kwargs))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        sys.exit(_refuse(f"{message} (see `{self.prog.replace('[options] ', '')} --help`)"))
+        sys.exit(_refuse(f"{_in_words(message)} (see `{self.prog.replace('[options] ', '')} --help`)"))
+
+
+_WRONG_VALUE = re.compile(
+    r"""Parser key "([\w.]+)":\s+(?:Expected a <class '(\w+)'>\. Got|Does not validate .*?"""
+    r"""Subtypes: \[<class '(\w+)'>, <class 'NoneType'>\].*\sGiven) value: (.*)""",
+    re.DOTALL,
+)
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def _in_words(message: str) -> str:
+    """Says as our own messages do which value is of a wrong type."""
+    if not (found := _WRONG_VALUE.fullmatch(message.strip())):
+        return message
+    kind = found[2] or found[3]
+    return f"`{found[1]}` must be {_KINDS.get(kind, kind)}, got {found[4]!r}"
 
 
 def _underscored(arg: str) -> str:

@@ -302,3 +302,18 @@ def test_a_damaged_configuration_is_told_by_its_name(held, said, tmp_path, capfd
 def test_an_argument_that_is_no_utf8_is_told(capfd):
     assert main(["inspect", "b\udcff.npz"]) == 2
     assert capfd.readouterr().err == "signloop: 'b\\udcff.npz': must be UTF-8, as names of files must be, too.\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--fps", "nan"], "`fps` must be a number, got 'nan' (see `signloop spell --help`)"),
+        (["--width", "1.5"], "`width` must be a whole number, got '1.5' (see `signloop draw --help`)"),
+        (["--variation.zoom", "far"], "`variation.zoom` must be a number, got 'far' (see `signloop augment --help`)"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_in_words(args, said, capfd):
+    command = said.split("signloop ")[1].split()[0]
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "a", "b", *args])
+    assert capfd.readouterr().err == f"signloop: {said}\n"
