@@ -13,6 +13,9 @@ from poses.sequence import GlossSpan, PoseSequence
 FILLED = 0.5
 """Confidence of a filled point, as a share of that of the less certain end of the gap."""
 
+_SAME_TIME = 1e-6
+"""Frames: what is nearer to a frame than this is that frame, but for rounding."""
+
 _SPEED_CUTOFF_HZ = 1.0
 _UNIT_OF_FRAME = 4
 """The frame's shorter side in units, where no shoulders are seen to measure by."""
@@ -125,11 +128,10 @@ def resample(poses: PoseSequence, fps: float, *, speed: float = 1.0) -> PoseSequ
     step = poses.fps / fps * speed
     if step == 1:
         return poses
-    times = np.arange(0, len(poses) - 1 + 1e-6, step)
-    before = np.minimum(times.astype(int), len(poses) - 1)
-    after = np.minimum(before + 1, len(poses) - 1)
-    weight = (times - before).astype(np.float32)
-    after = np.where(weight < 1e-6, before, after)
+    times = np.arange(0, len(poses) - 1 + _SAME_TIME, step)
+    before = (times + _SAME_TIME).astype(int)
+    weight = np.maximum(times - before, 0).astype(np.float32)
+    after = np.where(weight < _SAME_TIME, before, np.minimum(before + 1, len(poses) - 1))
     confidence = np.minimum(poses.confidence[before], poses.confidence[after])
     blend = poses.keypoints[before] + weight[:, None, None] * (poses.keypoints[after] - poses.keypoints[before])
     glosses = tuple(

@@ -112,6 +112,15 @@ def test_resampling_sees_a_point_only_where_both_neighbours_do():
     assert (poses.keypoints[1, wrist] == 0).all()
 
 
+def test_resampling_takes_a_frame_as_it_is_though_its_time_is_rounded():
+    """From 30000/1001 to 24000/1001 frames a second, every fourth new frame is an old one, but for the last bits."""
+    clip = replace(moving([0.01 * t for t in range(101)], seen=[t % 5 == 0 for t in range(101)]), fps=30000 / 1001)
+    poses = resample(clip, 24000 / 1001)
+    wrist = index("right_hand_wrist")
+    assert (poses.confidence[:, wrist] > 0).tolist() == [t % 4 == 0 for t in range(81)]
+    assert np.array_equal(poses.keypoints[::4], clip.keypoints[::5])
+
+
 @settings(max_examples=30, deadline=None)
 @given(frames=st.integers(1, 40), fps=st.floats(5, 120), speed=st.floats(0.5, 2))
 def test_resampling_keeps_the_duration_and_every_gloss(frames, fps, speed):
