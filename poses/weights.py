@@ -26,4 +26,4 @@ def loading(path: str | Path) -> Generator[None]:
         yield
     except (*known, SafetensorError, StrictDataclassError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:_LONGEST_REASON].rstrip(".")
-        raise ValueError(f"{path}: expected a network that can be loaded, found damage ({reason}).") from error
+        raise ValueError(f"{path}: expected a whole network of fitting sizes, found another ({reason}).") from error
