@@ -27,6 +27,9 @@ WRITABLE = (".mp4", ".gif")
 MAX_BOXES = 1_000_000
 """Parts of an mp4 file; ten hours of half-second fragments have 150,000."""
 
+_LARGEST_RATE_ERROR = 0.01
+"""Of the rate that FFmpeg guesses, as a share; where it is larger, frames come unevenly and their average counts."""
+
 MAX_GIF_FPS = 100
 """GIF counts hundredths of a second."""
 
@@ -73,7 +76,7 @@ class VideoInfo:
     Attributes:
         width: Pixels, as shown (after the rotation that the file asks for).
         height: Pixels, as shown.
-        fps: Frames per second.
+        fps: Frames per second; on average, where they come unevenly.
         num_frames: Frames that the container declares, None where it does not say. Only reading them all is certain.
         comment: The container's comment, such as who generated the video; empty where there is none.
     """
@@ -284,6 +287,9 @@ def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
         duration = metadata.get("duration") or 0
         if demuxer == "gif" and fps > 0 and min(declared, duration) > 0 and abs(declared / fps - duration) > 0.02:
             fps = declared / duration  # FFmpeg guesses a GIF's rate, and wrongly below 1 and above 50
+        average = _average_rate(path, demuxer, file._video_stream.average_rate) if fps > 0 else None
+        if average and abs(average / fps - 1) > _LARGEST_RATE_ERROR:
+            fps = average
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"{path}: expected a positive frame rate, found {fps:g}.")
         try:
@@ -294,6 +300,26 @@ def _inspect(path: Path) -> tuple[VideoInfo, str, tuple[bool, int, int]]:
     if turn[0]:
         width, height = height, width
     return VideoInfo(width, height, fps, declared or None, str(metadata.get("comment", ""))), demuxer, turn
+
+
+def _average_rate(path: Path, demuxer: str, stated: Fraction | None) -> float | None:
+    """Frames per second over the whole of a video whose frames may come unevenly; None where FFmpeg's guess is as good.
+
+    Phones and browsers leave frames out and wait unequally long. FFmpeg guesses the rate meant, and 1000 of a browser's
+    recording, whose file states none: that one is gone through, without decoding it.
+    """
+    if demuxer == "mov" and stated:
+        return float(stated)
+    if demuxer != "matroska" or stated:
+        return None
+    with _open_video(path, demuxer) as file:
+        stream = file._video_stream
+        try:
+            times = [packet.pts for packet in file._container.demux(stream) if packet.pts is not None]
+        except av.FFmpegError:  # said when its frames are read
+            return None
+        lasts = float((max(times) - min(times)) * stream.time_base) if times else 0.0
+    return (len(times) - 1) / lasts if lasts > 0 else None
 
 
 def _open_video(path: Path, demuxer: str) -> Any:

@@ -2,7 +2,9 @@ import gc
 import struct
 import weakref
 import zlib
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -206,6 +208,51 @@ def test_rates_that_a_gif_cannot_hold_are_refused(tmp_path):
     assert read_info(movie(tmp_path / "clip.gif", 100)).fps == 100
     with pytest.raises(ValueError, match="`fps` must be at most 100 in a GIF, got 101"):
         movie(tmp_path / "fast.gif", 101)
+
+
+def unevenly(path, times_ms):
+    """Frames shown at these times, as phones and browsers record them."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=30, width=64, height=48, pix_fmt="yuv420p")
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time_ms in enumerate(times_ms):
+            frame = av.VideoFrame.from_ndarray(picture(number % 10))
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+def without_default_duration(path):
+    """Voids the one place in which a Matroska file states a rate; browsers leave it out."""
+    data = path.read_bytes()
+    at = data.index(b"\x23\xe3\x83\x84")
+    path.write_bytes(data[:at] + b"\xec\x86" + bytes(6) + data[at + 8 :])
+    return path
+
+
+def test_frames_left_out_do_not_hasten_a_video(tmp_path):
+    times_ms = [time_ms for time_ms in range(0, 4000, 40) if time_ms % 200 != 40]  # 20 of 25 a second
+    mp4 = unevenly(tmp_path / "phone.mp4", times_ms)
+    webm = without_default_duration(unevenly(tmp_path / "browser.mkv", times_ms))
+    for path in (mp4, webm):
+        assert read_info(path).fps == pytest.approx(20, rel=0.02)
+        assert sum(1 for _ in read_frames(path)) == 80
+
+
+def test_a_browsers_recording_has_no_thousand_frames_a_second(tmp_path):
+    """Its times waver by some milliseconds, from which FFmpeg can tell no rate."""
+    wavering = np.random.default_rng(0).integers(-8, 9, 150)
+    times_ms = (np.arange(150) * 100 / 3 + wavering).round().astype(int).tolist()
+    path = without_default_duration(unevenly(tmp_path / "browser.mkv", [time_ms - times_ms[0] for time_ms in times_ms]))
+    assert read_info(path).fps == pytest.approx(30, rel=0.01)
+
+
+def test_an_even_rate_stays_exact(tmp_path):
+    """Times in whole milliseconds are no uneven frames."""
+    times_ms = [round(1000 * number * 1001 / 30_000) for number in range(60)]
+    assert read_info(unevenly(tmp_path / "clip.mkv", times_ms)).fps == 30
+    assert read_info(movie(tmp_path / "clip.mp4", 30_000 / 1001)).fps == 30_000 / 1001
 
 
 def test_a_video_without_a_rate_is_refused(tmp_path, monkeypatch):
