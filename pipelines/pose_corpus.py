@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.pairs import POSE_SUFFIXES
 from poses.captions import tidied
 from poses.corpus.store import INDEX_FILE, ClipStore, StoredClip
-from poses.files import plain_name
+from poses.files import check_utf8, plain_name
 from poses.io import load_poses
 from poses.sequence import GlossSpan, PoseSequence
 from poses.tables import read_table
@@ -115,6 +115,7 @@ def _read_source(source: Path) -> Iterable[SourceClip]:
         raise ValueError(f"{source}: must hold one table of glosses at most, found {len(tables)} .csv files.")
     words = _read_table(tables[0]) if tables else {}
     files = sorted(path for path in source.iterdir() if path.suffix in POSE_SUFFIXES)
+    check_utf8(*files)
     if unknown := words.keys() - {path.name for path in files}:
         raise ValueError(f"{tables[0]}: must name pose files beside it, found {min(unknown)!r}, which is not there.")
     return [

@@ -54,3 +54,6 @@ def test_what_is_no_corpus_is_refused(folder):
         (folder / f"{name}.csv").write_text("poses\n")
     with pytest.raises(ValueError, match=r"must hold one table of glosses at most, found 2 .csv files"):
         read_corpus([folder])
+    (folder / "empty" / "b\udcff.npz").touch()
+    with pytest.raises(ValueError, match=r"empty/b\\udcff\.npz: its name must be UTF-8"):
+        read_corpus([folder / "empty"])
