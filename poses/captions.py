@@ -6,6 +6,7 @@ Its `captions.json` was made from the WebVTT files and lost lines that are only 
 """
 
 import html
+import itertools
 import json
 import math
 import os
@@ -32,7 +33,10 @@ _TIME = r"(?:(\d{2,4}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMES = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t].*)?")
 _TAG = re.compile(r"<[^<>]*>")
 _WORD_TIME = re.compile(r"<(?:\d{2,4}:)?\d\d:\d\d\.\d{3}>")
-_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u2060\ufeff]")
+_JOINERS = "\u200c\u200d"
+"""Part of words in Persian and the languages of India, and of emoji."""
+
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b\u200e\u200f\u2060\ufeff]")
 _LANGUAGE = r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*"
 _TRANSLATED = re.compile(r"en[-_][a-z]{2,3}(?:[-_].*)?|[a-z]{2,3}[-_]en")
 _RELEASE_NAMES: tuple[tuple[re.Pattern[str], Provenance], ...] = (
@@ -192,7 +196,7 @@ def parse_vtt(data: bytes, name: object) -> tuple[Caption, ...]:
         elif not skipped and not (number < len(lines) and "-->" in lines[number]):
             raise PoseFileError(f"{where} must be a cue's times or its name, found {line[:40]!r}.")
     captions = [
-        _caption(start_s, end_s, text, where) for where, start_s, end_s, lines in cues if (text := _plain(lines))
+        _caption(start_s, end_s, text, where) for where, start_s, end_s, lines in cues if (text := _plain(lines, where))
     ]
     return tuple(sorted(captions, key=lambda caption: caption.start_s))
 
@@ -216,8 +220,9 @@ def parse_captions_json(data: bytes, name: object) -> tuple[CaptionTrack, ...]:
     if not isinstance(languages, dict):
         raise PoseFileError(f"{name}: must hold `languages`, found none.")
     return tuple(
-        CaptionTrack(language, provenance(language), _segments(held, f"{name}: {language[:20]!r}"))
+        CaptionTrack(_whole(language, where), provenance(language), _segments(held, where))
         for language, held in languages.items()
+        for where in [f"{name}: {language[:20]!r}"]
     )
 
 
@@ -227,14 +232,24 @@ def _segments(held: object, where: str) -> tuple[Caption, ...]:
         raise PoseFileError(f"{where} must hold a list of segments, found none.")
     captions = []
     for number, segment in enumerate(segments):
+        here = f"{where}, segment {number}"
         start_s, end_s, text = (
             segment.get(key) if isinstance(segment, dict) else None for key in ("start_sec", "end_sec", "text")
         )
         if not (_is_number(start_s) and _is_number(end_s) and isinstance(text, str)):
-            raise PoseFileError(f"{where}, segment {number} must hold start_sec, end_sec and text.")
-        if text := _plain([text]):
-            captions.append(_caption(start_s, end_s, text, f"{where}, segment {number}"))
+            raise PoseFileError(f"{here} must hold start_sec, end_sec and text.")
+        if text := _plain([_whole(text, here)], here):
+            captions.append(_caption(start_s, end_s, text, here))
     return tuple(sorted(captions, key=lambda caption: caption.start_s))
+
+
+def _whole(text: str, where: str) -> str:
+    """Refuses half of a character, which JSON can hold and no file in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PoseFileError(f"{where} must hold whole characters, found half of one.") from None
+    return text
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -270,9 +285,12 @@ def _caption(start_s: float, end_s: float, text: str, where: str) -> Caption:
         raise PoseFileError(f"{where}: {reason}") from None
 
 
-def _plain(lines: Sequence[str]) -> str:
-    cleaned = (_INVISIBLE.sub("", html.unescape(_TAG.sub("", line))) for line in lines)
-    return "\n".join(line for line in (" ".join(line.split()) for line in cleaned) if line)
+def _plain(lines: Sequence[str], where: str) -> str:
+    try:
+        cleaned = [_INVISIBLE.sub("", html.unescape(_TAG.sub("", line))) for line in lines]
+    except ValueError:  # a number of thousands of digits
+        raise PoseFileError(f"{where} must name characters by their numbers, found one without end.") from None
+    return "\n".join(line for line in (" ".join(line.split()) for line in cleaned) if line.strip(_JOINERS))
 
 
 # Writing
@@ -331,22 +349,22 @@ def without_repeats(captions: Sequence[Caption]) -> tuple[Caption, ...]:
 
 def _num_repeated(words: list[str], recent: list[list[str]]) -> int:
     for first in range(len(recent)):
-        said = [word for new in recent[first:] for word in new]
-        if words[: len(said)] == said:
-            return len(said)
+        count = sum(map(len, recent[first:]))
+        # Long ones are not even put together: one that is never repeated may stay among the recent.
+        if count <= len(words) and words[:count] == [word for new in recent[first:] for word in new]:
+            return count
     return 0
 
 
 def without_overlaps(captions: Sequence[Caption]) -> tuple[Caption, ...]:
     """Ends each caption where the next one starts. Texts that start at once become one, line by line."""
     kept: list[Caption] = []
-    for caption in sorted(captions, key=lambda caption: (caption.start_s, caption.end_s)):
-        if kept and caption.start_s == kept[-1].start_s:
-            kept[-1] = replace(caption, text=f"{kept[-1].text}\n{caption.text}")
-            continue
-        if kept and caption.start_s < kept[-1].end_s:
-            kept[-1] = replace(kept[-1], end_s=caption.start_s)
-        kept.append(caption)
+    in_order = sorted(captions, key=lambda caption: (caption.start_s, caption.end_s))
+    for start_s, group in itertools.groupby(in_order, key=lambda caption: caption.start_s):
+        at_once = list(group)
+        if kept and start_s < kept[-1].end_s:
+            kept[-1] = replace(kept[-1], end_s=start_s)
+        kept.append(replace(at_once[-1], text="\n".join(caption.text for caption in at_once)))
     return tuple(kept)
 
 

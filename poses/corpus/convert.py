@@ -18,7 +18,7 @@ from poses.people import People
 from poses.sequence import PoseFileError
 from poses.tracking import MainSigner, Track, main_signer, signer_poses, track_people
 
-VERSION = 2
+VERSION = 3
 """Of what a store holds; it rises when the same shards become something else."""
 
 

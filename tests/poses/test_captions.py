@@ -117,6 +117,10 @@ def test_what_is_written_is_read(captions):
         (b"WEBVTT\n\n00:01.000 --> 00:02.000\na\n\nb", "line 6 must be a cue's times or its name, found 'b'"),
         (b"WEBVTT\n\n1\n00:01,000 -> 00:02,000\na", "line 3 must be a cue's times or its name, found '1'"),
         (b"WEBVTT\n" + b"x" * 2**24, "must be at most 16777216 bytes"),
+        (
+            b"WEBVTT\n\n00:01.000 --> 00:02.000\n&#" + b"9" * 5000,
+            "line 3 must name characters .* found one without end",
+        ),
     ],
 )
 def test_wrong_files_are_refused_in_one_line(data, message):
@@ -133,6 +137,21 @@ def test_hostile_files_take_no_time(unit):
     is_word_timed(data)
     assert len(_reason(parse_vtt, data)) < 200
     assert time.process_time() - begin < 2
+
+
+@pytest.mark.parametrize("tidy", [without_repeats, without_overlaps])
+def test_a_long_text_before_many_short_ones_takes_no_time(tidy):
+    captions = [Caption(0, 1, "a b " * 400_000), *[Caption(0, 1, "a")] * 10_000]
+    begin = time.process_time()
+    assert tidy(captions)
+    assert time.process_time() - begin < 2
+
+
+def test_what_joins_letters_is_part_of_a_text():
+    """Persian words hold it, and emoji; alone it shows nothing."""
+    joined = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f467"
+    data = f"WEBVTT\n\n00:00.000 --> 00:01.000\n{joined}\n\n00:01.000 --> 00:02.000\n\u200c\u200d"
+    assert parse_vtt(data.encode(), "a.vtt") == (Caption(0, 1, joined),)
 
 
 def _reason(parse, data: bytes) -> str:
@@ -261,6 +280,8 @@ def test_no_captions_are_refused(tmp_path):
         (_json(en=[(float("nan"), 1, "x")]), "segment 0: a caption must .* got nan to 1"),
         (_json(en=[(0, 10**400, "x")]), "segment 0: its times are too large"),
         (_json(en=[(2, 1, "x")]), "segment 0: a caption must .* got 2 to 1"),
+        (_json(en=[(0, 1, "x\ud800")]), "'en', segment 0 must hold whole characters, found half of one"),
+        (_json(**{"en\udc80": [(0, 1, "x")]}), r"'en\\udc80' must hold whole characters"),
     ],
 )
 def test_wrong_json_is_refused(data, message):
