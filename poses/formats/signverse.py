@@ -269,6 +269,7 @@ def _hands_are_permuted(runs: list[FrameRun], counts: list[int], body_codes: boo
         seen = (wrist_score >= 0 if body_codes else wrist_score > VISIBLE) & (
             np.minimum(as_stored[1][:, 0], repaired[1][:, 0]) > VISIBLE
         )
-        distances.append([np.linalg.norm(hand[0][seen, 0] - wrist[seen], axis=1) for hand in (as_stored, repaired)])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
+            distances.append([np.linalg.norm(hand[0][seen, 0] - wrist[seen], axis=1) for hand in (as_stored, repaired)])
     as_stored, repaired = (np.concatenate(each) for each in zip(*distances, strict=True))
     return len(repaired) == 0 or bool(np.median(repaired) <= np.median(as_stored))

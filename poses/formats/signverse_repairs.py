@@ -148,5 +148,6 @@ def far_off(
 
 def in_pixels(points: Float32[np.ndarray, "points 2"]) -> float:
     """The median distance from the frame's corner where that shows pixels instead of fractions of the frame, else 0."""
-    median = float(np.median(np.abs(points))) if points.size else 0.0
+    with np.errstate(over="ignore"):
+        median = float(np.median(np.abs(points))) if points.size else 0.0
     return median if median >= _LEAST_IN_PIXELS else 0.0

@@ -445,6 +445,19 @@ def test_a_frame_rate_that_cannot_be_is_refused_before_several_people_are_follow
         read_people(path)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"), [(np.inf, "found NaN or infinity"), (3e38, "in the middle (inf|3e\\+38) frame sizes away")]
+)
+def test_hands_without_end_are_refused_without_a_warning(publish, save_poses_npz, value, message):
+    payloads = publish([2, 2]).payloads
+    for payload in payloads:
+        for key in payload:
+            if key.endswith("keypoints"):
+                payload[key] = np.full_like(payload[key], value)
+    with pytest.raises(PoseFileError, match=message):
+        read_people(save_poses_npz(payloads))
+
+
 def test_many_glosses_are_refused_before_they_are_unpacked(publish, save_poses_npz):
     glosses = {"glosses": np.zeros(2**22, "<U1"), "gloss_spans": np.zeros((2, 2), np.int32)}
     path = save_poses_npz(publish([1, 1]).payloads, **glosses)
