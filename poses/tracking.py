@@ -191,7 +191,7 @@ def track_people(people: People) -> tuple[Track, ...]:
     trails: list[_Trail] = []
     # What a match that is none costs: more than any other, and all the same, so that it cannot push others aside.
     none = MAX_SQUARES + _spread_cost(np.float64(POSITION_SPREAD + DRIFT * (MAX_GAP_S + 1 / people.fps)))
-    for frame in np.flatnonzero(looks.real.any(axis=1)).tolist():
+    for frame in range(len(people.keypoints)):
         open_trails = [trail for trail in open_trails if frame - trail.frames[-1] - 1 <= MAX_GAP_S * people.fps]
         slots = np.flatnonzero(looks.real[frame]).tolist()
         costs = _costs(open_trails, frame, slots, looks, people.fps)

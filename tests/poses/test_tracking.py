@@ -1,7 +1,5 @@
 """Tracking: in scenes whose truth is known, everybody stays who they are, and gaps stay gaps."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -227,15 +225,6 @@ def test_garbage_takes_no_memory_and_little_time():
     assert len(tracks) > 50
     assert sum(track.frames.nbytes for track in tracks) == 8 * 2000
     assert main_signer(people, tracks).slots.shape == (2000,)
-
-
-def test_frames_without_anybody_take_no_time():
-    """A file of three frames may state that hours lie between them."""
-    someone = [[(0, one)] for one in stand(1)]
-    people, _ = scene(someone + [[]] * 50_000 + someone)
-    begin = time.process_time()
-    assert [track.frames.tolist() for track in track_people(people)] == [[0], [50_001]]
-    assert time.process_time() - begin < 2
 
 
 def test_a_crowd_is_followed_up_to_a_number():
