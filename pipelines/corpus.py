@@ -99,7 +99,8 @@ def stats(store: Path) -> Result:
         tallies[row["language"] or NOT_STATED].add(row)
     rejects = store / "rejects.jsonl"
     try:
-        groups = [json.loads(line)["group"] for line in rejects.read_text(encoding="utf-8").splitlines()]
+        with rejects.open(encoding="utf-8") as lines:  # not `splitlines`, which splits at what names may hold
+            groups = [json.loads(line)["group"] for line in lines]
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{rejects}: must be a line of JSON a reject, but it is damaged.") from None
     for group in groups:

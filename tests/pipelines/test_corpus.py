@@ -200,6 +200,18 @@ def test_damaged_rejects_are_told_by_their_file(store, tmp_path, held):
         stats(tmp_path / "store")
 
 
+def test_names_of_rejects_hold_what_ends_a_line_elsewhere(store, tmp_path):
+    shutil.copytree(store, tmp_path / "store")
+    rejects = tmp_path / "store" / "rejects.jsonl"
+    before, first = stats(store)[0], json.loads(rejects.read_text(encoding="utf-8").split("\n")[0])
+    first["name"] = "a\u2028b\x85c"
+    with rejects.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(first, ensure_ascii=False) + "\n")
+    after = stats(tmp_path / "store")[0]
+    languages = [code for code in after["languages"] if after["languages"][code] != before["languages"].get(code)]
+    assert languages == [first["group"]]
+
+
 def test_stats(store):
     said, text = stats(store)
     assert list(said["languages"]) == ["ase", "bfi", "ssp"]
