@@ -103,7 +103,8 @@ def extract_item(path: Path, folder: Path, *, seed: int, tell: Tell, estimator: 
 
 def _key(name: str, path: Path) -> str:
     """Names a video and what it holds, so that poses are never taken for those of another version."""
-    return f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    with path.open("rb") as video:
+        return f"{name}-{hashlib.file_digest(video, 'sha256').hexdigest()[:12]}"
 
 
 def _gather(output: Path, keys: Sequence[str], result: BulkResult) -> BulkResult:

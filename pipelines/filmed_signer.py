@@ -117,7 +117,8 @@ def film_signer(config: FilmConfig, *, show: bool = True) -> dict[str, int]:
                 f"{path}: must show a face, both shoulders and a hand, for {config.num_frames} frames in a row, "
                 "found no such place."
             )
-        content = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        with path.open("rb") as film:
+            content = hashlib.file_digest(film, "sha256").hexdigest()[:16]
         shown = {at: frame for at, frame in enumerate(square.frames(path, config.size)) if at in pictures}
         with stages.stage("clips", len(starts), unit="clips") as track:
             for start, frames in track(_windows(square.frames(path, config.size), starts, config.num_frames)):

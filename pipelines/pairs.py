@@ -51,7 +51,11 @@ class Pair:
         """Names the pair and what its files hold, so that a result is never taken for that of other files."""
         digest = hashlib.sha256(repr((self.glosses, self.language, self.signer)).encode())
         for path in self.files():
-            digest.update(path.read_bytes() if path.is_file() else b"missing")
+            if path.is_file():
+                with path.open("rb") as file:
+                    hashlib.file_digest(file, lambda: digest)  # goes on with it
+            else:
+                digest.update(b"missing")
         return f"{re.sub(r'[^A-Za-z0-9_-]', '_', self.name)[:100]}-{digest.hexdigest()[:12]}"
 
 
