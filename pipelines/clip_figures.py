@@ -57,7 +57,7 @@ def pose_figures(placed: PoseSequence, found: PoseSequence, *, estimator: str) -
 def steadiness_figures(small: Float[np.ndarray, "frames 64 64"], placed: PoseSequence) -> Figures:
     """How a video holds together, and whether it stands still where the driving pose moves."""
     visible = visible_points(placed)
-    unit = placed.shoulder_width_px() or np.nan
+    unit = placed.shoulder_width_px()
     steps = np.linalg.norm(np.diff(placed.pixels()[:, WRISTS], axis=0), axis=2) / unit
     asked = np.where(visible[1:, WRISTS] & visible[:-1, WRISTS], steps, 0).max(axis=1)
     shared = min(len(small), len(placed))

@@ -118,7 +118,7 @@ def find_signer(picture: UInt8[np.ndarray, "height width 3"], estimator: Estimat
     """
     poses = extract_poses([picture], fps=1.0, estimator=estimator, source=path.name)
     shown, shoulders = _shows_signer(poses), poses.shoulder_width_px()
-    if not shown or shoulders < MIN_SHOULDERS_PX:
+    if not shown or not shoulders >= MIN_SHOULDERS_PX:
         raise ValueError(
             f"{path}: expected a person's face and both shoulders, at least {MIN_SHOULDERS_PX} pixels apart, "
             f"found shoulders {np.nan_to_num(shoulders):.0f} pixels apart{'' if shown else ', or not all of them'}."

@@ -97,13 +97,16 @@ class PoseSequence:
         return self.keypoints * scale
 
     def shoulder_width_px(self) -> float:
-        """Median distance between the shoulders in the sequence's own pixels, NaN where they are never both seen."""
+        """Median distance between the shoulders in the sequence's own pixels.
+
+        NaN where they are never both seen, or lie in one place: what is divided by it is then unknown, not endless.
+        """
         shoulders = index("right_shoulder", "left_shoulder")
         seen = (self.confidence[:, shoulders] > 0).all(axis=1)
         if not seen.any():
             return float("nan")
         right, left = np.moveaxis(self.pixels()[seen][:, shoulders], 1, 0)
-        return float(np.median(np.linalg.norm(right - left, axis=1)))
+        return float(np.median(np.linalg.norm(right - left, axis=1))) or float("nan")
 
     def __getitem__(self, frames: slice) -> "PoseSequence":
         """A clip of the sequence: `poses[10:50]`. Glosses that lie wholly inside come along."""

@@ -156,7 +156,7 @@ def measure_fidelity(driving: PoseSequence, reextracted: PoseSequence, *, estima
             f"got {reextracted.width} x {reextracted.height}."
         )
     # NaN without shoulders, or where both lie in one place: then recall and movement are known, distances are not.
-    unit = driving.shoulder_width_px() or np.nan
+    unit = driving.shoulder_width_px()
     visible = visible_points(driving)
     found = visible & (reextracted.confidence >= VISIBLE_CONFIDENCE)
     reference, hypothesis = driving.pixels(), reextracted.pixels()

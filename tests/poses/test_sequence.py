@@ -73,6 +73,8 @@ def test_shoulder_width_is_the_median_of_frames_with_both(poses):
     poses.confidence[1:, index("left_shoulder")] = 0
     poses.keypoints[0, index("left_shoulder")] = [0.3, 1.0]
     assert poses.shoulder_width_px() == pytest.approx(100)
+    poses.keypoints[0, index("right_shoulder")] = [0.3, 1.0]
+    assert np.isnan(poses.shoulder_width_px())  # both in one place
     poses.confidence[0, index("right_shoulder")] = 0
     assert np.isnan(poses.shoulder_width_px())
 
