@@ -58,6 +58,7 @@ class MediaPipeEstimator:
         if self._holistic is None:
             self._holistic = HolisticGraph(import_mediapipe())
         pose, face, left_hand, right_hand = self._holistic.find(frame)
+        size = np.array([frame.shape[1], frame.shape[0]], np.float32)
         keypoints, confidence = holistic_to_dwpose(
             _array(pose, 33, "visibility"), _array(face, 478), _array(left_hand, 21), _array(right_hand, 21)
         )
@@ -66,10 +67,11 @@ class MediaPipeEstimator:
             if confidence[hand].any():
                 continue
             points = self._look_again(frame, keypoints, confidence, side)
-            if points is not None and not (confidence[other_hand].any() and _same(points, keypoints[other_hand])):
+            taken = confidence[other_hand].any()
+            if points is not None and not (taken and _same(points * size, keypoints[other_hand] * size)):
                 keypoints[hand], confidence[hand] = points, 1
         counted = (confidence > 0) & _COUNTED
-        keypoints[counted] += np.float32(FIRST_PIXEL) / np.array([frame.shape[1], frame.shape[0]], np.float32)
+        keypoints[counted] += np.float32(FIRST_PIXEL) / size
         return keypoints, confidence
 
     def _look_again(
@@ -121,7 +123,7 @@ def _square(pixels: np.ndarray, confidence: np.ndarray, side: str) -> tuple[int,
 
 
 def _same(hand: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two hands are one that was found twice: their points lie closer than a quarter of the hand's extent."""
+    """Whether two hands are one that was found twice: their pixels lie closer than a quarter of the hand's extent."""
     return bool(np.linalg.norm(hand - other, axis=1).mean() < 0.25 * np.ptp(other, axis=0).max())
 
 

@@ -2,13 +2,14 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from poses.estimators import create_estimator, extract_poses
 from poses.estimators.holistic import import_mediapipe, without_hands_beyond
-from poses.estimators.mediapipe import _array, _same, _square
+from poses.estimators.mediapipe import MediaPipeEstimator, _array, _same, _square
 from poses.formats.mediapipe import POSE_NAMES, holistic_to_dwpose
 from poses.keypoints import PARTS, index
 from poses.video import read_frames, read_info
@@ -167,3 +168,23 @@ def test_one_hand_found_twice_is_told_from_two():
     hand = np.stack([np.linspace(0.2, 0.4, 21), np.linspace(0.5, 0.6, 21)], axis=1)
     assert _same(hand + 0.02, hand)
     assert not _same(hand + 0.1, hand)
+
+
+@pytest.mark.parametrize(("height", "width"), [(400, 1600), (1600, 400)])
+@pytest.mark.parametrize(("apart", "found"), [(20, False), (30, True)])
+def test_two_hands_are_told_apart_in_pixels(monkeypatch, height, width, apart, found):
+    """An upright left hand of 100 pixels is there; another is found to its right."""
+    places = np.zeros((478, 3), np.float32)
+    pixels = np.stack([np.full(21, 300), np.linspace(200, 300, 21)], axis=1)
+    left = pixels / (width, height)
+    estimator = MediaPipeEstimator()
+    estimator._holistic = SimpleNamespace(find=lambda frame: [_landmarks(places[:33]), None, _landmarks(left), None])
+    again = np.float32((pixels + np.array([apart, 0])) / (width, height))
+    monkeypatch.setattr(estimator, "_look_again", lambda frame, keypoints, confidence, side: again)
+    _, confidence = estimator.estimate(np.zeros((height, width, 3), np.uint8))
+    assert confidence[PARTS["left_hand"]].all()
+    assert confidence[PARTS["right_hand"]].all() == found
+
+
+def _landmarks(points):
+    return SimpleNamespace(landmark=[SimpleNamespace(x=x, y=y, visibility=1.0) for x, y, *_ in points.tolist()])
