@@ -70,15 +70,18 @@ def extract_poses(
     """Estimates the main signer's poses, one frame in memory at a time.
 
     Args:
-        frames: RGB frames of one size, in order.
+        frames: RGB frames of one size, in order, 0 to 255.
         fps: Frames per second.
         estimator: A name of `ESTIMATORS`, or a loaded estimator to use again for another video.
         source: What the frames come from, for reports and error messages.
         progress: Called with 1 after each frame, such as a tqdm bar's `update`.
 
     Raises:
-        ValueError: There is no frame, no person in any frame, or the size changes.
+        ValueError: There is no frame, no person in any frame, the size changes, a frame is not RGB bytes, or `fps` is
+            not a positive number.
     """
+    if not (np.isfinite(fps) and fps > 0):
+        raise ValueError(f"`fps` must be a positive number, got {fps!r}.")
     loaded = create_estimator(estimator) if isinstance(estimator, str) else estimator
     loaded.reset()
     name = source or "`frames`"
@@ -86,6 +89,12 @@ def extract_poses(
     size = None
     try:
         for frame in frames:
+            # MediaPipe would read beyond the end of one with fewer channels, and never recover from one without pixels.
+            if frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0 or frame.dtype != np.uint8:
+                raise ValueError(
+                    f"{name}: expected RGB frames, uint8 [height, width, 3], "
+                    f"frame {len(keypoints)} is {frame.dtype} {list(frame.shape)}."
+                )
             size = size or frame.shape[:2]
             if frame.shape[:2] != size:
                 raise ValueError(

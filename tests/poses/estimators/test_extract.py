@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,20 @@ def test_what_cannot_be_extracted():
         extract_poses(frames(2, value=0), fps=25, estimator=Counter(), source="clip.mp4")
     with pytest.raises(ValueError, match=r"expected every frame to be 64 x 48, frame 1 is 32 x 48"):
         extract_poses([*frames(1), *frames(1, width=32)], fps=25, estimator=Counter())
+    with pytest.raises(ValueError, match=r"^`fps` must be a positive number, got nan\.$"):
+        extract_poses(frames(1), fps=float("nan"), estimator="alphapose")  # before anything is loaded
     with pytest.raises(ValueError, match="`estimator` must be one of mediapipe, dwpose, openpose, got 'alphapose'"):
         create_estimator("alphapose")
     assert tuple(ESTIMATORS) == ("mediapipe", "dwpose", "openpose")
+
+
+@pytest.mark.parametrize("frame", [
+    np.zeros((48, 64), np.uint8), np.zeros((48, 64, 1), np.uint8), np.zeros((48, 64, 4), np.uint8),
+    np.zeros((48, 64, 3), np.float32), np.zeros((0, 64, 3), np.uint8),
+], ids=["grey", "one channel", "alpha", "fractions", "no pixels"])  # fmt: skip
+def test_frames_that_are_not_rgb_bytes_never_reach_an_estimator(frame):
+    counter = Counter()
+    message = f"clip: expected RGB frames, uint8 [height, width, 3], frame 1 is {frame.dtype} {list(frame.shape)}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        extract_poses([*frames(1), frame], fps=25, estimator=counter, source="clip")
+    assert counter.frames == 1
