@@ -2,7 +2,9 @@
 
 import contextlib
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -18,7 +20,8 @@ _PERSON = 0
 class DWPoseEstimator:
     """Finds people with YOLOX-L and estimates the 133 COCO-WholeBody points of the largest with DWPose-L, 384 x 288.
 
-    Every frame stands alone. Confidence is the height of the SimCC peak, capped at 1.
+    Every frame stands alone. Confidence is the mean height of the two SimCC peaks, capped at 1; the pipeline of
+    SignVerse-2M took the lower one.
     """
 
     name = "dwpose"
@@ -28,9 +31,8 @@ class DWPoseEstimator:
 
         self.version = f"rtmlib {version('rtmlib')}, {_DETECTOR}, {_POSE}"
         detector, pose = _fetch(_DETECTOR), _fetch(_POSE)
-        with contextlib.redirect_stdout(sys.stderr):  # rtmlib prints what it loads
-            self._detect = rtmlib.YOLOX(detector, model_input_size=(640, 640), det_mode="multiclass", score_thr=0.3)
-            self._estimate = rtmlib.RTMPose(pose, model_input_size=(288, 384))
+        self._detect = _load(rtmlib.YOLOX, detector, model_input_size=(640, 640), det_mode="multiclass", score_thr=0.3)
+        self._estimate = _load(rtmlib.RTMPose, pose, model_input_size=(288, 384))
 
     def estimate(
         self, frame: UInt8[np.ndarray, "height width 3"]
@@ -64,3 +66,15 @@ def _fetch(file: str) -> str:
         return download_checkpoint(_HUB + file)
     except OSError:
         raise missing_weights(file, _HUB + file) from None
+
+
+def _load(network: Callable[..., Any], file: str, **settings: Any) -> Any:
+    """Loads a weight file, which rtmlib keeps in its cache even where the connection broke off in the middle of it."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # rtmlib prints what it loads
+            return network(file, **settings)
+    except Exception as error:  # what ONNX Runtime raises has nothing else in common
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise ValueError(
+            f"{file}: this weight file cannot be loaded ({reason}). Once deleted, it is fetched anew."
+        ) from error

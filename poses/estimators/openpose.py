@@ -53,7 +53,7 @@ def _points(person) -> tuple[np.ndarray, np.ndarray]:
     keypoints, confidence = np.zeros((NUM_KEYPOINTS, 2), np.float32), np.zeros(NUM_KEYPOINTS, np.float32)
     # Missing body points are None, missing hand points are negative. Missing face points are left out and the rest
     # move up, so that only a whole face (68 points, two pupils, a background peak) can be told apart.
-    face = person.face[:68] if person.face and len(person.face) >= 70 else None
+    face = person.face[:68] if person.face and len(person.face) == 71 else None
     for part, found in zip(
         PARTS.values(), (person.body.keypoints, person.left_hand, person.right_hand, face), strict=True
     ):

@@ -22,6 +22,20 @@ def test_dwpose_says_which_file_is_missing(tmp_path, monkeypatch):
         create_estimator("dwpose")
 
 
+@pytest.mark.parametrize("held", [b"", b"\x08\x07\x12\x07pytorch" + bytes(1000)], ids=["nothing", "a part"])
+def test_dwpose_names_a_file_that_cannot_be_loaded(tmp_path, monkeypatch, held):
+    """rtmlib takes a download for whole whose connection broke off."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    for file in ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"):
+        (folder / file).write_bytes(held)
+    with pytest.raises(ValueError, match=r"/yolox_l\.onnx: .* cannot be loaded \(.*\)\. Once deleted") as caught:
+        create_estimator("dwpose")
+    assert str(caught.value).startswith(str(folder))
+    assert "\n" not in str(caught.value)
+
+
 def test_openpose_says_which_file_is_missing_and_its_licence(monkeypatch):
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -76,5 +90,9 @@ def test_openpose_lays_its_people_out(monkeypatch):
     assert confidence[index("nose", "neck", "right_hand_wrist", "right_hand_thumb_cmc")].tolist() == [1, 0, 1, 0]
     assert confidence[18:39].max() == 0
     assert confidence[60:].max() == 0  # 60 face points of 70: which ones is not known
+    people[1].face.extend([point(0.2, 0.2)] * 10)  # one of 71 peaks is missing, and what follows it has moved up
+    assert estimator.estimate(FRAME)[1][60:].max() == 0
+    people[1].face.append(point(0.9, 0.9))
+    assert estimator.estimate(FRAME)[1][60:].min() == 1
     people.clear()
     assert estimator.estimate(FRAME)[1].max() == 0
