@@ -19,10 +19,9 @@ from threadpoolctl import threadpool_limits
 from gen.conditioning import MAP_CHANNELS, map_frames, to_reference
 from gen.conditions import CONDITIONS, Conditions, to_conditions, to_keypoints
 from gen.detail import find_detail, lay_over
-from gen.drawn_hands import DrawnHands, HandDrawer
+from gen.drawn_hands import DrawnHands
 from gen.models.signer_unet import SignerUNet
-from gen.reference import read_reference
-from gen.signers.body import load_body
+from gen.pictured_signer import read_picture
 from gen.signers.fit import fit_body
 from gen.signers.hand_errors import correct_hands
 from poses import PoseSequence
@@ -260,18 +259,15 @@ class SignerVideoPipeline(DiffusionPipeline):
             return torch.from_numpy(array)[None].to(device)
 
         # 2. Fit the body to the driving pose and to the picture.
-        body = load_body()
-        poses, image_poses = correct_hands(poses), correct_hands(image_poses)
-        motion = fit_body(poses, body)
-        held = fit_body(image_poses, body)
-        picture = read_reference(image, body, held)
-        reference, keypoints = tensor(picture.maps()), tensor(to_keypoints(poses))
+        signer, poses = read_picture(image, image_poses), correct_hands(poses)
+        motion = fit_body(poses, signer.body)
+        reference, keypoints = tensor(signer.reference.maps()), tensor(to_keypoints(poses))
         kept = None if keep is None else tensor(keep.copy())
 
         # 3. Noise.
         noise = self.prepare_noise(height, width, generator)
 
-        look = partial(map_frames, picture, body, motion, poses)
+        look = partial(map_frames, signer.reference, signer.body, motion, poses)
 
         def draw_hands(frames: slice) -> DrawnHands | None:
             return None if drawer is None else drawer.result().draw(motion, frames)
@@ -293,7 +289,7 @@ class SignerVideoPipeline(DiffusionPipeline):
             return slice(frames.start, frames.stop - (overlap if frames.stop < len(poses) else 0))
 
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(2) as aside:
-            drawer = aside.submit(HandDrawer, picture, body, held) if detail_scale else None
+            drawer = aside.submit(lambda: signer.hands) if detail_scale else None
             maps = np.empty((0, height, width, MAP_CHANNELS), np.uint8)
             seen, drawn = aside.map(look, cut_in_two(windows[0])), aside.submit(draw_hands, finished(windows[0]))
             for current, following in zip(windows, [*windows[1:], None], strict=True):

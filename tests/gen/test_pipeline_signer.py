@@ -15,10 +15,8 @@ from gen import pipeline_signer
 from gen.conditioning import MAP_CHANNELS
 from gen.conditions import CONDITIONS
 from gen.detail import find_detail
-from gen.drawn_hands import HandDrawer
 from gen.models.signer_unet import SignerUNetOutput
 from gen.pipeline_signer import AROUND, SignerVideoPipeline, cut_windows, find_box
-from gen.reference import read_reference
 from gen.signers.fit import fit_body
 from gen.signers.hand_errors import ESTIMATOR, correct_hands
 from poses.keypoints import HAND, PARTS
@@ -33,24 +31,15 @@ def pipeline(unet):
 
 @pytest.fixture(scope="module", autouse=True)
 def remembered():
-    """A pose is fitted once, a picture read and its light found once: what takes most time here has its own tests."""
-    fits, readings, drawers = {}, {}, {}
+    """A driving pose is fitted once: what takes most time here has its own tests."""
+    fits = {}
 
     def fit(poses, body):
         key = poses.keypoints.tobytes() + poses.confidence.tobytes()
         return fits.get(key) or fits.setdefault(key, fit_body(poses, body))
 
-    def read(image, body, motion):
-        key = image.tobytes(), id(motion)
-        return readings.get(key) or readings.setdefault(key, read_reference(image, body, motion))
-
-    def draw(reference, body, held):
-        return drawers.get(id(reference)) or drawers.setdefault(id(reference), HandDrawer(reference, body, held))
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline_signer, "HandDrawer", draw)
         patch.setattr(pipeline_signer, "fit_body", fit)
-        patch.setattr(pipeline_signer, "read_reference", read)
         yield
 
 
@@ -147,10 +136,14 @@ def test_hands_are_corrected_before_the_body_is_fitted(pipeline, driving, pictur
     """Those of the picture too."""
     found = replace(driving[:2], estimator=ESTIMATOR)
     corrected, alone = (replace(correct_hands(poses), estimator="") for poses in (found, found[:1]))
-    frames = render(pipeline, corrected, replace(picture, poses=alone))
-    np.testing.assert_array_equal(render(pipeline, found, replace(picture, poses=found[:1])), frames)
+
+    def frames(poses, held):
+        return render(pipeline, poses, replace(picture, poses=held), detail_scale=0.0)
+
+    expected = frames(corrected, alone)
+    np.testing.assert_array_equal(frames(found, found[:1]), expected)
     for driven, held in ((driving[:2], alone), (corrected, driving[:1])):
-        assert (render(pipeline, driven, replace(picture, poses=held)) != frames).any()
+        assert (frames(driven, held) != expected).any()
 
 
 def test_with_a_prefix_a_window_begins_where_the_last_one_ended(pipeline, driving, picture, monkeypatch):
