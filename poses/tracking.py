@@ -5,6 +5,8 @@ frame. Here people are followed by where they stand, how large they are and how 
 unseen: a track with a gap has no points in it.
 """
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -266,7 +268,8 @@ def main_signer(people: People, tracks: Sequence[Track]) -> MainSigner:
     """Chooses the person to read in each frame.
 
     That is the one whom the detector puts first, which is a better rule than the largest body. Somebody who is first
-    for less than `FLICKER_S` is a flicker: the one before stays, unseen where the detector lost them.
+    for less than `FLICKER_S` is a flicker: the one before stays, unseen where the detector lost them. Where that one
+    has left, or not come yet, it is who is first most of the next `FLICKER_S`.
 
     Args:
         people: Everybody in a video.
@@ -276,7 +279,8 @@ def main_signer(people: People, tracks: Sequence[Track]) -> MainSigner:
     first = np.full(num_frames, -1)
     for number, track in enumerate(tracks):
         first[track.frames[track.slots == 0]] = number
-    chosen = _without_flickers(first, FLICKER_S * people.fps)
+    least = FLICKER_S * people.fps
+    chosen = _without_absences(_without_flickers(first, least), first, tracks, least)
     slots = np.full(num_frames, -1)
     accompanied = np.zeros(num_frames, bool)
     for number, track in enumerate(tracks):
@@ -354,6 +358,29 @@ def _without_flickers(first: np.ndarray, least: float) -> np.ndarray:
     chosen = np.full_like(first, lasting[0][1])
     for begin, track in lasting:
         chosen[begin:] = track
+    return chosen
+
+
+def _without_absences(chosen: np.ndarray, first: np.ndarray, tracks: Sequence[Track], least: float) -> np.ndarray:
+    """Who is chosen instead of somebody who, for `least` frames or more, is not in the video any more, or not yet."""
+    if not tracks or chosen[0] < 0:
+        return chosen
+    begins = np.array([track.frames[0] for track in tracks])
+    ends = np.array([track.frames[-1] for track in tracks])
+    frames = np.arange(len(chosen))
+    absent = _long_runs((frames < begins[chosen]) | (frames > ends[chosen]), least)
+    # Those who are followed for less are flickers, too.
+    candidates = np.where((first >= 0) & (ends - begins + 1 >= least)[first], first, -1)
+    chosen = chosen.copy()
+    for at, stop in np.flatnonzero(np.diff(absent.astype(np.int8), prepend=0, append=0)).reshape(-1, 2).tolist():
+        while at < stop:
+            until = min(at + math.ceil(least), stop)
+            counts = Counter(one for one in candidates[at:until].tolist() if one >= 0)
+            if counts:
+                ((one, _),) = counts.most_common(1)
+                until = min(int(ends[one]) + 1, stop)
+                chosen[at:until] = one
+            at = until
     return chosen
 
 

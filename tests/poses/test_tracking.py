@@ -191,6 +191,32 @@ def test_a_video_of_flickers_is_read_by_who_is_first_most():
     assert {who[at][slot] for at, slot in enumerate(main.slots.tolist())} == {0}
 
 
+@pytest.mark.parametrize("cut", ["before", "after"])
+def test_where_the_chosen_one_is_not_in_the_video_another_is(cut):
+    """Of two whose order wavers, nobody is first for half a second: one of them is read, not who was seen elsewhere."""
+    alone, one, other = stand(24, (100, 120), size=40), stand(90, (320, 120)), stand(90, (520, 120), size=80)
+    wavering = [
+        [(1, a), (2, b)] if at % 9 < 5 else [(2, b), (1, a)] for at, (a, b) in enumerate(zip(one, other, strict=True))
+    ]
+    elsewhere = [[(0, a)] for a in alone]
+    people, who = scene(wavering + elsewhere if cut == "before" else elsewhere + wavering)
+    main = main_signer(people, track_people(people))
+    assert main.slots.min() == 0
+    read = [who[at][slot] for at, slot in enumerate(main.slots.tolist())]
+    assert read == ([1] * 90 + [0] * 24 if cut == "before" else [0] * 24 + [1] * 90)
+    assert len(main.runs()) == 2
+
+
+def test_nobody_is_read_who_is_followed_for_less_than_half_a_second():
+    passing = [(x, size) for x, size in ((320, 90), (550, 25), (220, 20), (450, 50)) for _ in range(6)]
+    people, _ = scene(
+        [[(0, one)] for one in stand(24, (100, 120), size=40)]
+        + [[(1, body((x, 120), size))] for x, size in passing]
+        + [[(2, one)] for one in stand(24, (560, 120), size=60)]
+    )
+    assert main_signer(people, track_people(people)).slots.tolist() == [0] * 24 + [-1] * 24 + [0] * 24
+
+
 def test_moving_company_is_masked_and_still_company_is_not():
     signer = [body((200, 120), 60, waving=np.sin(at / 3)) for at in range(96)]
     still = stand(96, (450, 120))
