@@ -218,9 +218,9 @@ class _Sheet:
         self.canvas = np.zeros((*size, 3), np.uint8)
         self._picture = height, width, 3
         self._blocks = [_block(*sides) for sides in zip(size, (height, width), strict=True)]
-        self._interpolation = cv2.INTER_LINEAR
-        if style.resample == "area":
-            self._interpolation = cv2.INTER_LANCZOS4 if height * width > size[0] * size[1] else cv2.INTER_AREA
+        self._interpolation = cv2.INTER_LINEAR if style.resample == "linear" else cv2.INTER_AREA
+        if style.resample == "area or lanczos" and height * width > size[0] * size[1]:
+            self._interpolation = cv2.INTER_LANCZOS4
 
     def take(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """Gives the picture and wipes the canvas, both within these bounds."""

@@ -49,7 +49,7 @@ class Preset:
         unseen_joints: Whether joints left out of the limbs are drawn as discs all the same.
         limb_margin: Limbs with an end this close to the left or upper edge, in fractions of the frame, are left out.
         joint_margin: The same for joints.
-        resample: How the canvas is resized. `area` enlarges with Lanczos.
+        resample: How the canvas is resized; `area or lanczos` makes it smaller with the one, larger with the other.
         body_fades: Whether limbs and joints grow darker with their confidence.
         parts_fade: Whether hands and face grow darker with their confidence, and how bone colours are made whole.
         swapped: Whether red and blue change places, as the model sees them.
@@ -70,7 +70,7 @@ class Preset:
     unseen_joints: bool = False
     limb_margin: float = -math.inf
     joint_margin: float = -math.inf
-    resample: Literal["linear", "area"] = "linear"
+    resample: Literal["linear", "area", "area or lanczos"] = "linear"
     body_fades: bool = False
     parts_fade: Literal["", "round", "truncate"] = ""
     swapped: bool = False
@@ -157,7 +157,7 @@ PRESETS = MappingProxyType(
             short_side=1024,
             multiple=64,
             parts=("body", "face"),
-            resample="area",
+            resample="area or lanczos",
             part_threshold=0.3,
             swapped=True,
         ),

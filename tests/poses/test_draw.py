@@ -64,6 +64,15 @@ def test_resizing_blocks_equals_resizing_the_whole_canvas(size):
     assert not sheet.canvas.any()
 
 
+@pytest.mark.parametrize(("preset", "interpolation"), [("musepose", cv2.INTER_AREA), ("vace-pose", cv2.INTER_LANCZOS4)])
+def test_pictures_larger_than_the_canvas_are_resized_as_the_reference_does(preset, interpolation):
+    stored = np.load(GOLDEN / "poses.npz")
+    poses = sequence(stored["keypoints"][:1], stored["confidence"][:1])
+    canvas = draw_one(poses, preset, 1024, 1024)
+    expected = cv2.resize(canvas, (1200, 1200), interpolation=interpolation)
+    np.testing.assert_array_equal(draw_one(poses, preset, 1200, 1200), expected)
+
+
 def test_colours_say_left_from_right_and_mimicmotion_swaps_them():
     shoulders = points(neck=(0.5, 0.5), right_shoulder=(0.2, 0.5))
     assert draw_one(shoulders, "wan-animate", 400, 400)[200, 120].tolist() == [153, 0, 0]
