@@ -9,11 +9,11 @@ BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell \
 	$(name) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $(name))))
 
-.PHONY: help .venv demo test test-fast test-fuzz test-browser test-all lint format app docs clean
+.PHONY: help .venv demo test test-fast test-long test-fuzz test-browser test-all lint format app docs clean
 
 help:
 	@echo 'make demo      render a word, read it back, write demo/index.html'
-	@echo 'make test      lint, fast tests, a short fuzz, one path through the app in a browser'
+	@echo 'make test      lint, fast tests and longer ones, a short fuzz, the app in a browser'
 	@echo 'make test-all  the same and the slow tests'
 	@echo 'make app       the web page'
 	@echo 'make docs      the documentation as a site, in site/'
@@ -47,10 +47,13 @@ demo: $(VENV)/.installed
 	cd '$(CURDIR)'; echo '$$ signloop loop $(WORD).npz --output demo'; \
 	$(BIN)/signloop loop "$$words/$(WORD).npz" --output demo
 
-test: lint test-fast test-fuzz test-browser
+test: lint test-fast test-long test-fuzz test-browser
 
 test-fast: $(VENV)/.installed
 	$(BIN)/pytest -n 2
+
+test-long: $(VENV)/.installed
+	$(BIN)/pytest -n 2 -m 'long and not slow and not gpu'
 
 test-fuzz: $(VENV)/.installed
 	$(BIN)/pytest -m 'hypothesis and not slow and not gpu' --hypothesis-profile=fuzz

@@ -29,12 +29,14 @@ def find(picture):
     return find
 
 
+@pytest.mark.long
 def test_light_is_found_on_its_side(find):
     left, right = find(azimuth_deg=-60.0, elevation_deg=40.0), find(azimuth_deg=60.0, elevation_deg=40.0)
     assert left.azimuth_deg == pytest.approx(-60, abs=25)
     assert right.azimuth_deg == pytest.approx(60, abs=25)
 
 
+@pytest.mark.long
 def test_light_from_above_is_found_above_level_light(find):
     level, above = find(azimuth_deg=-30.0, elevation_deg=10.0), find(azimuth_deg=-30.0, elevation_deg=60.0)
     assert above.elevation_deg > level.elevation_deg + 10

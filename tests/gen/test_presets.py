@@ -30,6 +30,7 @@ def test_networks_are_as_large_as_is_said(name):
     assert sum(parameter.numel() for parameter in unet.parameters()) / 1e6 == pytest.approx(MILLIONS[name], abs=0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["signer-medium", "signer-large"])
 def test_a_tiny_copy_takes_a_step(name, clips, tmp_path, monkeypatch):
     """With everything else as the preset has it, but for compiling, which takes a minute."""

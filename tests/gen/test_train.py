@@ -229,6 +229,7 @@ def test_a_network_is_trained_as_the_configuration_says(config, batch, monkeypat
     assert compiled == [learner.network]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [
@@ -259,6 +260,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(options, config, tmp_path, mo
     assert_same(weights(config), weights(parted))
 
 
+@pytest.mark.long
 def test_a_run_stopped_while_it_wrote_its_last_pipeline_writes_it_anew(config, tmp_path, monkeypatch):
     """And its curve tells of each step once."""
     monkeypatch.setattr(gen.train, "sample_grid", no_grid)
@@ -382,6 +384,7 @@ def test_blocks_that_are_computed_anew_give_the_same_gradient(unet, batch, confi
     assert_same(*gradients)
 
 
+@pytest.mark.long
 def test_updates_of_low_rank_leave_most_weights_as_they_are(config, tmp_path, monkeypatch):
     """They learn, are added to the layers they lie beside, and what is saved is the plain network."""
     monkeypatch.setattr(gen.train, "sample_grid", no_grid)

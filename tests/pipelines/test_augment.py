@@ -184,6 +184,7 @@ def test_a_mirrored_clip_shows_the_other_hand_and_says_so(made):
     assert mirrored == {False: [False, True], True: [True, False]}  # the corpus signs with the right hand alone
 
 
+@pytest.mark.long
 def test_stopped_it_goes_on_and_comes_out_the_same(made, tmp_path, monkeypatch):
     corpus, output, _ = made
     work, done = augment.augment_item, []

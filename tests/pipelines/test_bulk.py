@@ -78,6 +78,7 @@ def test_seeds_depend_on_name_and_seed_alone():
     assert item_seed(0, "item-0") == item_seed(0, "item-0")
 
 
+@pytest.mark.long
 def test_two_workers_make_the_same(done, tmp_path):
     result = run_bulk(work, ITEMS, tmp_path / "again", settings={"quality": 1}, seed=7, workers=2)
     assert (result, contents(tmp_path / "again")) == done

@@ -115,6 +115,7 @@ def test_tables_hold_what_any_clip_has_in_the_same_types_whatever_was_found():
     assert table["width"].to_pylist() == [64, None]
 
 
+@pytest.mark.long
 def test_a_second_call_measures_only_what_is_new(folder, tmp_path, signer, judged_by):
     write_clip(folder, "one", signer)
     judged_by(signer)
@@ -133,6 +134,7 @@ def test_figures_of_another_version_are_not_mixed_in(folder, tmp_path, signer, j
         run_evaluation(folder, tmp_path / "report")
 
 
+@pytest.mark.long
 def test_a_file_that_changed_is_measured_again(folder, tmp_path, signer, judged_by):
     write_clip(folder, "one", signer)
     judged_by(signer)
@@ -252,6 +254,7 @@ def test_a_reference_of_another_length_is_not_compared_frame_by_frame(folder, tm
     assert any("the reference has 8 frames" in problem for problem in clip.problems)
 
 
+@pytest.mark.long
 def test_a_video_that_is_longer_than_its_reference_is_compared_as_long_as_both_last(
     folder, tmp_path, signer, judged_by
 ):

@@ -61,6 +61,7 @@ def test_pictures_are_spread_over_the_frames_that_show_the_face(poses):
     assert choose_pictures(unseen(poses, range(20), range(128)[PARTS["face"]])) == []
 
 
+@pytest.mark.long
 def test_a_film_becomes_clips_that_the_renderer_trains_on(poses, tmp_path, monkeypatch):
     """Made once: what is there is kept, and the same comes again."""
     shade = np.arange(20, dtype=np.uint8)[:, None, None, None] * 10

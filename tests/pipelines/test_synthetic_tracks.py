@@ -53,6 +53,7 @@ def test_tracks_have_the_published_sizes_and_say_what_the_body_does():
     assert depth[12, 0] == 0 < depth[12, 12]
 
 
+@pytest.mark.long
 def test_made_clips_are_read_and_go_on(tmp_path, capfd):
     make_tracks(SyntheticTracksConfig(output=tmp_path / "tracks", train=1, validation=0, max_letters=1))
     first = read_track_clips(tmp_path / "tracks")

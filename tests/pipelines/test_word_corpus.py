@@ -49,6 +49,7 @@ def test_no_folder_is_refused():
         read_word_clips([])
 
 
+@pytest.mark.long
 def test_words_are_trained_and_read_by_command(folder, capfd, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     command = ["train", "words", "--config", "isolated-quick", "--data", f'["{folder}"]', "--num_steps", "2"]

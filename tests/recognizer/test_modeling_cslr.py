@@ -151,6 +151,7 @@ def test_loss_is_the_weighted_sum_and_reaches_every_parameter(model):
     assert silent == []
 
 
+@pytest.mark.long
 def test_two_clips_are_learned_and_read():
     torch.manual_seed(0)
     model = SignXForCSLR(

@@ -131,6 +131,7 @@ def test_loss_is_the_weighted_sum(changes, expected):
     torch.testing.assert_close(output.loss, total)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("decoder_type", "num_steps"),
     # The autoregressive one learns from clips in test_training_signx.py, each time the tests are run.

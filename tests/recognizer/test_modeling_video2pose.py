@@ -175,6 +175,7 @@ def test_spread_of_heatmaps_is_their_standard_deviation():
     torch.testing.assert_close(heatmap_spread(apart), torch.tensor([0, 0.375 * 2**0.5]), atol=1e-3, rtol=0)
 
 
+@pytest.mark.long
 def test_a_clip_is_learned():
     torch.manual_seed(0)
     model = SignXForVideo2Pose(Video2PoseConfig(**TINY))

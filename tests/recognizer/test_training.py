@@ -23,6 +23,7 @@ def test_training_languages_leave_the_held_out_ones():
     assert not set(TRAINING_LANGUAGES) & set(HELD_OUT_LANGUAGES)
 
 
+@pytest.mark.long
 def test_resumed_training_gives_the_same_weights(config, train_twice):
     train_twice(lambda config: train(config, TINY), replace(config, checkpoint_every=2))
 
@@ -35,6 +36,7 @@ def test_trained_recognizer_is_saved_and_loads(config):
     assert loaded.processor.frame_rate == 24
 
 
+@pytest.mark.long
 def test_training_goes_on_from_given_weights(config, tmp_path):
     train(config, TINY)
     given = load_recognizer(config.output_dir / "model").model

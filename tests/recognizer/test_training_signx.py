@@ -127,6 +127,7 @@ def test_clips_of_phoenix_are_validated_by_its_rules(tmp_path):
         Pose2GlossTrainConfig(clean_up="phoenix")
 
 
+@pytest.mark.long
 def test_resumed_training_gives_the_same_weights_and_curve(config, train_twice):
     train_twice(train, config)
     lines = (config.output_dir / "curve.jsonl").read_text().splitlines()
@@ -136,6 +137,7 @@ def test_resumed_training_gives_the_same_weights_and_curve(config, train_twice):
         assert len(picture.convert("RGB").getcolors(100_000)) > 4  # white, the grid, and a colour for each loss
 
 
+@pytest.mark.long
 def test_an_encoder_is_trained_further(config, tmp_path):
     first, _ = train(replace(config, decoder_type="ctc"))
     further = replace(config, output_dir=tmp_path / "further", num_steps=1, learning_rate=1e-9, ema_decay=0)

@@ -137,6 +137,7 @@ def test_a_frozen_vision_transformer_keeps_its_weights(config):
     assert not torch.equal(trained.correction.bias, fresh.correction.bias)
 
 
+@pytest.mark.long
 def test_training_starts_from_a_pretrained_vision_transformer(config, tmp_path):
     given = SignXForVideo2Pose.config_class(**TINY)
     torch.manual_seed(5)
@@ -169,6 +170,7 @@ def test_glosses_of_videos_are_learned_through_the_frozen_reader(config, reader,
         replace(config, videos=videos)
 
 
+@pytest.mark.long
 def test_what_was_trained_estimates_poses(config, tmp_path):
     trained, _ = train(config)
     estimator = Video2PoseEstimator(config.output_dir / "model")

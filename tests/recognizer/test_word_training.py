@@ -53,6 +53,7 @@ def config(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_trained_recognizer_is_saved_and_reads(config, clips):
     model = train_words(replace(config, num_folds=2), clips, tiny())
     assert model.config.glosses == (NO_GLOSS, "ase:A", "ase:B")
@@ -67,6 +68,7 @@ def test_trained_recognizer_is_saved_and_reads(config, clips):
     assert {candidate.gloss for candidate in reading.candidates} == {"ase:A", "ase:B"}
 
 
+@pytest.mark.long
 def test_resumed_training_gives_the_same_weights(config, clips, train_twice):
     train_twice(lambda config: train_words(config, clips, tiny()), replace(config, checkpoint_every=2))
 

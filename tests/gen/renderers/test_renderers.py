@@ -50,6 +50,7 @@ def test_the_avatar_takes_no_steps_and_no_strangers(driving, picture):
         avatar.place(driving, replace(picture, name="me.png"), height=64, width=64)
 
 
+@pytest.mark.long
 def test_the_avatar_draws_poses_in_their_order_with_corrected_hands(driving, monkeypatch):
     monkeypatch.setattr(avatar, "_CHUNK", 2)
     found = replace(driving[:3], estimator=ESTIMATOR)
@@ -140,6 +141,7 @@ def test_a_tall_picture_keeps_the_head(picture):
     assert hair + moved >= -1  # rows are whole
 
 
+@pytest.mark.long
 def test_any_size_is_rendered(unet, driving, picture, tmp_path):
     SignerVideoPipeline(unet, FlowMatchEulerDiscreteScheduler()).save_pretrained(tmp_path)
     renderer, driving = SignerSmallRenderer(str(tmp_path)), driving[:3]

@@ -87,6 +87,7 @@ def test_what_is_farther_than_was_learned_counts_as_if_it_were_not(found):
     assert (predict(far, weights) != predict(farthest - 1, weights)).any()
 
 
+@pytest.mark.long
 def test_learns_what_it_is_shown(found, monkeypatch):
     monkeypatch.setattr(make_hand_errors, "STEPS", 150)
     monkeypatch.setattr(make_hand_errors, "DROPOUT", 0.0)

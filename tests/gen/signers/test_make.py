@@ -28,6 +28,7 @@ def film(actor, shapes, seed: int):
     return make_clip(actor, shapes, list(range(len(shapes))), np.random.default_rng(seed), num_frames=2, size=48)
 
 
+@pytest.mark.long
 def test_a_clip_is_decided_by_the_seed(actor, shapes):
     first, again = (film(actor, shapes, 1) for _ in range(2))
     assert_array_equal(first.frames, again.frames)
@@ -50,6 +51,7 @@ def test_a_clip_holds_a_reference_and_exact_keypoints(actor, shapes):
     assert_array_equal(poses.keypoints[~inside], 0)
 
 
+@pytest.mark.long
 def test_a_long_clip_is_cut_from_a_long_motion(actor, shapes):
     rng = np.random.default_rng(0)
     assert len(make_clip(actor, shapes, list(range(len(shapes))), rng, num_frames=50, size=32).frames) == 51

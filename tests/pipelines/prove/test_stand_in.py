@@ -47,6 +47,7 @@ def test_a_take_has_the_points_of_its_clip_in_time(tmp_path):
         assert take.poses.part("right_hand")[1].all()
 
 
+@pytest.mark.long
 def test_a_take_that_cannot_be_filmed_is_named_and_in_no_table(tmp_path):
     takes = read_takes(keypoints_file(tmp_path), FILMING, seed=0)
     lost = {
