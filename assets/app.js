@@ -1,11 +1,13 @@
 "use strict";
 
+let numLabels = 0;
+
 // Gradio's groups of radio buttons and its upload fields show their names without saying them to screen readers.
 function nameGroups() {
   const labels = "fieldset > [data-testid=block-info]:not([id]), label[data-testid=block-label]:not([id])";
   for (const label of document.querySelectorAll(labels)) {
     const group = label.closest(".block");
-    label.id = `${group.id}-label`;
+    label.id = `label-${++numLabels}`; // many a group has no id of its own
     group.setAttribute("role", group.querySelector("[type=radio]") ? "radiogroup" : "group");
     group.setAttribute("aria-labelledby", label.id);
   }
