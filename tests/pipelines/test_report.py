@@ -118,6 +118,16 @@ def test_wrong_glosses_are_marked(report, tmp_path):
     assert 'title="C, frames 7 to 12, confidence 0.40, wrong"' in page
 
 
+def test_glosses_that_the_recognizer_cannot_know_are_said(report, tmp_path):
+    assert "does not know" not in page_of(report, tmp_path)
+    assert "The recognizer does not know B: what it reads" in page_of(replace(report, known_glosses=("A",)), tmp_path)
+
+
+def test_lanes_are_told_apart_without_looking(report, tmp_path):
+    lanes = re.findall(r'class="track" role="group" aria-label="(.*?)"', page_of(report, tmp_path))
+    assert lanes == ["Signed", "Read from the driving pose", "Read from the render"]
+
+
 def test_page_without_glosses_says_why(report, tmp_path):
     silent = Reading((), "no hand is seen")
     bare = replace(
