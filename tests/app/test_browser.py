@@ -289,6 +289,11 @@ def test_a_tab_follows_its_example(browser, address, renderer, tab, choice, exam
     expect(page.locator(f"#{tab.lower()}-status p")).to_have_text(re.compile(f"Done in .*{found}"), timeout=120_000)
     report = page.frame_locator(f"#{tab.lower()}-result iframe")
     expect(report.get_by_role("heading", level=2).first).to_be_visible()
+    if tab == "Evaluate":
+        report.get_by_role("button", name="Full screen: HANDS").click()
+        expect(report.locator("video:fullscreen[controls]")).to_have_count(1)
+        report.locator("body").evaluate("body => body.ownerDocument.exitFullscreen()")
+        expect(report.locator("video[controls]")).to_have_count(0)
     panel.get_by_text("The same from the command line").click()
     expect(panel.locator("pre")).to_contain_text("signloop ")
     with page.expect_download() as download:
