@@ -553,7 +553,8 @@ def rate_score(answers: Path, *, key: Path) -> Result:
         means = ", ".join(
             f"{question} {'-' if mean is None else f'{mean:.2f}'}" for question, mean in system.means.items()
         )
-        lines.append(f"{system.system}: {means} ({system.ratings} ratings)")
+        told = "" if system.identified is None else f"; {system.identified:.0%} wrote down what was signed"
+        lines.append(f"{system.system}: {means} ({system.ratings} ratings{told})")
     lines += [f"left out: {rater} {reason}" for rater, reason in scores.left_out.items()]
     return asdict(scores), "\n".join(lines)
 

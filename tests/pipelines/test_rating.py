@@ -180,3 +180,10 @@ def test_scores_from_the_command_line(tmp_path, capsys):
     assert main(["rate", "score", str(tmp_path / "answers"), "--key", str(key), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {system["system"]: system["means"]["hands"] for system in told["systems"]} == {"ours": 4.0, "theirs": 1.5}
+    assert main(["rate", "score", str(tmp_path / "answers"), "--key", str(key)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for line, system in zip(lines, told["systems"], strict=False):
+        identified = system["identified"]
+        said = "" if identified is None else f"; {identified:.0%} wrote down what was signed"
+        assert line.endswith(f"({system['ratings']} ratings{said})")
+    assert any("wrote down" in line for line in lines)
