@@ -16,6 +16,7 @@ from pipelines.measures.features import OrientedFilters
 from pipelines.orders import MAX_SET_FRAMES, Done, Tools, check_clip, check_length, command
 from pipelines.pairs import POSE_SUFFIXES, Pair, read_pairs
 from pipelines.progress import Stages
+from pipelines.report.page import percent
 from pipelines.unpacking import MAX_UNPACKED_BYTES, is_archive, unpack, unpack_commands
 from poses.estimators import Estimator
 from poses.io import load_poses
@@ -63,7 +64,10 @@ class EvaluateOrder:
 
     def _pair(self, aside: Path) -> "_Asked":
         if not self.driving or not self.video:
-            raise ValueError("Choose a driving pose and a video of it.")
+            wanted = [
+                what for what, path in (("a driving pose", self.driving), ("a video of it", self.video)) if not path
+            ]
+            raise ValueError(f"Choose {' and '.join(wanted)}.")
         names = Path(self.driving).name, Path(self.video).name
         with (aside / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("driving", "video"), (self.driving, self.video)])
@@ -102,7 +106,7 @@ class EvaluateOrder:
             followed = FollowedEstimator(tools.estimator, track(itertools.repeat(None)))
             found = run_evaluation(asked.source, folder, judges=Judges(followed, tools.recognizer, OrientedFilters()))
         (hands,) = (figure.value for figure in found.summary.figures if figure.name == "pck_0.2/hands")
-        placed = "could not be measured" if hands is None else f"{hands:.0%} of their points"
+        placed = "could not be measured" if hands is None else f"{percent(hands)} of their points"
         return Done(
             f"Done in {stages.total_seconds:.0f} s. {self._count(found)}Hands in place: {placed}.{self._read(found)}"
             f"{_alone((*asked.left_out, *found.alone))}",

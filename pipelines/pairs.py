@@ -84,7 +84,8 @@ def read_pairs(source: Path) -> PairSet:
     else:
         raise ValueError(f"{source}: expected a .csv table or a folder with poses and videos.")
     if not found.pairs:
-        raise ValueError(f"{source}: expected pairs such as HELLO.npz and HELLO.mp4, found none.")
+        what = f"{', '.join(found.alone[:5])} alone" if found.alone else "none"
+        raise ValueError(f"{source}: expected pairs such as HELLO.npz and HELLO.mp4, found {what}.")
     check_utf8(*(pair.driving for pair in found.pairs), *map(Path, found.alone))
     if twice := _first_repeated(pair.name for pair in found.pairs):
         raise ValueError(f"{source}: every pair must have a name of its own, found {twice!r} twice.")

@@ -415,7 +415,7 @@ def test_a_video_is_compared_with_its_driving_pose(app, demo, renderer, tmp_path
     driving, video = app.example_poses(tmp_path), app.example_video(tmp_path)
     renderer.placed = load_poses(driving)  # what the estimator will find
     *_, last = press(demo, "evaluate", driving=str(driving), video=str(video))
-    assert "Hands in place: 100% of their points. Read from the video: H A N D S." in words(last["status"])
+    assert "Hands in place: 100\u202f% of their points. Read from the video: H A N D S." in words(last["status"])
     assert "printf &#x27;%s\\n&#x27; driving,video HANDS.npz,HANDS.mp4 &gt; pairs.csv" in last["result"]
 
 
@@ -443,10 +443,17 @@ def pairs(tmp_path) -> list[str]:
     return sorted(map(str, (tmp_path / "brought").iterdir()))
 
 
+def test_what_is_missing_of_a_pair_is_named(demo, pairs):
+    assert refusal(demo, "evaluate", driving=pairs[1]) == "Choose a video of it."
+    assert refusal(demo, "evaluate", video=pairs[0]) == "Choose a driving pose."
+
+
 def test_a_set_is_refused_as_a_whole_where_a_file_is_wrong(demo, pairs, tmp_path, monkeypatch):
     several = {"source": SEVERAL}
     assert refusal(demo, "evaluate", **several) == "Choose videos and their driving poses, or a zip of them."
     line = refusal(demo, "evaluate", files=pairs[-2:], **several)
+    assert line == "set: expected pairs such as HELLO.npz and HELLO.mp4, found C.pose alone."
+    line = refusal(demo, "evaluate", files=pairs[-1:], **several)
     assert line == "set: expected pairs such as HELLO.npz and HELLO.mp4, found none."
     line = refusal(demo, "evaluate", files=[*pairs, *pairs[:1]], **several)
     assert line == "A.mp4: expected every file once, found two of that name."
@@ -477,7 +484,7 @@ def test_several_videos_are_compared_and_the_shown_command_line_does_the_same(
                 archive.write(path, f"mine/{Path(path).name}")
     *_, last = press(demo, "evaluate", source=SEVERAL, files=files)
     said = words(last["status"])
-    assert re.match(r"Done in \d+ s\. Clips: 2\. Hands in place: \d+% of their points\. In no pair: ", said), said
+    assert re.match(r"Done in \d+ s\. Clips: 2\. Hands in place: \d+\s% of their points\. In no pair: ", said), said
     assert said.endswith(f"{'mine/' if packed else ''}notes.txt, C.pose.")
     made = json.loads((Path(last["kept"]) / "report" / "evaluation.json").read_text(encoding="utf-8"))
 
