@@ -14,7 +14,7 @@ from gen.signers.fit import BodyMotion, fit_body
 from gen.signers.hand_errors import correct_hands
 from poses.sequence import PoseSequence
 
-_KEPT = 8
+_KEPT = 16
 """Pictures of which the last ones are kept, some 11 MB each at 256 x 256."""
 
 

@@ -31,7 +31,7 @@ class Casting:
         return f"{self.consent} {hashlib.sha256(Path(self.image).read_bytes()).hexdigest()[:16]}"
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def load_casting(casting: Casting, height: int, width: int) -> SignerPicture:
     """Draws or reads a signer's picture once in every process."""
     found = load_signer(casting.image, consent=casting.consent, height=height, width=width)

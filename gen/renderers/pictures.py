@@ -35,7 +35,7 @@ def built_in_signer(name: str) -> Signer:
     return BUILT_IN_SIGNERS[name]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def dressed_signer(name: str) -> tuple[Body, Figure]:
     """A built-in signer's body and the dressed figure on it, ready to be posed."""
     signer = built_in_signer(name)
@@ -43,7 +43,7 @@ def dressed_signer(name: str) -> tuple[Body, Figure]:
     return body, dress(signer, body)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def built_in_picture(name: str, height: int, width: int) -> SignerPicture:
     """A built-in signer facing the camera, arms at rest, with the exact pose they hold."""
     return picture_of(*dressed_signer(name), height=height, width=width, name=name, consent="built-in")

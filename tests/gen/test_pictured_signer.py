@@ -2,8 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gen.pictured_signer import read_picture
+from gen.pictured_signer import _KEPT, read_picture
+from gen.renderers.pictures import built_in_picture, dressed_signer
+from gen.signers.appearance import BUILT_IN_SIGNERS
 from gen.signers.hand_errors import ESTIMATOR
+from pipelines.casting import load_casting
 
 
 def test_a_picture_is_read_once_and_its_hands_made_once(picture):
@@ -38,3 +41,10 @@ def test_who_draws_in_a_picture_later_changes_nothing_that_was_read(picture):
     before = image[0, 0].copy()
     image[:] = 0
     np.testing.assert_array_equal(read.reference.image[0, 0], before)
+
+
+def test_all_built_in_signers_are_kept():
+    """Who augments a corpus renders each of its clips by all of them in turn."""
+    assert len(BUILT_IN_SIGNERS) <= _KEPT
+    for kept in (dressed_signer, built_in_picture, load_casting):
+        assert kept.cache_parameters()["maxsize"] >= len(BUILT_IN_SIGNERS)
