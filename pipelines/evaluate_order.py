@@ -14,7 +14,7 @@ from pipelines.clip_evaluation import Judges
 from pipelines.evaluate import Evaluation, run_evaluation
 from pipelines.measures.features import OrientedFilters
 from pipelines.orders import MAX_SET_FRAMES, Done, Tools, check_clip, check_length, command
-from pipelines.pairs import POSE_SUFFIXES, Pair, read_pairs
+from pipelines.pairs import POSE_SUFFIXES, Pair, name_some, read_pairs
 from pipelines.progress import Stages
 from pipelines.report.page import percent
 from pipelines.unpacking import MAX_UNPACKED_BYTES, is_archive, unpack, unpack_commands
@@ -28,8 +28,6 @@ MAX_PAIRS = 24
 """Most pairs of a set; the command line has no limit."""
 
 _SUFFIXES = (*POSE_SUFFIXES, ".mp4", ".png")
-_LISTED = 5
-"""Files without a partner that are named; the report names all."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,4 @@ def _only_folder(folder: Path) -> Path:
 
 def _alone(names: Sequence[str]) -> str:
     """Names files that are in no pair."""
-    if not names:
-        return ""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f" In no pair: {', '.join(names[:_LISTED])}{more}."
+    return f" In no pair: {name_some(names)}." if names else ""

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,9 @@ COLUMNS = ("driving", "video", "name", "reference", "control", "image", "glosses
 _FILES = ("driving", "video", "reference", "control", "image")
 
 POSE_SUFFIXES = (".npz", ".pose")
+
+_NAMED = 5
+"""Files without a partner that are named in one line; a report names all."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,18 @@ def read_pairs(source: Path) -> PairSet:
     else:
         raise ValueError(f"{source}: expected a .csv table or a folder with poses and videos.")
     if not found.pairs:
-        what = f"{', '.join(found.alone[:5])} alone" if found.alone else "none"
+        what = f"{name_some(found.alone)} alone" if found.alone else "none"
         raise ValueError(f"{source}: expected pairs such as HELLO.npz and HELLO.mp4, found {what}.")
     check_utf8(*(pair.driving for pair in found.pairs), *map(Path, found.alone))
     if twice := _first_repeated(pair.name for pair in found.pairs):
         raise ValueError(f"{source}: every pair must have a name of its own, found {twice!r} twice.")
     return found
+
+
+def name_some(names: Sequence[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _read_table(source: Path) -> tuple[Pair, ...]:

@@ -310,6 +310,10 @@ def test_wrong_tables_are_refused(folder, text, message):
 def test_a_folder_without_pairs_is_refused(folder):
     with pytest.raises(ValueError, match="expected pairs such as"):
         read_pairs(folder)
+    for number in range(7):
+        (folder / f"clip-{number}.mp4").touch()
+    with pytest.raises(ValueError, match=r"found clip-0\.mp4, .*clip-4\.mp4 and 2 more alone\.$"):
+        read_pairs(folder)
     with pytest.raises(ValueError, match=r"expected a \.csv table or a folder"):
         read_pairs(Path("nothing.txt"))
 
